@@ -1,0 +1,290 @@
+#include "mt/core/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "mt/core/mem.h"
+
+bool dg_map(const char *path, dg_mapping *out, dg_error *err) {
+  *out = (dg_mapping){NULL, 0};
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return dg_fail_errno(err, "%s", path);
+  struct stat st;
+  bool ok = false;
+  if (fstat(fd, &st)) {
+    dg_fail_errno(err, "%s", path);
+  } else if (!S_ISREG(st.st_mode)) {
+    dg_fail(err, DG_ERR_IO, "%s: not a regular file", path);
+  } else if (st.st_size == 0) {
+    dg_fail(err, DG_ERR_FORMAT, "%s: the file is empty", path);
+  } else {
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED) {
+      dg_fail_errno(err, "%s: cannot map", path);
+    } else {
+      *out = (dg_mapping){p, (size_t)st.st_size};
+      ok = true;
+    }
+  }
+  close(fd);
+  return ok;
+}
+
+void dg_unmap(dg_mapping *m) {
+  if (m->data) munmap((void *)(uintptr_t)m->data, m->size);
+  *m = (dg_mapping){NULL, 0};
+}
+
+struct dg_output {
+  FILE *file;
+  char *path, *temporary; /* temporary is NULL for stdout */
+  gzFile gz;
+};
+
+dg_output *dg_output_open(const char *path, dg_error *err) {
+  dg_output *o = dg_calloc(1, sizeof *o);
+  o->path = dg_strdup(path);
+  if (!strcmp(path, "-")) {
+    o->file = stdout;
+    return o;
+  }
+  /* A device or pipe cannot be renamed over; write to it directly. */
+  struct stat st;
+  bool special = !stat(path, &st) && !S_ISREG(st.st_mode);
+  if (!special) o->temporary = dg_format("%s.tmp-%ld", path, (long)getpid());
+  const char *name = special ? path : o->temporary;
+  size_t n = strlen(path);
+  if (n > 3 && !strcmp(path + n - 3, ".gz"))
+    o->gz = gzopen(name, "wb6");
+  else
+    o->file = fopen(name, "wb");
+  if (o->file || o->gz) return o;
+  dg_fail_errno(err, "%s: cannot create", path);
+  free(o->path);
+  free(o->temporary);
+  free(o);
+  return NULL;
+}
+
+bool dg_output_write(dg_output *o, const void *bytes, size_t n, dg_error *err) {
+  bool ok = true;
+  if (o->gz) {
+    const char *p = bytes;
+    while (ok && n) {
+      unsigned step = n > (1u << 30) ? (1u << 30) : (unsigned)n;
+      ok = gzwrite(o->gz, p, step) == (int)step;
+      p += step;
+      n -= step;
+    }
+  } else {
+    ok = fwrite(bytes, 1, n, o->file) == n;
+  }
+  return ok || dg_fail_errno(err, "%s: write failed", o->path);
+}
+
+bool dg_output_printf(dg_output *o, dg_error *err, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  char *text = NULL;
+  int n = vasprintf(&text, format, args);
+  va_end(args);
+  if (n < 0) return dg_fail(err, DG_ERR_MEMORY, "%s: out of memory", o->path);
+  bool ok = dg_output_write(o, text, (size_t)n, err);
+  free(text);
+  return ok;
+}
+
+static void output_free(dg_output *o) {
+  free(o->path);
+  free(o->temporary);
+  free(o);
+}
+
+/* The rename is durable only once the directory itself is on disk. */
+static void sync_directory(const char *path) {
+  char *copy = dg_strdup(path);
+  char *slash = strrchr(copy, '/');
+  if (slash) slash[slash == copy ? 1 : 0] = 0;
+  int fd = open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0) {
+    fsync(fd);
+    close(fd);
+  }
+  free(copy);
+}
+
+static bool sync_path(const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  bool ok = !fsync(fd) || errno == EINVAL; /* EINVAL: not a syncable file */
+  close(fd);
+  return ok;
+}
+
+bool dg_output_commit(dg_output *o, dg_error *err) {
+  bool ok;
+  errno = 0;
+  if (o->gz) {
+    ok = gzclose(o->gz) == Z_OK;
+  } else if (o->file == stdout) {
+    ok = !fflush(stdout) && !ferror(stdout);
+  } else {
+    ok = !fflush(o->file) && !ferror(o->file);
+    ok = !fclose(o->file) && ok;
+  }
+  if (ok && o->temporary) {
+    ok = sync_path(o->temporary) && !rename(o->temporary, o->path);
+    if (ok) sync_directory(o->path);
+  }
+  if (!ok) {
+    dg_fail_errno(err, "%s: write failed", o->path);
+    if (o->temporary) unlink(o->temporary);
+  }
+  output_free(o);
+  return ok;
+}
+
+void dg_output_abort(dg_output *o) {
+  if (!o) return;
+  if (o->gz)
+    gzclose(o->gz);
+  else if (o->file != stdout)
+    fclose(o->file);
+  if (o->temporary) unlink(o->temporary);
+  output_free(o);
+}
+
+struct dg_lines {
+  gzFile gz;
+  char *path, *buffer;
+  size_t start, end, capacity, number;
+  bool at_end;
+};
+
+dg_lines *dg_lines_open(const char *path, dg_error *err) {
+  bool is_stdin = !strcmp(path, "-");
+  struct stat st;
+  if (!is_stdin && !stat(path, &st) && S_ISDIR(st.st_mode)) {
+    dg_fail(err, DG_ERR_IO, "%s: is a directory", path);
+    return NULL;
+  }
+  errno = 0;
+  gzFile gz = is_stdin ? gzdopen(dup(STDIN_FILENO), "rb") : gzopen(path, "rb");
+  if (!gz) {
+    dg_fail_errno(err, "%s: cannot open", path);
+    return NULL;
+  }
+  gzbuffer(gz, 1 << 16);
+  dg_lines *r = dg_calloc(1, sizeof *r);
+  r->gz = gz;
+  r->path = dg_strdup(is_stdin ? "standard input" : path);
+  return r;
+}
+
+/* Reads more bytes behind the unconsumed ones; false on error. */
+static bool refill(dg_lines *r, dg_error *err) {
+  if (r->start) {
+    memmove(r->buffer, r->buffer + r->start, r->end - r->start);
+    r->end -= r->start;
+    r->start = 0;
+  }
+  DG_GROW(r->buffer, r->capacity, r->end + (1 << 16) + 1);
+  int n = gzread(r->gz, r->buffer + r->end, 1 << 16);
+  if (n < 0) {
+    int code;
+    const char *why = gzerror(r->gz, &code);
+    return code == Z_ERRNO ? dg_fail_errno(err, "%s: read failed", r->path)
+                           : dg_fail(err, DG_ERR_FORMAT, "%s: damaged gzip data after line %zu: %s",
+                                     r->path, r->number, why);
+  }
+  if (n == 0) {
+    int code;
+    gzerror(r->gz, &code);
+    if (code == Z_BUF_ERROR)
+      return dg_fail(err, DG_ERR_FORMAT, "%s: gzip data ends too early after line %zu", r->path,
+                     r->number);
+    r->at_end = true;
+  }
+  r->end += (size_t)n;
+  return true;
+}
+
+int dg_lines_next(dg_lines *r, char **line, size_t *length, dg_error *err) {
+  size_t scanned = 0;
+  char *newline = NULL;
+  for (;;) {
+    if (r->end > r->start + scanned)
+      newline = memchr(r->buffer + r->start + scanned, '\n', r->end - r->start - scanned);
+    if (newline || r->at_end) break;
+    scanned = r->end - r->start;
+    if (!refill(r, err)) return -1;
+  }
+  if (!newline && r->start == r->end) return 0;
+  char *s = r->buffer + r->start;
+  size_t n = newline ? (size_t)(newline - s) : r->end - r->start;
+  r->start += n + (newline ? 1 : 0);
+  r->number++;
+  if (n && s[n - 1] == '\r') n--;
+  s[n] = 0;
+  if (r->number == 1 && n >= 3 && !memcmp(s, "\xEF\xBB\xBF", 3)) {
+    s += 3;
+    n -= 3;
+  }
+  size_t valid = dg_utf8_valid_prefix(s, n);
+  if (valid < n) {
+    dg_fail(err, DG_ERR_FORMAT,
+            "%s: line %zu, byte %zu: not valid UTF-8; convert the file (for example with iconv)",
+            r->path, r->number, valid + 1);
+    return -1;
+  }
+  *line = s;
+  *length = n;
+  return 1;
+}
+
+size_t dg_lines_number(const dg_lines *r) { return r->number; }
+
+void dg_lines_close(dg_lines *r) {
+  if (!r) return;
+  gzclose(r->gz);
+  free(r->path);
+  free(r->buffer);
+  free(r);
+}
+
+size_t dg_utf8_valid_prefix(const char *text, size_t n) {
+  const unsigned char *s = (const unsigned char *)text;
+  size_t i = 0;
+  while (i < n) {
+    if (s[i] < 0x80) {
+      i++;
+      continue;
+    }
+    size_t extra;
+    uint32_t c, least;
+    if (s[i] >= 0xC2 && s[i] <= 0xDF) {
+      extra = 1, c = s[i] & 0x1Fu, least = 0x80;
+    } else if ((s[i] & 0xF0) == 0xE0) {
+      extra = 2, c = s[i] & 0x0Fu, least = 0x800;
+    } else if (s[i] >= 0xF0 && s[i] <= 0xF4) {
+      extra = 3, c = s[i] & 0x07u, least = 0x10000;
+    } else {
+      return i;
+    }
+    if (n - i <= extra) return i;
+    for (size_t k = 1; k <= extra; k++) {
+      if ((s[i + k] & 0xC0) != 0x80) return i;
+      c = c << 6 | (s[i + k] & 0x3Fu);
+    }
+    if (c < least || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF)) return i;
+    i += extra + 1;
+  }
+  return n;
+}

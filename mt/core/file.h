@@ -1,0 +1,49 @@
+/* Files: read-only mappings, atomic writes, and line readers that see through
+ * gzip. */
+#ifndef DG_CORE_FILE_H
+#define DG_CORE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "mt/core/error.h"
+
+/* A whole file mapped read-only. data stays valid until dg_unmap. */
+typedef struct dg_mapping {
+  const uint8_t *data;
+  size_t size;
+} dg_mapping;
+
+bool dg_map(const char *path, dg_mapping *out, dg_error *err);
+void dg_unmap(dg_mapping *m);
+
+/* A file that appears under its name only when complete: bytes go to
+ * PATH.tmp-PID; dg_output_commit flushes, fsyncs and renames; dg_output_abort
+ * (harmless after a commit, and on NULL) removes the temporary. "-" is stdout.
+ * A path ending in .gz is compressed. */
+typedef struct dg_output dg_output;
+
+dg_output *dg_output_open(const char *path, dg_error *err);
+bool dg_output_write(dg_output *o, const void *bytes, size_t n, dg_error *err);
+bool dg_output_printf(dg_output *o, dg_error *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+bool dg_output_commit(dg_output *o, dg_error *err); /* frees o, even on failure */
+void dg_output_abort(dg_output *o);
+
+/* Lines of a plain or gzipped file ("-" is stdin), without their LF or CRLF.
+ * A byte-order mark at the start is dropped. */
+typedef struct dg_lines dg_lines;
+
+dg_lines *dg_lines_open(const char *path, dg_error *err);
+/* 1: *line (valid until the next call, NUL-terminated) and *length are set;
+ * 0: end of file; -1: error. Invalid UTF-8 is an error naming line and byte. */
+int dg_lines_next(dg_lines *r, char **line, size_t *length, dg_error *err);
+size_t dg_lines_number(const dg_lines *r); /* of the line last returned, from 1 */
+void dg_lines_close(dg_lines *r);
+
+/* Offset of the first byte that is not well-formed UTF-8, or n if all is. */
+size_t dg_utf8_valid_prefix(const char *s, size_t n);
+
+#endif

@@ -1,0 +1,30 @@
+/* Matrix products, the engine's main cost. All matrices are row-major fp32 in
+ * memory; `precision` says how the products are formed. Accumulation is always
+ * fp32. Results do not depend on the number of threads. */
+#ifndef DG_KERNELS_GEMM_H
+#define DG_KERNELS_GEMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "mt/core/threads.h"
+
+typedef enum dg_precision {
+  DG_FP32, /* operands as they are */
+  DG_BF16  /* operands rounded to bfloat16 (nearest even); falls back to DG_FP32
+              where the CPU has no bf16 dot product */
+} dg_precision;
+
+/* C[m,n] = beta*C + op(A)*op(B) (beta is 0 or 1), where op(A) is [m,k]: A itself, or with
+ * transpose_a the transpose of the [k,m] matrix stored at A; likewise op(B) is
+ * [k,n]. lda, ldb, ldc are the distances in floats between stored rows. When
+ * beta is 0, C is not read. The three shapes of a linear layer y = x W^T with
+ * W stored [out,in]:
+ *   forward          y[rows,out]   transpose_b on W
+ *   input gradient   dx[rows,in]   no transposition
+ *   weight gradient  dW[out,in]    transpose_a on dy, beta 1  */
+void dg_gemm(dg_threads *threads, dg_precision precision, bool transpose_a, bool transpose_b,
+             size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
+             float beta, float *c, size_t ldc);
+
+#endif

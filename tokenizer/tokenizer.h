@@ -1,0 +1,91 @@
+/* Subword tokenization: sentencepiece behind a C interface. The model's bytes
+ * are the unit of storage, so that a base file can carry its own tokenizer.
+ * A tokenizer is immutable once loaded and may be shared between threads. */
+#ifndef DG_TOKENIZER_H
+#define DG_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mt/core/error.h"
+
+typedef struct dg_tokenizer dg_tokenizer;
+
+/* A serialised sentencepiece model; the bytes are copied. */
+dg_tokenizer *dg_tokenizer_load(const void *bytes, size_t size, dg_error *err);
+dg_tokenizer *dg_tokenizer_load_file(const char *path, dg_error *err);
+void dg_tokenizer_free(dg_tokenizer *t);
+const void *dg_tokenizer_bytes(const dg_tokenizer *t, size_t *size); /* owned by t */
+
+int32_t dg_tokenizer_size(const dg_tokenizer *t); /* pieces, special ones included */
+int32_t dg_tokenizer_unk(const dg_tokenizer *t);  /* the ids below are -1 when absent */
+int32_t dg_tokenizer_bos(const dg_tokenizer *t);
+int32_t dg_tokenizer_eos(const dg_tokenizer *t);
+int32_t dg_tokenizer_pad(const dg_tokenizer *t);
+const char *dg_tokenizer_piece(const dg_tokenizer *t, int32_t id); /* NULL out of range */
+int32_t dg_tokenizer_id(const dg_tokenizer *t, const char *piece); /* -1 when absent */
+/* Control pieces (specials and language tags) have no surface and are never
+ * produced by encoding text. */
+bool dg_tokenizer_is_control(const dg_tokenizer *t, int32_t id);
+
+/* One token; text is bytes [begin,end) of the input, before normalisation. */
+typedef struct dg_token {
+  int32_t id;
+  uint32_t begin, end;
+} dg_token;
+
+/* A reusable list of tokens; zero-initialise, release with dg_tokens_free. */
+typedef struct dg_tokens {
+  dg_token *items;
+  size_t count, capacity;
+} dg_tokens;
+void dg_tokens_free(dg_tokens *tokens);
+
+/* Replaces the contents of *out with the best segmentation of text[0,n). */
+bool dg_tokenizer_encode(const dg_tokenizer *t, const char *text, size_t n, dg_tokens *out,
+                         dg_error *err);
+
+/* A random segmentation for subword regularisation (Kudo 2018 for unigram:
+ * alpha smooths the distribution over the `nbest` best segmentations, nbest -1
+ * meaning all; for BPE alpha is the merge dropout probability of Provilkov et
+ * al. 2020). The same seed gives the same segmentation. */
+bool dg_tokenizer_sample(const dg_tokenizer *t, const char *text, size_t n, int nbest, double alpha,
+                         uint64_t seed, dg_tokens *out, dg_error *err);
+
+/* Up to `n` best segmentations with their scores, best first (unigram only).
+ * outs[0..*found) are replaced; scores may be NULL. */
+bool dg_tokenizer_nbest(const dg_tokenizer *t, const char *text, size_t length, size_t n,
+                        dg_tokens *outs, float *scores, size_t *found, dg_error *err);
+
+/* Exact inverse of encoding up to normalisation. Control ids are skipped.
+ * The result is NUL-terminated; the caller frees it. */
+char *dg_tokenizer_decode(const dg_tokenizer *t, const int32_t *ids, size_t n, dg_error *err);
+
+typedef enum dg_tokenizer_type { DG_TOKENIZER_UNIGRAM, DG_TOKENIZER_BPE } dg_tokenizer_type;
+
+typedef struct dg_tokenizer_options {
+  dg_tokenizer_type type;
+  int32_t vocab_size;           /* all pieces: specials, tags, bytes, learned */
+  double character_coverage;    /* 0.9995 unless told; the rest falls to bytes */
+  bool byte_fallback;           /* no text is ever unknown */
+  const char *normalization;    /* sentencepiece rule name: nmt_nfkc, nfkc, identity... */
+  const char *const *tags;      /* reserved control pieces, e.g. "<2gl>" */
+  size_t tag_count;
+  const char *const *user_symbols; /* always kept whole in text, e.g. "%s" */
+  size_t user_symbol_count;
+  size_t max_sentences;         /* 0: all; else sampled evenly, deterministically */
+  bool quiet;                   /* silence the trainer's own log */
+  int threads;
+} dg_tokenizer_options;
+dg_tokenizer_options dg_tokenizer_defaults(void);
+
+/* Yields training sentences: 1 and *text,*n; 0 at the end; -1 with an error. */
+typedef int dg_sentence_source(void *context, const char **text, size_t *n, dg_error *err);
+
+/* Trains on the sentences and returns the loaded result. Special ids are
+ * pad 0, unk 1, bos 2, eos 3; tags follow. The same input gives the same model. */
+dg_tokenizer *dg_tokenizer_train(const dg_tokenizer_options *options, dg_sentence_source *next,
+                                 void *context, dg_error *err);
+
+#endif
