@@ -1,0 +1,42 @@
+/* Training passes over token-packed batches: no padding anywhere. */
+#ifndef DG_MODEL_LOSS_H
+#define DG_MODEL_LOSS_H
+
+#include "mt/core/mem.h"
+#include "mt/model/model.h"
+
+/* Sequence i is source[source_offsets[i]..source_offsets[i+1]) and
+ * input[target_offsets[i]..]: the decoder reads `input`, and `labels` (same
+ * places) are what it should say next; -1 is not counted. */
+typedef struct dg_batch {
+  size_t sequences;
+  const int32_t *source, *input, *labels;
+  const uint32_t *source_offsets, *target_offsets; /* [sequences+1] */
+} dg_batch;
+
+typedef struct dg_loss_options {
+  float label_smoothing;    /* as torch.nn.CrossEntropyLoss: eps/V on every class */
+  float dropout;            /* embeddings and sublayer outputs */
+  float attention_dropout, activation_dropout, adapter_dropout;
+  uint64_t dropout_key;     /* a fresh one each step */
+  float gradient_scale;     /* of the summed loss, e.g. 1/tokens of the whole step */
+} dg_loss_options;
+
+typedef struct dg_loss {
+  double smoothed, nll; /* sums over labels, nats; nll without smoothing */
+  size_t labels;
+} dg_loss;
+
+/* Adds the batch's loss to *loss. The arena is scratch, reset by the call. No dropout. */
+bool dg_loss_forward(const dg_network *n, const dg_batch *b, const dg_loss_options *o,
+                     dg_arena *arena, dg_loss *loss, dg_error *err);
+
+/* The same with dropout, and adds gradients to every tensor that has a `grad`. */
+bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_options *o,
+                      dg_arena *arena, dg_loss *loss, dg_error *err);
+
+/* Logits [target tokens, vocab_size] of the whole batch, for tests. */
+bool dg_logits(const dg_network *n, const dg_batch *b, dg_arena *arena, float *logits,
+               dg_error *err);
+
+#endif
