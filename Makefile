@@ -18,7 +18,7 @@ PKGS := sentencepiece openblas zlib icu-uc icu-i18n jansson libxxhash libxml-2.0
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS)) -lgettextpo
 
-WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wpointer-arith -Wwrite-strings
+WARNINGS := -Wno-psabi -Wall -Wextra -Wshadow -Wconversion -Wvla -Wpointer-arith -Wwrite-strings
 C_WARNINGS := $(WARNINGS) -Wstrict-prototypes -Wmissing-prototypes
 OPT ?= -O3 -g
 # Kernels need sqrt and rounding inline; nothing here reads errno or traps after them.

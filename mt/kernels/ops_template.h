@@ -1,0 +1,540 @@
+/* The body of every ops_*.c: plain C over 16-float vectors (GCC and Clang lower
+ * them to whatever the file is compiled for). Define OPS_TABLE before including. */
+#include <math.h>
+#include <string.h>
+
+#include "mt/kernels/ops.h"
+
+enum { L = 16 };
+typedef float v16 __attribute__((vector_size(64)));
+typedef int32_t i16 __attribute__((vector_size(64)));
+typedef uint32_t u16 __attribute__((vector_size(64)));
+typedef float v16u __attribute__((vector_size(64), aligned(4), may_alias));
+
+static inline v16 load(const float *p) { return *(const v16u *)p; }
+static inline void store(float *p, v16 x) { *(v16u *)p = x; }
+static inline v16 splat(float x) { return x - (v16){0}; }
+static inline v16 load_part(const float *p, size_t n) {
+  float t[L] = {0};
+  memcpy(t, p, n * sizeof *t);
+  return load(t);
+}
+static inline void store_part(float *p, v16 x, size_t n) {
+  float t[L];
+  store(t, x);
+  memcpy(p, t, n * sizeof *t);
+}
+static inline v16 select16(i16 mask, v16 a, v16 b) {
+  return (v16)((mask & (i16)a) | (~mask & (i16)b));
+}
+static inline v16 max16(v16 a, v16 b) { return select16(a > b, a, b); }
+/* A fixed tree, so that every instruction set adds in the same order. */
+static inline float sum16(v16 x) {
+  float t[L];
+  store(t, x);
+  for (int w = 8; w; w /= 2)
+    for (int i = 0; i < w; i++) t[i] += t[i + w];
+  return t[0];
+}
+static inline float top16(v16 x) {
+  float t[L];
+  store(t, x);
+  for (int w = 8; w; w /= 2)
+    for (int i = 0; i < w; i++) t[i] = t[i] > t[i + w] ? t[i] : t[i + w];
+  return t[0];
+}
+
+/* exp to about 1 ulp (Cephes polynomial); 0 below -87.3, clamped above 88.3. */
+static inline v16 exp16(v16 x) {
+  const v16 magic = splat(12582912.0f); /* 1.5 * 2^23: rounds to an integer */
+  i16 under = x < splat(-87.3f);
+  x = max16(x, splat(-87.3f));
+  x = select16(x > splat(88.3f), splat(88.3f), x);
+  v16 t = x * splat(1.44269504f) + magic;
+  v16 n = t - magic;
+  x = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
+  v16 y = splat(1.9875691500e-4f);
+  y = y * x + splat(1.3981999507e-3f);
+  y = y * x + splat(8.3334519073e-3f);
+  y = y * x + splat(4.1665795894e-2f);
+  y = y * x + splat(1.6666665459e-1f);
+  y = y * x + splat(5.0000001201e-1f);
+  y = y * x * x + x + splat(1.0f);
+  i16 power = ((i16)t - (i16)magic) << 23;
+  return select16(under, splat(0), (v16)((i16)y + power));
+}
+static inline v16 sigmoid16(v16 x) { return splat(1) / (splat(1) + exp16(-x)); }
+static inline v16 tanh16(v16 x) { return splat(2) * sigmoid16(splat(2) * x) - splat(1); }
+/* Abramowitz & Stegun 7.1.26, absolute error below 1.5e-7. */
+static inline v16 erf16(v16 x) {
+  i16 negative = x < splat(0);
+  v16 a = select16(negative, -x, x);
+  v16 t = splat(1) / (splat(1) + splat(0.3275911f) * a);
+  v16 p = ((((splat(1.061405429f) * t - splat(1.453152027f)) * t + splat(1.421413741f)) * t -
+            splat(0.284496736f)) * t + splat(0.254829592f)) * t;
+  v16 y = splat(1) - p * exp16(-a * a);
+  return select16(negative, -y, y);
+}
+
+static inline v16 keep16(dg_dropout d, uint32_t index) {
+  if (!d.threshold) return splat(1);
+  u16 h = (u16){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} + index;
+  h = (h ^ d.key) * 0x9E3779B1u;
+  h ^= h >> 16;
+  h *= 0x85EBCA6Bu;
+  h ^= h >> 13;
+  h *= 0xC2B2AE35u;
+  h ^= h >> 16;
+  return select16((i16)(h >= d.threshold + (u16){0}), splat(d.scale), splat(0));
+}
+
+/* Runs BODY for every vector of a row: c is the column, n how many lanes hold
+ * data, LOAD/STORE honour n. The whole-vector case is branch-free inside. */
+#define FOR_VECTORS(c, n, begin, end)                                            \
+  for (size_t c = (begin), n; c < (end) && (n = (end) - c < L ? (end) - c : L); c += L)
+static inline v16 get(const float *p, size_t n) { return n == L ? load(p) : load_part(p, n); }
+static inline void put(float *p, v16 x, size_t n) {
+  if (n == L)
+    store(p, x);
+  else
+    store_part(p, x, n);
+}
+/* Lanes past n set to `fill`. */
+static inline v16 pad16(v16 x, size_t n, float fill) {
+  i16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return n == L ? x : select16(lane < (int32_t)n + (i16){0}, x, splat(fill));
+}
+
+static void norm(bool rms, size_t rows, size_t width, float eps, const float *x, const float *gain,
+                 const float *bias, float *y, float *mean, float *rstd) {
+  for (size_t r = 0; r < rows; r++, x += width, y += width) {
+    float mu = 0;
+    if (!rms) {
+      v16 s = {0};
+      FOR_VECTORS(c, n, 0, width) s += get(x + c, n);
+      mu = sum16(s) / (float)width;
+    }
+    v16 q = {0};
+    FOR_VECTORS(c, n, 0, width) {
+      v16 d = pad16(get(x + c, n) - mu, n, 0);
+      q += d * d;
+    }
+    float inverse = 1.0f / sqrtf(sum16(q) / (float)width + eps);
+    FOR_VECTORS(c, n, 0, width) {
+      v16 t = (get(x + c, n) - mu) * inverse * get(gain + c, n);
+      put(y + c, bias ? t + get(bias + c, n) : t, n);
+    }
+    if (mean) mean[r] = mu;
+    if (rstd) rstd[r] = inverse;
+  }
+}
+
+static void norm_backward(bool rms, size_t rows, size_t width, const float *x, const float *gain,
+                          const float *mean, const float *rstd, const float *dy, float *dx,
+                          bool accumulate) {
+  for (size_t r = 0; r < rows; r++, x += width, dy += width, dx += width) {
+    float mu = rms ? 0 : mean[r], inverse = rstd[r];
+    v16 s = {0}, q = {0};
+    FOR_VECTORS(c, n, 0, width) {
+      v16 g = get(dy + c, n) * get(gain + c, n);
+      s += g;
+      q += g * ((get(x + c, n) - mu) * inverse);
+    }
+    float sum = rms ? 0 : sum16(s) / (float)width, dot = sum16(q) / (float)width;
+    FOR_VECTORS(c, n, 0, width) {
+      v16 g = get(dy + c, n) * get(gain + c, n);
+      v16 t = (g - sum - (get(x + c, n) - mu) * inverse * dot) * inverse;
+      put(dx + c, accumulate ? get(dx + c, n) + t : t, n);
+    }
+  }
+}
+
+static void norm_grads(bool rms, size_t rows, size_t width, size_t c0, size_t c1, const float *x,
+                       const float *mean, const float *rstd, const float *dy, float *d_gain,
+                       float *d_bias) {
+  FOR_VECTORS(c, n, c0, c1) {
+    v16 sg = {0}, sb = {0};
+    for (size_t r = 0; r < rows; r++) {
+      v16 g = get(dy + r * width + c, n);
+      sb += g;
+      sg += g * ((get(x + r * width + c, n) - (rms ? 0 : mean[r])) * rstd[r]);
+    }
+    if (d_gain) put(d_gain + c, get(d_gain + c, n) + sg, n);
+    if (d_bias) put(d_bias + c, get(d_bias + c, n) + sb, n);
+  }
+}
+
+static void column_sums(size_t rows, size_t width, size_t c0, size_t c1, const float *x,
+                        float *out) {
+  FOR_VECTORS(c, n, c0, c1) {
+    v16 s = {0};
+    for (size_t r = 0; r < rows; r++) s += get(x + r * width + c, n);
+    put(out + c, get(out + c, n) + s, n);
+  }
+}
+
+static void add_bias(size_t rows, size_t width, const float *bias, float *y) {
+  for (size_t r = 0; r < rows; r++, y += width)
+    FOR_VECTORS(c, n, 0, width) put(y + c, get(y + c, n) + get(bias + c, n), n);
+}
+
+static inline v16 act_value(int act, v16 x) {
+  switch (act) {
+    case DG_ACT_RELU: return max16(x, splat(0));
+    case DG_ACT_GELU: return x * splat(0.5f) * (splat(1) + erf16(x * splat(0.70710678f)));
+    case DG_ACT_GELU_TANH:
+      return x * splat(0.5f) *
+             (splat(1) + tanh16(splat(0.79788456f) * (x + splat(0.044715f) * x * x * x)));
+    default: return x * sigmoid16(x);
+  }
+}
+static inline v16 act_slope(int act, v16 x) {
+  switch (act) {
+    case DG_ACT_RELU: return select16(x > splat(0), splat(1), splat(0));
+    case DG_ACT_GELU:
+      return splat(0.5f) * (splat(1) + erf16(x * splat(0.70710678f))) +
+             x * splat(0.39894228f) * exp16(splat(-0.5f) * x * x);
+    case DG_ACT_GELU_TANH: {
+      v16 t = tanh16(splat(0.79788456f) * (x + splat(0.044715f) * x * x * x));
+      return splat(0.5f) * (splat(1) + t) +
+             splat(0.5f) * x * (splat(1) - t * t) * splat(0.79788456f) *
+                 (splat(1) + splat(3 * 0.044715f) * x * x);
+    }
+    default: {
+      v16 s = sigmoid16(x);
+      return s * (splat(1) + x * (splat(1) - s));
+    }
+  }
+}
+
+static void activate(int act, bool gated, size_t row0, size_t rows, size_t width,
+                     const float *bias, float *h, float *a, dg_dropout dropout) {
+  size_t stride = gated ? 2 * width : width;
+  for (size_t r = 0; r < rows; r++, h += stride, a += width) {
+    uint32_t index = (uint32_t)((row0 + r) * width);
+    FOR_VECTORS(c, n, 0, width) {
+      v16 u = get(h + c, n);
+      if (bias) put(h + c, u += get(bias + c, n), n);
+      v16 y = act_value(act, u);
+      if (gated) {
+        v16 g = get(h + width + c, n);
+        if (bias) put(h + width + c, g += get(bias + width + c, n), n);
+        y *= g;
+      }
+      put(a + c, y * keep16(dropout, index + (uint32_t)c), n);
+    }
+  }
+}
+
+static void activate_backward(int act, bool gated, size_t row0, size_t rows, size_t width,
+                              const float *h, const float *da, float *dh, dg_dropout dropout) {
+  size_t stride = gated ? 2 * width : width;
+  for (size_t r = 0; r < rows; r++, h += stride, dh += stride, da += width) {
+    uint32_t index = (uint32_t)((row0 + r) * width);
+    FOR_VECTORS(c, n, 0, width) {
+      v16 u = get(h + c, n), g = get(da + c, n) * keep16(dropout, index + (uint32_t)c);
+      if (gated) {
+        put(dh + width + c, g * act_value(act, u), n);
+        g *= get(h + width + c, n);
+      }
+      put(dh + c, g * act_slope(act, u), n);
+    }
+  }
+}
+
+static void residual(size_t row0, size_t rows, size_t width, const float *x, const float *r,
+                     const float *bias, float *y, dg_dropout dropout) {
+  for (size_t i = 0; i < rows; i++, x += width, r += width, y += width) {
+    uint32_t index = (uint32_t)((row0 + i) * width);
+    FOR_VECTORS(c, n, 0, width) {
+      v16 t = get(r + c, n);
+      if (bias) t += get(bias + c, n);
+      put(y + c, get(x + c, n) + t * keep16(dropout, index + (uint32_t)c), n);
+    }
+  }
+}
+
+static void drop(size_t row0, size_t rows, size_t width, const float *x, float *y,
+                 dg_dropout dropout) {
+  for (size_t i = 0; i < rows; i++, x += width, y += width) {
+    uint32_t index = (uint32_t)((row0 + i) * width);
+    FOR_VECTORS(c, n, 0, width)
+      put(y + c, get(x + c, n) * keep16(dropout, index + (uint32_t)c), n);
+  }
+}
+
+/* [keys, width] with a row stride -> [width, padded keys], so that scores of 16
+ * keys form with one multiply-add per channel and no horizontal sums. */
+static void transpose(const float *x, size_t stride, size_t keys, size_t width, size_t padded,
+                      float *t) {
+  for (size_t c = 0; c < width; c++) {
+    float *row = t + c * padded;
+    for (size_t j = 0; j < keys; j++) row[j] = x[j * stride + c];
+    for (size_t j = keys; j < padded; j++) row[j] = 0;
+  }
+}
+
+/* out[0,padded) = sum over c of x[c] * t[c,:]. */
+static inline void products(const float *x, const float *t, size_t width, size_t padded,
+                            size_t used, float *out) {
+  size_t j = 0;
+  for (; j + 4 * L <= used; j += 4 * L) {
+    v16 a = {0}, b = {0}, c2 = {0}, d = {0};
+    for (size_t c = 0; c < width; c++) {
+      const float *row = t + c * padded + j;
+      a += x[c] * load(row);
+      b += x[c] * load(row + L);
+      c2 += x[c] * load(row + 2 * L);
+      d += x[c] * load(row + 3 * L);
+    }
+    store(out + j, a);
+    store(out + j + L, b);
+    store(out + j + 2 * L, c2);
+    store(out + j + 3 * L, d);
+  }
+  for (; j + 2 * L <= used; j += 2 * L) {
+    v16 a = {0}, b = {0};
+    for (size_t c = 0; c < width; c++) {
+      const float *row = t + c * padded + j;
+      a += x[c] * load(row);
+      b += x[c] * load(row + L);
+    }
+    store(out + j, a);
+    store(out + j + L, b);
+  }
+  for (; j < used; j += L) {
+    v16 a = {0};
+    for (size_t c = 0; c < width; c++) a += x[c] * load(t + c * padded + j);
+    store(out + j, a);
+  }
+}
+
+static inline size_t round_up(size_t n) { return (n + L - 1) / L * L; }
+
+/* Scaled, biased scores of query i over keys [0,seen) into s; lanes beyond are -inf. */
+static void scores(const dg_attention_head *h, size_t i, size_t seen, const float *kt,
+                   size_t padded, float *s) {
+  size_t used = round_up(seen);
+  products(h->q + i * h->q_stride, kt, h->width, padded, used, s);
+  const float *bias = h->bias ? h->bias + h->queries - 1 - i : NULL;
+  FOR_VECTORS(j, n, 0, seen) {
+    v16 t = load(s + j) * h->scale;
+    if (bias) t += get(bias + j, n);
+    store(s + j, pad16(t, n, -INFINITY));
+  }
+}
+
+static inline dg_dropout row_dropout(dg_dropout d, size_t i) {
+  d.key += (uint32_t)i * 0x85EBCA77u;
+  return d;
+}
+
+/* acc[0,width) = sum over j of weight[j] * x[j,:]. */
+static inline void weighted_sum(const float *weight, const float *x, size_t stride, size_t keys,
+                                size_t width, float *acc) {
+  size_t c = 0;
+  for (; c + 4 * L <= width; c += 4 * L) {
+    v16 a = {0}, b = {0}, c2 = {0}, d = {0};
+    for (size_t j = 0; j < keys; j++) {
+      const float *row = x + j * stride + c;
+      a += weight[j] * load(row);
+      b += weight[j] * load(row + L);
+      c2 += weight[j] * load(row + 2 * L);
+      d += weight[j] * load(row + 3 * L);
+    }
+    store(acc + c, a);
+    store(acc + c + L, b);
+    store(acc + c + 2 * L, c2);
+    store(acc + c + 3 * L, d);
+  }
+  FOR_VECTORS(k, n, c, width) {
+    v16 a = {0};
+    for (size_t j = 0; j < keys; j++) a += weight[j] * get(x + j * stride + k, n);
+    put(acc + k, a, n);
+  }
+}
+
+static void attention(const dg_attention_head *h, float *scratch) {
+  size_t padded = round_up(h->keys);
+  float *kt = scratch, *s = kt + h->width * padded;
+  transpose(h->k, h->kv_stride, h->keys, h->width, padded, kt);
+  for (size_t i = 0; i < h->queries; i++) {
+    size_t seen = h->causal && i + 1 < h->keys ? i + 1 : h->keys;
+    float *o = h->o + i * h->o_stride;
+    scores(h, i, seen, kt, padded, s);
+    v16 top = splat(-INFINITY), sum = {0};
+    for (size_t j = 0; j < seen; j += L) top = max16(top, load(s + j));
+    float peak = top16(top);
+    for (size_t j = 0; j < seen; j += L) {
+      v16 e = exp16(load(s + j) - peak);
+      sum += e;
+      store(s + j, e);
+    }
+    float total = sum16(sum), inverse = 1 / total;
+    dg_dropout d = row_dropout(h->dropout, i);
+    for (size_t j = 0; j < seen; j += L)
+      store(s + j, load(s + j) * inverse * keep16(d, (uint32_t)j));
+    weighted_sum(s, h->v, h->kv_stride, seen, h->width, o);
+    if (h->lse) h->lse[i * h->lse_stride] = peak + logf(total);
+  }
+}
+
+static void attention_backward(const dg_attention_head *h, float *scratch) {
+  size_t padded = round_up(h->keys);
+  float *kt = scratch, *vt = kt + h->width * padded, *s = vt + h->width * padded, *g = s + padded;
+  transpose(h->k, h->kv_stride, h->keys, h->width, padded, kt);
+  transpose(h->v, h->kv_stride, h->keys, h->width, padded, vt);
+  for (size_t i = 0; i < h->queries; i++) {
+    size_t seen = h->causal && i + 1 < h->keys ? i + 1 : h->keys;
+    const float *d_o = h->d_o + i * h->o_stride, *q = h->q + i * h->q_stride;
+    float *d_q = h->d_q + i * h->dq_stride, lse = h->lse[i * h->lse_stride];
+    scores(h, i, seen, kt, padded, s);
+    products(d_o, vt, h->width, padded, round_up(seen), g);
+    dg_dropout d = row_dropout(h->dropout, i);
+    v16 dot = {0};
+    for (size_t j = 0; j < seen; j += L) {
+      v16 p = exp16(load(s + j) - lse), keep = keep16(d, (uint32_t)j);
+      v16 dp = load(g + j) * keep;
+      dot += p * dp;
+      store(s + j, p);
+      store(g + j, dp);
+    }
+    float delta = sum16(dot);
+    float *d_bias = h->d_bias ? h->d_bias + h->queries - 1 - i : NULL;
+    for (size_t j = 0; j < seen; j += L) {
+      v16 p = load(s + j), ds = p * (load(g + j) - delta);
+      if (d_bias) {
+        size_t n = seen - j < L ? seen - j : L;
+        put(d_bias + j, get(d_bias + j, n) + ds, n);
+      }
+      store(g + j, ds * h->scale);
+      store(s + j, p * keep16(d, (uint32_t)j));
+    }
+    weighted_sum(g, h->k, h->kv_stride, seen, h->width, d_q);
+    for (size_t j = 0; j < seen; j++) {
+      float *d_k = h->d_k + j * h->dkv_stride, *d_v = h->d_v + j * h->dkv_stride;
+      FOR_VECTORS(c, n, 0, h->width) {
+        put(d_k + c, get(d_k + c, n) + g[j] * get(q + c, n), n);
+        put(d_v + c, get(d_v + c, n) + s[j] * get(d_o + c, n), n);
+      }
+    }
+  }
+}
+
+static void attention_cached(size_t keys, size_t width, float scale, const float *q,
+                             const float *const *k, const float *const *v, const float *bias,
+                             float *s, float *o) {
+  float peak = -INFINITY;
+  for (size_t j = 0; j < keys; j++) {
+    v16 a = {0};
+    FOR_VECTORS(c, n, 0, width) a += get(q + c, n) * get(k[j] + c, n);
+    s[j] = sum16(a) * scale + (bias ? bias[j] : 0);
+    if (s[j] > peak) peak = s[j];
+  }
+  v16 sum = {0};
+  FOR_VECTORS(j, n, 0, keys) {
+    v16 e = pad16(exp16(get(s + j, n) - peak), n, 0);
+    sum += e;
+    put(s + j, e, n);
+  }
+  float inverse = 1 / sum16(sum);
+  FOR_VECTORS(c, n, 0, width) {
+    v16 a = {0};
+    for (size_t j = 0; j < keys; j++) a += s[j] * get(v[j] + c, n);
+    put(o + c, a * inverse, n);
+  }
+}
+
+/* log sum exp and the plain sum of a row. */
+static float log_sum_exp(size_t n, const float *x, double *plain) {
+  v16 top = splat(-INFINITY);
+  FOR_VECTORS(c, w, 0, n) top = max16(top, pad16(get(x + c, w), w, -INFINITY));
+  float peak = top16(top);
+  double total = 0, sum = 0;
+  for (size_t block = 0; block < n; block += 1024) { /* fp32 lanes, fp64 totals */
+    size_t end = block + 1024 < n ? block + 1024 : n;
+    v16 e = {0}, s = {0};
+    FOR_VECTORS(c, w, block, end) {
+      v16 t = get(x + c, w);
+      e += pad16(exp16(t - peak), w, 0);
+      s += pad16(t, w, 0);
+    }
+    total += (double)sum16(e);
+    sum += (double)sum16(s);
+  }
+  if (plain) *plain = sum;
+  return peak + (float)log(total);
+}
+
+static void cross_entropy(size_t classes, float *logits, size_t label, float smoothing,
+                          float gradient_scale, double *smoothed, double *nll) {
+  double plain;
+  float lse = log_sum_exp(classes, logits, &plain);
+  double loss = (double)lse - (double)logits[label];
+  *nll += loss;
+  *smoothed += (1.0 - (double)smoothing) * loss +
+               (double)smoothing * ((double)lse - plain / (double)classes);
+  if (gradient_scale == 0) return;
+  float uniform = smoothing / (float)classes * gradient_scale;
+  FOR_VECTORS(c, n, 0, classes)
+    put(logits + c, exp16(get(logits + c, n) - lse) * gradient_scale - uniform, n);
+  logits[label] -= (1 - smoothing) * gradient_scale;
+}
+
+static void log_softmax(size_t classes, float *logits) {
+  float lse = log_sum_exp(classes, logits, NULL);
+  FOR_VECTORS(c, n, 0, classes) put(logits + c, get(logits + c, n) - lse, n);
+}
+
+static double sum_squares(size_t n, const float *x) {
+  double total = 0;
+  for (size_t block = 0; block < n; block += 1024) {
+    size_t end = block + 1024 < n ? block + 1024 : n;
+    v16 s = {0};
+    FOR_VECTORS(c, w, block, end) {
+      v16 t = get(x + c, w);
+      s += t * t;
+    }
+    total += (double)sum16(s);
+  }
+  return total;
+}
+
+static inline v16 sqrt16(v16 x) {
+  float t[L];
+  store(t, x);
+  for (int i = 0; i < L; i++) t[i] = sqrtf(t[i]);
+  return load(t);
+}
+
+static void adam(size_t n, const dg_adam_step *s, const float *g, float *w, float *m, float *v) {
+  FOR_VECTORS(c, k, 0, n) {
+    v16 grad = get(g + c, k) * s->gradient_scale, x = get(w + c, k);
+    v16 a = get(m + c, k) * s->beta1 + grad * (1 - s->beta1);
+    v16 b = get(v + c, k) * s->beta2 + grad * grad * (1 - s->beta2);
+    put(m + c, a, k);
+    put(v + c, b, k);
+    x -= x * (s->lr * s->weight_decay);
+    x -= s->lr * (a * s->correction1) / (sqrt16(b * s->correction2) + s->eps);
+    put(w + c, x, k);
+  }
+}
+
+const dg_ops OPS_TABLE = {
+    .norm = norm,
+    .norm_backward = norm_backward,
+    .norm_grads = norm_grads,
+    .column_sums = column_sums,
+    .add_bias = add_bias,
+    .activate = activate,
+    .activate_backward = activate_backward,
+    .residual = residual,
+    .drop = drop,
+    .attention = attention,
+    .attention_backward = attention_backward,
+    .attention_cached = attention_cached,
+    .cross_entropy = cross_entropy,
+    .log_softmax = log_softmax,
+    .sum_squares = sum_squares,
+    .adam = adam,
+};

@@ -1,0 +1,67 @@
+/* Base and adapter files: everything needed to translate, in one safetensors
+ * file each. A base holds the weights, its configuration, its tokenizer, its
+ * languages and its card; an adapter names its base by content hash. */
+#ifndef DG_MODEL_BASE_H
+#define DG_MODEL_BASE_H
+
+#include <jansson.h>
+
+#include "mt/core/safetensors.h"
+#include "mt/model/model.h"
+#include "tokenizer/lang.h"
+#include "tokenizer/tokenizer.h"
+
+typedef enum dg_storage { DG_STORE_FP32, DG_STORE_BF16, DG_STORE_INT8 } dg_storage;
+
+typedef struct dg_language {
+  char code[DG_LANG_MAX]; /* canonical BCP-47 */
+  int32_t tag;            /* token id of its tag */
+} dg_language;
+
+typedef struct dg_base {
+  dg_model *model;
+  dg_tokenizer *tokenizer;
+  dg_language *languages;
+  size_t language_count;
+  json_t *card;               /* what it was trained and measured on; an object */
+  char hash[DG_HASH_TEXT];    /* of the file it was loaded from */
+} dg_base;
+
+/* Takes ownership of model, tokenizer and card (even on failure). The languages'
+ * tags are looked up in the tokenizer by config.tag_format. */
+dg_base *dg_base_new(dg_model *model, dg_tokenizer *tokenizer, const char *const *languages,
+                     size_t language_count, json_t *card, dg_error *err);
+/* Loads, dequantises to fp32 and freezes. */
+dg_base *dg_base_load(const char *path, dg_error *err);
+bool dg_base_save(const dg_base *b, const char *path, dg_storage storage,
+                  char hash[DG_HASH_TEXT], dg_error *err);
+void dg_base_free(dg_base *b);
+/* The language with this code in any spelling; unknown: an error that lists the
+ * nearest codes and says how to add a language. */
+const dg_language *dg_base_language(const dg_base *b, const char *code, dg_error *err);
+
+typedef struct dg_adapter_file {
+  dg_adapter *adapter;
+  char source[DG_LANG_MAX], target[DG_LANG_MAX]; /* the pair it was trained for */
+  dg_language *languages; /* its own new languages; tag = vocab_size + row of `extra` */
+  size_t language_count;
+  char base_hash[DG_HASH_TEXT], hash[DG_HASH_TEXT];
+  json_t *card;
+} dg_adapter_file;
+
+/* Refuses an adapter made for another base. */
+dg_adapter_file *dg_adapter_file_load(const char *path, const dg_base *base, dg_error *err);
+bool dg_adapter_file_save(const dg_adapter_file *f, const char *path, dg_storage storage,
+                          char hash[DG_HASH_TEXT], dg_error *err);
+void dg_adapter_file_free(dg_adapter_file *f);
+
+/* Token sequences of a sentence in its formats (config.source_format ...). A
+ * NULL tokens argument leaves out X: for the target that gives the forced
+ * prefix (items before X) in out and their number. Returns the count written,
+ * at most capacity; longer sentences are cut so that what follows X fits. */
+size_t dg_format_source(const dg_base *b, int32_t source_tag, int32_t target_tag,
+                        const dg_tokens *x, int32_t *out, size_t capacity);
+size_t dg_format_target(const dg_base *b, int32_t source_tag, int32_t target_tag,
+                        const dg_tokens *x, int32_t *out, size_t capacity);
+
+#endif
