@@ -19,7 +19,7 @@ PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS)) -lgettextpo
 
 WARNINGS := -Wno-psabi -Wall -Wextra -Wshadow -Wconversion -Wvla -Wpointer-arith -Wwrite-strings
-C_WARNINGS := $(WARNINGS) -Wstrict-prototypes -Wmissing-prototypes
+C_WARNINGS = $(WARNINGS) -Wstrict-prototypes -Wmissing-prototypes
 OPT ?= -O3 -g
 # Kernels need sqrt and rounding inline; nothing here reads errno or traps after them.
 OPT += -fno-math-errno -fno-trapping-math

@@ -11,7 +11,7 @@
 /* A named matrix (rows 1 for vectors). `grad` is NULL when it is frozen. */
 typedef struct dg_tensor {
   char name[80];
-  size_t rows, cols;
+  size_t rows, cols, offset; /* in floats, inside the block */
   float *value, *grad;
 } dg_tensor;
 
@@ -25,7 +25,6 @@ typedef struct dg_params {
 } dg_params;
 
 dg_tensor *dg_params_find(const dg_params *p, const char *name); /* NULL if absent */
-bool dg_params_allocate_grads(dg_params *p, dg_error *err);      /* zeroed: now trainable */
 void dg_params_zero_grads(dg_params *p);
 
 typedef struct dg_linear {
@@ -79,7 +78,7 @@ typedef struct dg_model {
 /* All weights zero. NULL when the configuration asks for more than memory has. */
 dg_model *dg_model_new(const dg_model_config *config, dg_error *err);
 void dg_model_initialize(dg_model *m, uint64_t seed); /* Xavier and scaled normal */
-bool dg_model_train_all(dg_model *m, dg_error *err);  /* allocates gradients */
+bool dg_model_train(dg_model *m, dg_error *err);      /* allocates gradients, zeroed */
 /* From now on a write to the weights faults: a frozen base stays frozen. */
 bool dg_model_freeze(dg_model *m, dg_error *err);
 void dg_model_free(dg_model *m);
@@ -103,7 +102,8 @@ typedef struct dg_adapter {
 
 dg_adapter *dg_adapter_new(const dg_model_config *config, size_t width, size_t extra_tokens,
                            dg_error *err);
-void dg_adapter_initialize(dg_adapter *a, uint64_t seed);
+void dg_adapter_initialize(dg_adapter *a, uint64_t seed); /* leaves `extra` zero */
+bool dg_adapter_train(dg_adapter *a, dg_error *err);      /* allocates gradients, zeroed */
 void dg_adapter_free(dg_adapter *a);
 
 enum { DG_ADAPTERS_MAX = 4 };
