@@ -181,15 +181,15 @@ static void plan_adapter(plan *p, void *structure) {
   dg_adapter *a = structure;
   for (int side = 0; side < 2; side++) {
     size_t layers = side ? a->decoder_layers : a->encoder_layers;
-    dg_adapter_layer *list = side ? a->decoder : a->encoder;
+    dg_ffn *list = side ? a->decoder : a->encoder;
     for (size_t i = 0; i < layers; i++) {
       char path[64], sub[80];
       snprintf(path, sizeof path, "%s.layers.%zu", side ? "decoder" : "encoder", i);
       snprintf(sub, sizeof sub, "%s.norm", path);
       list[i].norm = take_norm(p, sub, a->d_model, true);
-      list[i].down =
+      list[i].in =
           take_linear(p, path, 1, (const char *[]){"down"}, a->width, a->d_model, true);
-      list[i].up = take_linear(p, path, 1, (const char *[]){"up"}, a->d_model, a->width, true);
+      list[i].out = take_linear(p, path, 1, (const char *[]){"up"}, a->d_model, a->width, true);
     }
   }
   if (a->extra_tokens) {

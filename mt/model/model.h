@@ -84,18 +84,15 @@ bool dg_model_freeze(dg_model *m, dg_error *err);
 void dg_model_free(dg_model *m);
 
 /* Serial bottleneck adapters after every layer (Bapna & Firat 2019):
- * x + W_up relu(W_down LN(x) + b_down) + b_up, with W_up and b_up zero at first. */
-typedef struct dg_adapter_layer {
-  dg_norm norm;
-  dg_linear down, up;
-} dg_adapter_layer;
+ * x + W_up relu(W_down LN(x) + b_down) + b_up, with W_up and b_up zero at first:
+ * a narrow pre-norm feed-forward sublayer, `in` being down and `out` up. */
 
 /* Embedding rows for tokens the base does not know (ids vocab_size, ...): the
  * tag of a new language. They are read as input, never predicted. */
 typedef struct dg_adapter {
   size_t d_model, width, encoder_layers, decoder_layers, extra_tokens;
   dg_params params;
-  dg_adapter_layer *encoder, *decoder;
+  dg_ffn *encoder, *decoder; /* one a layer */
   const float *extra; /* [extra_tokens, d_model] */
   float *extra_grad;
 } dg_adapter;

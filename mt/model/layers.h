@@ -1,0 +1,104 @@
+/* The pieces of a layer, forward and backward, on token-packed rows. Private to
+ * mt/model. A NULL gradient pointer means frozen: no work is done for it. */
+#ifndef DG_MODEL_LAYERS_H
+#define DG_MODEL_LAYERS_H
+
+#include "mt/core/mem.h"
+#include "mt/kernels/ops.h"
+#include "mt/model/model.h"
+
+/* One walk through the network. Buffers live in the arena. */
+typedef struct dg_pass {
+  const dg_network *network;
+  const dg_ops *ops;
+  dg_arena *arena;
+  bool save; /* keep what the backward pass needs */
+  struct {
+    float residual, attention, activation, adapter;
+    uint64_t key;
+  } dropout;
+  uint64_t site; /* numbers the dropout masks in the order they are met */
+} dg_pass;
+
+/* Sentences packed one after another. */
+typedef struct dg_packed_text {
+  size_t count, total, longest;
+  const int32_t *ids;
+  const uint32_t *offsets; /* [count+1] */
+} dg_packed_text;
+dg_packed_text dg_pack_text(size_t count, const int32_t *ids, const uint32_t *offsets);
+
+float *dg_pass_floats(dg_pass *p, size_t rows, size_t cols);
+dg_dropout dg_pass_dropout(dg_pass *p, float rate);
+
+void dg_norm_forward(const dg_pass *p, bool rms, float eps, const dg_norm *n, size_t rows,
+                     size_t width, const float *x, float *y, float *mean, float *rstd);
+/* Adds parameter gradients; then dx (+)= ...; dx may be dy when not accumulating. */
+void dg_norm_backward(const dg_pass *p, bool rms, const dg_norm *n, size_t rows, size_t width,
+                      const float *x, const float *mean, const float *rstd, const float *dy,
+                      float *dx, bool accumulate);
+
+/* y = x W^T, without the bias. */
+void dg_linear_forward(const dg_pass *p, const dg_linear *l, size_t rows, const float *x, float *y);
+/* Adds parameter gradients (x is read only for them); dx = beta*dx + dy W. */
+void dg_linear_backward(const dg_pass *p, const dg_linear *l, size_t rows, const float *x,
+                        const float *dy, float beta, float *dx);
+void dg_bias_forward(const dg_pass *p, size_t rows, size_t width, const float *bias, float *y);
+
+/* How a sublayer is built: the base's way, or an adapter's. */
+typedef struct dg_style {
+  bool pre_norm, rms, gated;
+  float eps;
+  int activation;
+  float dropout, activation_dropout;
+} dg_style;
+dg_style dg_base_style(const dg_pass *p);
+dg_style dg_adapter_style(const dg_pass *p);
+
+typedef struct dg_sublayer_saved {
+  const float *x;           /* input */
+  float *n, *mean, *rstd;   /* pre-norm: normalised x */
+  float *sum;               /* post-norm: what is normalised into the output */
+  dg_dropout drop;
+} dg_sublayer_saved;
+
+typedef struct dg_ffn_saved {
+  dg_sublayer_saved sub;
+  float *h, *a; /* before and after the activation */
+  dg_dropout drop;
+} dg_ffn_saved;
+
+/* x [rows, d_model] -> a new [rows, d_model]. */
+float *dg_ffn_forward(dg_pass *p, const dg_style *style, const dg_ffn *f, size_t rows,
+                      const float *x, dg_ffn_saved *s);
+/* g, the gradient of the output, becomes that of the input. */
+void dg_ffn_backward(dg_pass *p, const dg_style *style, const dg_ffn *f, size_t rows,
+                     const dg_ffn_saved *s, float *g);
+
+typedef struct dg_attention_saved {
+  dg_sublayer_saved sub;
+  float *q, *kv; /* self-attention: both inside one [rows, 3*inner] */
+  size_t q_stride, kv_stride;
+  float *o, *lse;
+  dg_dropout drop;
+} dg_attention_saved;
+
+/* Where keys and values come from and what is added to scores. */
+typedef struct dg_attention_context {
+  dg_packed_text queries, keys;
+  const float *memory;    /* [keys.total, d_model], or NULL: self-attention */
+  bool causal;
+  const float *relative;  /* [heads][2*relative_span-1] by key-query distance, or NULL */
+  float *relative_grad;   /* the same shape, added to, or NULL */
+  size_t relative_span;
+} dg_attention_context;
+
+float *dg_attention_forward(dg_pass *p, const dg_style *style, const dg_attention *a,
+                            const dg_attention_context *c, const float *x, dg_attention_saved *s);
+/* d_memory (NULL: not wanted) is added to. Without `inward` (nothing below is
+ * trained) g is left undefined. */
+void dg_attention_backward(dg_pass *p, const dg_style *style, const dg_attention *a,
+                           const dg_attention_context *c, const dg_attention_saved *s, float *g,
+                           float *d_memory, bool inward);
+
+#endif

@@ -1,0 +1,154 @@
+#include "mt/model/loss.h"
+
+#include <string.h>
+
+#include "mt/model/stack.h"
+
+/* Logits exist only a block of rows at a time: this many bytes, so that they
+ * are still in the last-level cache when their gradient is multiplied. */
+enum { LOGITS_BYTES = 16 << 20, LOGITS_ROWS_LEAST = 64 };
+
+typedef struct output_job {
+  const dg_pass *p;
+  size_t classes, width;
+  float scale;
+  const int32_t *labels;
+  const dg_loss_options *options;
+  bool backward;
+  const float *x;
+  float *scaled, *logits;
+  double (*losses)[2];
+} output_job;
+
+static void scale_row(void *context, size_t r, int worker) {
+  (void)worker;
+  const output_job *j = context;
+  for (size_t c = 0; c < j->width; c++)
+    j->scaled[r * j->width + c] = j->x[r * j->width + c] * j->scale;
+}
+
+static void loss_row(void *context, size_t r, int worker) {
+  (void)worker;
+  const output_job *j = context;
+  float *row = j->logits + r * j->classes;
+  j->losses[r][0] = j->losses[r][1] = 0;
+  if (j->labels[r] >= 0)
+    j->p->ops->cross_entropy(j->classes, row, (size_t)j->labels[r], j->options->label_smoothing,
+                             j->backward ? j->options->gradient_scale : 0, &j->losses[r][0],
+                             &j->losses[r][1]);
+  else if (j->backward)
+    memset(row, 0, j->classes * sizeof *row);
+}
+
+/* Decoder states [rows, d_model] scaled for the output projection; x itself at scale 1. */
+static const float *scaled_states(dg_pass *p, size_t rows, const float *x) {
+  const dg_model_config *c = &p->network->model->config;
+  output_job j = {.p = p, .width = (size_t)c->d_model, .scale = (float)c->output_scale, .x = x};
+  if (j.scale == 1.0f) return x;
+  j.scaled = dg_pass_floats(p, rows, j.width);
+  dg_parallel(p->network->threads, rows, scale_row, &j);
+  return j.scaled;
+}
+
+/* Loss of decoder states x; with dx also its gradient and the projection's. */
+static void output_loss(dg_pass *p, const dg_loss_options *o, size_t rows, const int32_t *labels,
+                        const float *x, float *dx, dg_loss *loss) {
+  const dg_model *m = p->network->model;
+  size_t d = (size_t)m->config.d_model, classes = (size_t)m->config.vocab_size;
+  size_t block = LOGITS_BYTES / sizeof(float) / classes / LOGITS_ROWS_LEAST * LOGITS_ROWS_LEAST;
+  if (block < LOGITS_ROWS_LEAST) block = LOGITS_ROWS_LEAST;
+  if (block > rows) block = rows;
+  const float *states = scaled_states(p, rows, x);
+  output_job j = {.p = p, .classes = classes, .options = o, .backward = dx != NULL};
+  j.logits = dg_pass_floats(p, block, classes);
+  j.losses = dg_arena_alloc(p->arena, block, sizeof *j.losses);
+  for (size_t r = 0; r < rows; r += block) {
+    size_t n = rows - r < block ? rows - r : block;
+    dg_linear_forward(p, &m->output, n, states + r * d, j.logits);
+    dg_bias_forward(p, n, classes, m->output.bias, j.logits);
+    j.labels = labels + r;
+    dg_parallel(p->network->threads, n, loss_row, &j);
+    for (size_t i = 0; i < n; i++) {
+      loss->smoothed += j.losses[i][0];
+      loss->nll += j.losses[i][1];
+      loss->labels += labels[r + i] >= 0;
+    }
+    if (dx) dg_linear_backward(p, &m->output, n, states + r * d, j.logits, 0, dx + r * d);
+  }
+  if (dx && states != x) {
+    output_job back = {.width = d, .scale = (float)m->config.output_scale, .x = dx, .scaled = dx};
+    dg_parallel(p->network->threads, rows, scale_row, &back);
+  }
+}
+
+typedef struct walk {
+  dg_packed_text source, target;
+  dg_stack_walk encoder, decoder;
+  float *memory, *states;
+} walk;
+
+static bool check(const dg_network *n, const dg_batch *b, walk *w, dg_error *err) {
+  w->source = dg_pack_text(b->sequences, b->source, b->source_offsets);
+  w->target = dg_pack_text(b->sequences, b->input, b->target_offsets);
+  if (!dg_text_check(n, &w->source, "source", err) || !dg_text_check(n, &w->target, "target", err))
+    return false;
+  for (size_t i = 0; b->labels && i < w->target.total; i++)
+    if (b->labels[i] >= n->model->config.vocab_size)
+      return dg_fail(err, DG_ERR_USAGE, "label %zu is %d; the vocabulary has %d pieces", i,
+                     b->labels[i], n->model->config.vocab_size);
+  return true;
+}
+
+static void forward(dg_pass *p, walk *w) {
+  const dg_model *m = p->network->model;
+  w->memory = dg_stack_forward(p, &m->encoder, &w->source, NULL, NULL, &w->encoder);
+  w->states = dg_stack_forward(p, &m->decoder, &w->target, w->memory, &w->source, &w->decoder);
+}
+
+bool dg_loss_forward(const dg_network *n, const dg_batch *b, const dg_loss_options *o,
+                     dg_arena *arena, dg_loss *loss, dg_error *err) {
+  walk w;
+  if (!check(n, b, &w, err)) return false;
+  dg_arena_reset(arena);
+  dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = arena};
+  forward(&p, &w);
+  output_loss(&p, o, w.target.total, b->labels, w.states, NULL, loss);
+  return true;
+}
+
+bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_options *o,
+                      dg_arena *arena, dg_loss *loss, dg_error *err) {
+  walk w;
+  if (!check(n, b, &w, err)) return false;
+  dg_arena_reset(arena);
+  dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = arena, .save = true};
+  p.dropout.residual = o->dropout;
+  p.dropout.attention = o->attention_dropout;
+  p.dropout.activation = o->activation_dropout;
+  p.dropout.adapter = o->adapter_dropout;
+  p.dropout.key = o->dropout_key;
+  forward(&p, &w);
+  size_t d = (size_t)n->model->config.d_model;
+  float *g = dg_pass_floats(&p, w.target.total, d);
+  float *d_memory = dg_pass_floats(&p, w.source.total, d);
+  dg_arena_mark mark = dg_arena_save(arena);
+  output_loss(&p, o, w.target.total, b->labels, w.states, g, loss);
+  dg_arena_rewind(arena, mark);
+  memset(d_memory, 0, w.source.total * d * sizeof *d_memory);
+  dg_stack_backward(&p, &w.decoder, g, d_memory);
+  dg_stack_backward(&p, &w.encoder, d_memory, NULL);
+  return true;
+}
+
+bool dg_logits(const dg_network *n, const dg_batch *b, dg_arena *arena, float *logits,
+               dg_error *err) {
+  walk w;
+  if (!check(n, b, &w, err)) return false;
+  dg_arena_reset(arena);
+  dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = arena};
+  forward(&p, &w);
+  const dg_linear *output = &n->model->output;
+  dg_linear_forward(&p, output, w.target.total, scaled_states(&p, w.target.total, w.states), logits);
+  dg_bias_forward(&p, w.target.total, output->out, output->bias, logits);
+  return true;
+}

@@ -1,0 +1,47 @@
+/* The encoder and the decoder over whole sentences, forward and backward.
+ * Private to mt/model. */
+#ifndef DG_MODEL_STACK_H
+#define DG_MODEL_STACK_H
+
+#include "mt/model/layers.h"
+
+typedef struct dg_layer_saved {
+  dg_attention_saved self, cross;
+  dg_ffn_saved ffn, adapters[DG_ADAPTERS_MAX];
+} dg_layer_saved;
+
+/* One stack's walk over one batch; lives in the pass's arena. */
+typedef struct dg_stack_walk {
+  const dg_stack *stack;
+  bool decoder;
+  dg_packed_text text;
+  dg_attention_context self, cross;
+  const float *embedded; /* before embedding_norm */
+  float *embedded_mean, *embedded_rstd;
+  dg_dropout embedded_drop;
+  dg_layer_saved *layers;
+  const float *last; /* before final_norm */
+  float *last_mean, *last_rstd;
+} dg_stack_walk;
+
+/* Whether ids and lengths fit the network; names what does not. */
+bool dg_text_check(const dg_network *n, const dg_packed_text *t, const char *side, dg_error *err);
+
+/* [text.total, d_model]. memory (with memory_text) is the encoder's output, NULL
+ * for the encoder itself. */
+float *dg_stack_forward(dg_pass *p, const dg_stack *stack, const dg_packed_text *text,
+                        const float *memory, const dg_packed_text *memory_text, dg_stack_walk *w);
+/* g, the gradient of the output, is consumed; d_memory (NULL: not wanted) is added to. */
+void dg_stack_backward(dg_pass *p, const dg_stack_walk *w, float *g, float *d_memory);
+
+/* Row of an input embedding: the model's, or an adapter's for ids past the vocabulary. */
+const float *dg_embedding_row(const dg_network *n, const dg_stack *stack, int32_t id);
+size_t dg_network_ids(const dg_network *n); /* ids below it are valid */
+const float *dg_position_row(const dg_model *m, const dg_stack *stack, size_t position); /* or NULL */
+float dg_embedding_scale(const dg_model_config *c);
+
+/* Relative-position biases by distance, [heads][2*span-1], into `out`. */
+void dg_relative_biases(const dg_model_config *c, const float *table, bool bidirectional,
+                        size_t span, float *out);
+
+#endif
