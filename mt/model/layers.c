@@ -434,3 +434,20 @@ void dg_attention_backward(dg_pass *p, const dg_style *style, const dg_attention
   }
   dg_arena_rewind(p->arena, mark);
 }
+
+float *dg_attention_around(dg_pass *p, const dg_style *style, const dg_attention *a,
+                           const dg_linear *in, size_t rows, const float *x, dg_attend_fn *attend,
+                           void *context) {
+  size_t d = a->qkv.in;
+  dg_sublayer_saved s;
+  float *y = dg_pass_floats(p, rows, d);
+  begin(p, style, rows, d, x, false, &s);
+  enter(p, style, &a->norm, rows, d, &s);
+  float *q = dg_pass_floats(p, rows, in->out), *o = dg_pass_floats(p, rows, a->out.in);
+  dg_linear_forward(p, in, rows, s.n, q);
+  dg_bias_forward(p, rows, in->out, in->bias, q);
+  attend(context, q, o);
+  dg_linear_forward(p, &a->out, rows, o, projection_target(style, &s, y));
+  leave(p, style, &a->norm, a->out.bias, rows, d, &s, y);
+  return y;
+}

@@ -101,4 +101,11 @@ void dg_attention_backward(dg_pass *p, const dg_style *style, const dg_attention
                            const dg_attention_context *c, const dg_attention_saved *s, float *g,
                            float *d_memory, bool inward);
 
+/* The sublayer around an attention that the caller does: `in` projects normalised
+ * rows to q [rows, in->out], attend turns them into o [rows, inner]. */
+typedef void dg_attend_fn(void *context, const float *q, float *o);
+float *dg_attention_around(dg_pass *p, const dg_style *style, const dg_attention *a,
+                           const dg_linear *in, size_t rows, const float *x, dg_attend_fn *attend,
+                           void *context);
+
 #endif
