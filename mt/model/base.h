@@ -55,13 +55,13 @@ bool dg_adapter_file_save(const dg_adapter_file *f, const char *path, dg_storage
                           char hash[DG_HASH_TEXT], dg_error *err);
 void dg_adapter_file_free(dg_adapter_file *f);
 
-/* Token sequences of a sentence in its formats (config.source_format ...). A
- * NULL tokens argument leaves out X: for the target that gives the forced
- * prefix (items before X) in out and their number. Returns the count written,
- * at most capacity; longer sentences are cut so that what follows X fits. */
+/* Token sequences of a sentence in its formats (config.source_format ...), X
+ * being ids[0,n). NULL ids leave X out: for the target that gives the forced
+ * prefix (the items before X). Returns the count written, at most capacity; a
+ * longer sentence is cut so that what follows X fits. */
 size_t dg_format_source(const dg_base *b, int32_t source_tag, int32_t target_tag,
-                        const dg_tokens *x, int32_t *out, size_t capacity);
+                        const int32_t *ids, size_t n, int32_t *out, size_t capacity);
 size_t dg_format_target(const dg_base *b, int32_t source_tag, int32_t target_tag,
-                        const dg_tokens *x, int32_t *out, size_t capacity);
+                        const int32_t *ids, size_t n, int32_t *out, size_t capacity);
 
 #endif
