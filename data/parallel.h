@@ -12,19 +12,19 @@ typedef struct dg_pair {
 } dg_pair;
 
 /* Sentence pairs held in memory, in file order. */
-typedef struct dg_parallel {
+typedef struct dg_parallel_text {
   dg_pair *pairs;
   size_t count, capacity;
   struct dg_text_block *blocks; /* the strings' storage */
-} dg_parallel;
+} dg_parallel_text;
 
 /* Appends the pairs of one specification to *p (zero-initialised before the
  * first). Files of different lengths, or a TSV line with fewer than two
  * columns, are errors naming the line. A NULL specification part is not
  * allowed. On failure *p holds what it held before plus some pairs read;
  * dg_parallel_free releases it either way. */
-bool dg_parallel_read(dg_parallel *p, const char *specification, dg_error *err);
-void dg_parallel_add(dg_parallel *p, const char *source, const char *target);
-void dg_parallel_free(dg_parallel *p);
+bool dg_parallel_read(dg_parallel_text *p, const char *specification, dg_error *err);
+void dg_parallel_add(dg_parallel_text *p, const char *source, const char *target);
+void dg_parallel_free(dg_parallel_text *p);
 
 #endif

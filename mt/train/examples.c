@@ -53,7 +53,7 @@ typedef struct chunk {
 
 typedef struct tokenize_job {
   const dg_examples *e;
-  const dg_parallel *pairs;
+  const dg_parallel_text *pairs;
   chunk *chunks;
 } tokenize_job;
 
@@ -86,7 +86,7 @@ static void tokenize_chunk(void *context, size_t task, int worker) {
   dg_tokens_free(&sides[1]);
 }
 
-bool dg_examples_add(dg_examples *e, const dg_parallel *pairs, dg_threads *threads, size_t *index,
+bool dg_examples_add(dg_examples *e, const dg_parallel_text *pairs, dg_threads *threads, size_t *index,
                      dg_error *err) {
   size_t tasks = (pairs->count + CHUNK - 1) / CHUNK, total = 0;
   tokenize_job j = {.e = e, .pairs = pairs, .chunks = dg_calloc(tasks ? tasks : 1, sizeof(chunk))};

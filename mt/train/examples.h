@@ -22,7 +22,7 @@ dg_examples *dg_examples_new(const dg_base *base, size_t max_tokens);
 void dg_examples_free(dg_examples *e);
 
 /* Tokenises the pairs, on several threads; *corpus numbers them. */
-bool dg_examples_add(dg_examples *e, const dg_parallel *pairs, dg_threads *threads, size_t *corpus,
+bool dg_examples_add(dg_examples *e, const dg_parallel_text *pairs, dg_threads *threads, size_t *corpus,
                      dg_error *err);
 size_t dg_examples_count(const dg_examples *e, size_t corpus);   /* pairs kept */
 size_t dg_examples_skipped(const dg_examples *e, size_t corpus); /* empty or too long */
