@@ -1,0 +1,14 @@
+/* Scoring a network on dev sets: loss without dropout, BLEU and chrF by search. */
+#ifndef DG_TRAIN_EVALUATE_H
+#define DG_TRAIN_EVALUATE_H
+
+#include "mt/train/trainer.h"
+
+bool dg_evaluate_loss(const dg_network *n, const dg_examples *e, const dg_direction *d,
+                      size_t micro_tokens, dg_arena *arena, double *loss, dg_error *err);
+
+/* Fills bleu and chrf. */
+bool dg_evaluate_text(const dg_network *n, const dg_base *b, const dg_dev_set *set, int beam,
+                      dg_dev_score *score, dg_error *err);
+
+#endif

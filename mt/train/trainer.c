@@ -1,0 +1,474 @@
+#include "mt/train/trainer.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mt/core/mem.h"
+#include "mt/core/rng.h"
+#include "mt/train/evaluate.h"
+
+static const char *const schedule_names[] = {"inverse_sqrt", "cosine", "constant", NULL};
+static const char *const metric_names[] = {"loss", "bleu", "chrf", NULL};
+static const char *const precision_names[] = {"auto", "fp32", "bf16", NULL};
+
+#define MEMBER(field) offsetof(dg_train_options, field), sizeof(((dg_train_options *)0)->field)
+#define INT(field, initial, least, most, help) \
+  {#field, DG_OPTION_INT, MEMBER(field), initial, least, most, NULL, help}
+#define FLOAT(field, initial, least, most, help) \
+  {#field, DG_OPTION_FLOAT, MEMBER(field), initial, least, most, NULL, help}
+#define ENUM(field, initial, names, help) \
+  {#field, DG_OPTION_ENUM, MEMBER(field), initial, 0, 0, names, help}
+
+const dg_option dg_train_options_table[] = {
+    INT(seed, "1", 0, 2147483647, "of initialisation, order and dropout"),
+    INT(max_updates, "3000", 1, 1e9, "updates to make"),
+    INT(max_minutes, "0", 0, 1e6, "stop, resumably, after so long; 0: no limit"),
+    INT(batch_tokens, "4096", 16, 1e7, "target tokens of one update"),
+    INT(micro_tokens, "4096", 16, 1e6, "target tokens computed at a time (memory)"),
+    INT(max_tokens, "128", 8, 8192, "longer sentences are left out"),
+    FLOAT(learning_rate, "0.001", 0, 10, "peak learning rate"),
+    ENUM(schedule, "inverse_sqrt", schedule_names, "decay after warm-up"),
+    INT(warmup, "200", 0, 1e8, "updates of linear warm-up"),
+    FLOAT(beta1, "0.9", 0, 0.999999, "Adam's first moment"),
+    FLOAT(beta2, "0.98", 0, 0.999999, "Adam's second moment"),
+    FLOAT(eps, "1e-8", 0, 1, "Adam's epsilon"),
+    FLOAT(weight_decay, "0", 0, 1, "decoupled weight decay (AdamW)"),
+    FLOAT(clip, "1", 0, 1e9, "largest gradient norm; 0: no clipping"),
+    FLOAT(ema, "0", 0, 0.999999, "decay of the weight average that is scored and kept; 0: none"),
+    FLOAT(label_smoothing, "0.1", 0, 0.9, "share of the target spread over all pieces"),
+    FLOAT(dropout, "0.1", 0, 0.9, "on embeddings and sublayer outputs"),
+    FLOAT(attention_dropout, "0", 0, 0.9, "on attention weights"),
+    FLOAT(activation_dropout, "0", 0, 0.9, "inside the feed-forward sublayer"),
+    FLOAT(adapter_dropout, "0.1", 0, 0.9, "on adapter outputs"),
+    FLOAT(temperature, "1", 0.1, 100, "pairs are drawn with probability ~ size^(1/temperature)"),
+    INT(eval_every, "250", 1, 1e9, "updates between dev scores"),
+    INT(eval_sentences, "300", 0, 1e6, "dev sentences translated a direction; 0: loss only"),
+    INT(eval_beam, "1", 1, 64, "beam of those translations"),
+    INT(patience, "6", 0, 1e6, "stop after so many scores without improvement; 0: never"),
+    ENUM(metric, "loss", metric_names, "what the best weights are best at"),
+    INT(checkpoint_minutes, "10", 0, 1e6, "minutes between checkpoints; 0: every update"),
+    ENUM(precision, "auto", precision_names, "of matrix products"),
+    {NULL, DG_OPTION_INT, 0, 0, NULL, 0, 0, NULL, NULL},
+};
+
+dg_precision dg_train_precision(const dg_train_options *o) {
+  return o->precision == 1 ? DG_FP32 : DG_BF16; /* bf16 falls back by itself */
+}
+
+/* Everything a step changes. */
+typedef struct trainer {
+  const dg_train_task *task;
+  const dg_train_options *o;
+  dg_params *params;
+  dg_threads *threads;
+  dg_adam adam;
+  float *average, *best; /* the weight average (ema > 0) and the best weights */
+  dg_sampler *sampler;
+  dg_batch_buffer batch;
+  dg_arena *arena;
+  uint64_t update, best_update, bad_evaluations, skipped;
+  bool have_best, have_start;
+  double seconds; /* before this process */
+  dg_dev_score start, best_score, *scores, *start_scores, *best_scores;
+  struct timespec begun, checkpointed;
+  double report_loss;
+  size_t report_labels;
+  struct timespec reported;
+} trainer;
+
+static double seconds_since(const struct timespec *t) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)(now.tv_sec - t->tv_sec) + (double)(now.tv_nsec - t->tv_nsec) * 1e-9;
+}
+
+static double trained_seconds(const trainer *t) { return t->seconds + seconds_since(&t->begun); }
+
+/* --- checkpoints ------------------------------------------------------------------ */
+
+static json_t *score_json(const dg_dev_score *s) {
+  return json_pack("{s:f,s:f,s:f}", "loss", s->loss, "bleu", s->bleu, "chrf", s->chrf);
+}
+
+static bool score_from(const json_t *j, dg_dev_score *s) {
+  return j && !json_unpack((json_t *)j, "{s:F,s:F,s:F}", "loss", &s->loss, "bleu", &s->bleu,
+                           "chrf", &s->chrf);
+}
+
+static json_t *scores_json(const dg_dev_score *s, size_t n) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < n; i++) json_array_append_new(list, score_json(&s[i]));
+  return list;
+}
+
+static bool scores_from(const json_t *list, dg_dev_score *s, size_t n) {
+  if (json_array_size(list) != n) return false;
+  for (size_t i = 0; i < n; i++)
+    if (!score_from(json_array_get(list, i), &s[i])) return false;
+  return true;
+}
+
+static bool save_checkpoint(trainer *t, dg_error *err) {
+  size_t words = dg_sampler_words(t->sampler), n = t->params->total;
+  uint64_t *position = dg_malloc(words * sizeof *position);
+  dg_sampler_save(t->sampler, position);
+  json_t *state = json_pack(
+      "{s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:f,s:o,s:o,s:o,s:o}", "update", (json_int_t)t->update,
+      "adam_steps", (json_int_t)t->adam.steps, "best_update", (json_int_t)t->best_update,
+      "bad_evaluations", (json_int_t)t->bad_evaluations, "skipped", (json_int_t)t->skipped,
+      "have_best", t->have_best, "have_start", t->have_start, "seconds", trained_seconds(t),
+      "start", score_json(&t->start), "best", score_json(&t->best_score), "start_scores",
+      scores_json(t->start_scores, t->task->dev_count), "best_scores",
+      scores_json(t->best_scores, t->task->dev_count));
+  char *text = json_dumps(state, JSON_COMPACT | JSON_REAL_PRECISION(17));
+  json_decref(state);
+  dg_st_writer *w = dg_st_writer_new();
+  dg_st_writer_metadata(w, "format", "dragoman.checkpoint");
+  dg_st_writer_metadata(w, "version", "1");
+  dg_st_writer_metadata(w, "identity", t->task->identity);
+  dg_st_writer_metadata(w, "state", text);
+  dg_st_writer_add(w, "position", DG_I64, 1, &words, position);
+  dg_st_writer_add(w, "weights", DG_F32, 1, &n, t->params->values);
+  dg_st_writer_add(w, "adam.m", DG_F32, 1, &n, t->adam.m);
+  dg_st_writer_add(w, "adam.v", DG_F32, 1, &n, t->adam.v);
+  if (t->average) dg_st_writer_add(w, "average", DG_F32, 1, &n, t->average);
+  if (t->have_best) dg_st_writer_add(w, "best", DG_F32, 1, &n, t->best);
+  bool ok = dg_st_writer_write(w, t->task->checkpoint_path, NULL, err);
+  dg_st_writer_free(w);
+  free(text);
+  free(position);
+  clock_gettime(CLOCK_MONOTONIC, &t->checkpointed);
+  return ok;
+}
+
+static bool read_array(const dg_safetensors *s, const char *name, dg_dtype type, size_t n,
+                       void *out, dg_error *err) {
+  const dg_st_tensor *x = dg_safetensors_find(s, name);
+  if (!x || x->dtype != type || x->dims != 1 || x->shape[0] != n)
+    return dg_fail(err, DG_ERR_FORMAT,
+                   "%s: tensor %s is not the %zu numbers of this run: remove the checkpoint to "
+                   "start anew",
+                   dg_safetensors_path(s), name, n);
+  memcpy(out, x->data, x->bytes);
+  return true;
+}
+
+static bool read_state(trainer *t, const dg_safetensors *s, dg_error *err) {
+  const char *format = dg_safetensors_metadata(s, "format");
+  const char *identity = dg_safetensors_metadata(s, "identity");
+  const char *text = dg_safetensors_metadata(s, "state");
+  if (!format || strcmp(format, "dragoman.checkpoint") || !text || !identity)
+    return dg_fail(err, DG_ERR_FORMAT, "%s is not a checkpoint: move it away",
+                   dg_safetensors_path(s));
+  if (strcmp(identity, t->task->identity))
+    return dg_fail(err, DG_ERR_USAGE,
+                   "%s is of a run with other settings or data: remove it to start anew, or "
+                   "choose another output",
+                   dg_safetensors_path(s));
+  json_t *j = json_loads(text, 0, NULL);
+  json_int_t update, steps, best_update, bad, skipped;
+  int have_best, have_start;
+  bool ok = j && !json_unpack(j, "{s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:F}", "update", &update,
+                              "adam_steps", &steps, "best_update", &best_update,
+                              "bad_evaluations", &bad, "skipped", &skipped, "have_best",
+                              &have_best, "have_start", &have_start, "seconds", &t->seconds) &&
+            score_from(json_object_get(j, "start"), &t->start) &&
+            score_from(json_object_get(j, "best"), &t->best_score) &&
+            scores_from(json_object_get(j, "start_scores"), t->start_scores, t->task->dev_count) &&
+            scores_from(json_object_get(j, "best_scores"), t->best_scores, t->task->dev_count);
+  json_decref(j);
+  if (!ok || update < 0 || steps < 0)
+    return dg_fail(err, DG_ERR_FORMAT, "%s: its state is damaged: remove it to start anew",
+                   dg_safetensors_path(s));
+  t->update = (uint64_t)update;
+  t->adam.steps = (uint64_t)steps;
+  t->best_update = (uint64_t)best_update;
+  t->bad_evaluations = (uint64_t)bad;
+  t->skipped = (uint64_t)skipped;
+  t->have_best = have_best;
+  t->have_start = have_start;
+  size_t words = dg_sampler_words(t->sampler), n = t->params->total;
+  uint64_t *position = dg_malloc(words * sizeof *position);
+  ok = read_array(s, "position", DG_I64, words, position, err) &&
+       dg_sampler_restore(t->sampler, position, err) &&
+       read_array(s, "weights", DG_F32, n, t->params->values, err) &&
+       read_array(s, "adam.m", DG_F32, n, t->adam.m, err) &&
+       read_array(s, "adam.v", DG_F32, n, t->adam.v, err) &&
+       (!t->average || read_array(s, "average", DG_F32, n, t->average, err)) &&
+       (!t->have_best || read_array(s, "best", DG_F32, n, t->best, err));
+  free(position);
+  return ok;
+}
+
+static bool load_checkpoint(trainer *t, dg_error *err) {
+  if (access(t->task->checkpoint_path, F_OK)) return true;
+  dg_safetensors *s = dg_safetensors_open(t->task->checkpoint_path, false, err);
+  if (!s) return dg_error_context(err, "cannot resume (remove the checkpoint to start anew)");
+  bool ok = read_state(t, s, err);
+  dg_safetensors_close(s);
+  return ok;
+}
+
+/* --- steps ------------------------------------------------------------------------- */
+
+static size_t total_targets(const trainer *t, const dg_sampled *pairs, size_t count,
+                            dg_batch_buffer *b) {
+  size_t labels = 0;
+  dg_batch_clear(b);
+  for (size_t i = 0; i < count; i++)
+    dg_batch_add(b, t->task->examples, &t->task->directions[pairs[i].direction], pairs[i].pair);
+  for (size_t i = 0; i < dg_batch_targets(b); i++) labels += b->labels[i] >= 0;
+  return labels;
+}
+
+typedef struct average_job {
+  float *average, decay;
+  const float *weights;
+  size_t total;
+} average_job;
+
+enum { AVERAGE_BLOCK = 1 << 15 };
+
+static void average_block(void *context, size_t task, int worker) {
+  (void)worker;
+  const average_job *j = context;
+  size_t first = task * AVERAGE_BLOCK, end = first + AVERAGE_BLOCK;
+  if (end > j->total) end = j->total;
+  for (size_t i = first; i < end; i++)
+    j->average[i] += (1 - j->decay) * (j->weights[i] - j->average[i]);
+}
+
+static void update_average(trainer *t) {
+  if (!t->average) return;
+  double n = (double)t->update, decay = (1 + n) / (10 + n); /* short memory at the start */
+  average_job j = {t->average, (float)(decay < t->o->ema ? decay : t->o->ema), t->params->values,
+                   t->params->total};
+  dg_parallel(t->threads, (j.total + AVERAGE_BLOCK - 1) / AVERAGE_BLOCK, average_block, &j);
+}
+
+static bool step(trainer *t, double *norm, dg_error *err) {
+  const dg_train_options *o = t->o;
+  size_t count;
+  const dg_sampled *pairs = dg_sampler_next(t->sampler, &count);
+  size_t labels = total_targets(t, pairs, count, &t->batch);
+  t->update++;
+  dg_loss_options lo = {
+      .label_smoothing = (float)o->label_smoothing,
+      .dropout = (float)o->dropout,
+      .attention_dropout = (float)o->attention_dropout,
+      .activation_dropout = (float)o->activation_dropout,
+      .adapter_dropout = (float)o->adapter_dropout,
+      .gradient_scale = 1.0f / (float)(labels ? labels : 1),
+  };
+  dg_params_zero_grads(t->params);
+  dg_loss loss = {0};
+  dg_batch all = t->batch.batch;
+  for (size_t first = 0, micro = 0; first < all.sequences; micro++) {
+    /* A run of sequences whose sides both fit the budget; at least one. */
+    size_t end = first + 1, most = (size_t)o->micro_tokens;
+    while (end < all.sequences &&
+           all.target_offsets[end + 1] - all.target_offsets[first] <= most &&
+           all.source_offsets[end + 1] - all.source_offsets[first] <= 2 * most)
+      end++;
+    uint32_t s0 = all.source_offsets[first], t0 = all.target_offsets[first];
+    dg_batch part = {end - first, all.source + s0, all.input + t0, all.labels + t0,
+                     all.source_offsets + first, all.target_offsets + first};
+    lo.dropout_key = dg_rng_key((uint64_t)o->seed, t->update * 65536 + micro);
+    if (!dg_loss_backward(&t->task->network, &part, &lo, t->arena, &loss, err)) return false;
+    first = end;
+  }
+  double rate = dg_schedule(o->schedule, o->learning_rate, (uint64_t)o->warmup,
+                            (uint64_t)o->max_updates, t->update);
+  dg_adam_options ao = {o->beta1, o->beta2, o->eps, o->weight_decay, o->clip};
+  *norm = dg_adam_update(&t->adam, &ao, rate, t->params, t->threads);
+  if (!isfinite(*norm) && ++t->skipped > 100)
+    return dg_fail(err, DG_ERR_UNSUPPORTED,
+                   "training diverged: 100 updates had no finite gradient; lower learning_rate");
+  update_average(t);
+  t->report_loss += loss.smoothed;
+  t->report_labels += loss.labels;
+  return true;
+}
+
+static void swap_average(trainer *t) {
+  if (!t->average) return;
+  for (size_t i = 0; i < t->params->total; i++) {
+    float x = t->average[i];
+    t->average[i] = t->params->values[i];
+    t->params->values[i] = x;
+  }
+}
+
+static double metric_of(const trainer *t, const dg_dev_score *s) {
+  return t->o->metric == DG_METRIC_LOSS ? -s->loss : t->o->metric == DG_METRIC_BLEU ? s->bleu : s->chrf;
+}
+
+static dg_train_report make_report(trainer *t, double norm) {
+  const dg_train_options *o = t->o;
+  double elapsed = seconds_since(&t->reported);
+  dg_train_report r = {
+      .update = t->update,
+      .epochs = dg_sampler_epochs(t->sampler),
+      .learning_rate = dg_schedule(o->schedule, o->learning_rate, (uint64_t)o->warmup,
+                                   (uint64_t)o->max_updates, t->update),
+      .seconds = trained_seconds(t),
+      .loss = t->report_labels ? t->report_loss / (double)t->report_labels : 0,
+      .gradient_norm = norm,
+      .tokens_per_second = elapsed > 0 ? (double)t->report_labels / elapsed : 0,
+  };
+  t->report_loss = 0;
+  t->report_labels = 0;
+  clock_gettime(CLOCK_MONOTONIC, &t->reported);
+  return r;
+}
+
+static bool score_all(trainer *t, dg_dev_score *mean, dg_error *err) {
+  const dg_train_task *k = t->task;
+  *mean = (dg_dev_score){0};
+  for (size_t i = 0; i < k->dev_count; i++) {
+    dg_dev_score *s = &t->scores[i];
+    *s = (dg_dev_score){0};
+    if (!dg_evaluate_loss(&k->network, k->dev_examples, &k->dev_sets[i].direction,
+                          (size_t)t->o->micro_tokens, t->arena, &s->loss, err) ||
+        !dg_evaluate_text(&k->network, k->base, &k->dev_sets[i], t->o->eval_beam, s, err))
+      return false;
+    if (!isfinite(s->loss)) s->loss = 1e9; /* diverged; JSON has no infinity */
+    mean->loss += s->loss / (double)k->dev_count;
+    mean->bleu += s->bleu / (double)k->dev_count;
+    mean->chrf += s->chrf / (double)k->dev_count;
+  }
+  return true;
+}
+
+static bool evaluate(trainer *t, double norm, dg_error *err) {
+  const dg_train_task *k = t->task;
+  if (!k->dev_count) return true;
+  size_t bytes = k->dev_count * sizeof *t->scores;
+  dg_train_report r = make_report(t, norm);
+  swap_average(t);
+  bool ok = score_all(t, &r.mean, err);
+  if (ok) {
+    r.scores = t->scores;
+    if (!t->update) {
+      t->start = r.mean;
+      memcpy(t->start_scores, t->scores, bytes);
+      t->have_start = true;
+    }
+    r.improved = !t->have_best || metric_of(t, &r.mean) > metric_of(t, &t->best_score);
+    if (r.improved) {
+      t->have_best = true;
+      t->best_score = r.mean;
+      t->best_update = t->update;
+      t->bad_evaluations = 0;
+      memcpy(t->best_scores, t->scores, bytes);
+      memcpy(t->best, t->params->values, t->params->total * sizeof(float));
+    } else {
+      t->bad_evaluations++;
+    }
+    if (k->report) k->report(k->context, &r);
+    if (r.improved && k->best) ok = k->best(k->context, &r, err);
+  }
+  swap_average(t);
+  clock_gettime(CLOCK_MONOTONIC, &t->reported);
+  return ok;
+}
+
+static bool loop(trainer *t, dg_train_end *end, dg_error *err) {
+  const dg_train_task *k = t->task;
+  const dg_train_options *o = t->o;
+  enum { REPORT_EVERY = 25 };
+  double norm = 0;
+  if (!t->update && k->evaluate_start && !evaluate(t, 0, err)) return false;
+  while (t->update < (uint64_t)o->max_updates) {
+    if (o->patience && t->bad_evaluations >= (uint64_t)o->patience) {
+      *end = DG_TRAIN_PATIENCE;
+      return true;
+    }
+    if (k->stop && k->stop(k->context)) {
+      if (!save_checkpoint(t, err)) return false;
+      return dg_fail(err, DG_ERR_INTERRUPTED,
+                     "stopped at update %llu; the same command goes on from %s",
+                     (unsigned long long)t->update, k->checkpoint_path);
+    }
+    if (!step(t, &norm, err)) return false;
+    bool last = t->update == (uint64_t)o->max_updates;
+    if (t->update % (uint64_t)o->eval_every == 0 || last) {
+      if (!evaluate(t, norm, err)) return false;
+    } else if (t->update % REPORT_EVERY == 0 && k->report) {
+      dg_train_report r = make_report(t, norm);
+      k->report(k->context, &r);
+    }
+    if (seconds_since(&t->checkpointed) >= 60.0 * o->checkpoint_minutes && !save_checkpoint(t, err))
+      return false;
+    if (o->max_minutes && seconds_since(&t->begun) >= 60.0 * o->max_minutes && !last) {
+      *end = DG_TRAIN_TIME;
+      return save_checkpoint(t, err);
+    }
+  }
+  *end = DG_TRAIN_FINISHED;
+  return true;
+}
+
+bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_result *result,
+              dg_error *err) {
+  trainer t = {.task = task, .o = o, .params = task->trained, .threads = task->network.threads};
+  size_t n = t.params->total;
+  *result = (dg_train_result){0};
+  bool ok = false;
+  size_t pairs = 0;
+  for (size_t i = 0; i < task->direction_count; i++)
+    pairs += dg_examples_count(task->examples, task->directions[i].corpus);
+  if (!pairs)
+    return dg_fail(err, DG_ERR_USAGE, "no usable training pairs: all are empty or longer than "
+                   "max_tokens %d", o->max_tokens);
+  t.sampler = dg_sampler_new(task->examples, task->directions, task->direction_count,
+                             o->temperature, (size_t)o->batch_tokens, (uint64_t)o->seed);
+  t.arena = dg_arena_new(64 << 20);
+  t.scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
+  t.start_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
+  t.best_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
+  t.best = dg_alloc_checked(n, sizeof(float), err);
+  if (!t.best || !dg_adam_init(&t.adam, n, err)) goto done;
+  if (o->ema > 0) {
+    t.average = dg_alloc_checked(n, sizeof(float), err);
+    if (!t.average) goto done;
+    memcpy(t.average, t.params->values, n * sizeof(float));
+  }
+  if (!load_checkpoint(&t, err)) goto done;
+  clock_gettime(CLOCK_MONOTONIC, &t.begun);
+  t.checkpointed = t.reported = t.begun;
+  ok = loop(&t, &result->end, err);
+  if (!ok) goto done;
+  if (!t.have_best) { /* no dev set: the last weights are the best there are */
+    memcpy(t.best, t.average ? t.average : t.params->values, n * sizeof(float));
+    t.best_update = t.update;
+  }
+  memcpy(t.params->values, t.best, n * sizeof(float));
+  result->updates = t.update;
+  result->best_update = t.best_update;
+  result->seconds = trained_seconds(&t);
+  result->epochs = dg_sampler_epochs(t.sampler);
+  result->start = t.start;
+  result->best = t.best_score;
+  result->best_scores = t.best_scores;
+  t.best_scores = NULL;
+  if (t.have_start) {
+    result->start_scores = t.start_scores;
+    t.start_scores = NULL;
+  }
+done:
+  dg_sampler_free(t.sampler);
+  dg_batch_free(&t.batch);
+  dg_arena_free(t.arena);
+  dg_adam_free(&t.adam);
+  free(t.average);
+  free(t.best);
+  free(t.scores);
+  free(t.start_scores);
+  free(t.best_scores);
+  return ok;
+}

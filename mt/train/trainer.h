@@ -1,0 +1,89 @@
+/* The training loop: packed batches, AdamW, dev scores, early stopping, the best
+ * weights kept, and checkpoints from which a run goes on bit for bit. */
+#ifndef DG_TRAIN_TRAINER_H
+#define DG_TRAIN_TRAINER_H
+
+#include "mt/train/examples.h"
+#include "mt/train/optimizer.h"
+
+typedef enum dg_metric { DG_METRIC_LOSS, DG_METRIC_BLEU, DG_METRIC_CHRF } dg_metric;
+
+typedef struct dg_train_options {
+  int seed, max_updates, max_minutes, batch_tokens, micro_tokens, max_tokens;
+  dg_schedule_type schedule;
+  int warmup;
+  double learning_rate, beta1, beta2, eps, weight_decay, clip, ema;
+  double label_smoothing, dropout, attention_dropout, activation_dropout, adapter_dropout;
+  double temperature;
+  int eval_every, eval_sentences, eval_beam, patience;
+  dg_metric metric;
+  int checkpoint_minutes;
+  int precision; /* 0 auto, 1 fp32, 2 bf16 */
+} dg_train_options;
+
+extern const dg_option dg_train_options_table[];
+dg_precision dg_train_precision(const dg_train_options *o);
+
+/* A dev set in one direction. */
+typedef struct dg_dev_set {
+  char name[2 * DG_LANG_MAX]; /* "en-gl" */
+  dg_direction direction;     /* its corpus counts in dev_examples */
+  const char *const *sources, *const *references; /* the text of the first eval_sentences */
+  size_t sentences;
+} dg_dev_set;
+
+typedef struct dg_dev_score {
+  double loss; /* nats per target token */
+  double bleu, chrf;
+} dg_dev_score;
+
+typedef struct dg_train_report {
+  uint64_t update;
+  double epochs, learning_rate, seconds; /* of training, over all restarts */
+  double loss;                           /* label-smoothed, per token, since the last report */
+  double gradient_norm, tokens_per_second;
+  const dg_dev_score *scores; /* one a dev set, when it was just evaluated, else NULL */
+  dg_dev_score mean;
+  bool improved;
+} dg_train_report;
+
+typedef enum dg_train_end {
+  DG_TRAIN_FINISHED, /* max_updates reached */
+  DG_TRAIN_PATIENCE, /* the dev metric stopped improving */
+  DG_TRAIN_TIME      /* max_minutes reached: the checkpoint can go on */
+} dg_train_end;
+
+typedef struct dg_train_task {
+  const dg_base *base;
+  dg_network network;  /* what computes, `trained` among its parts */
+  dg_params *trained;  /* with gradients */
+  const dg_examples *examples;
+  const dg_direction *directions;
+  size_t direction_count;
+  const dg_examples *dev_examples;
+  const dg_dev_set *dev_sets;
+  size_t dev_count;
+  bool evaluate_start;         /* score the untouched weights first: they are the one to beat */
+  const char *checkpoint_path; /* written while training; read first if it exists */
+  const char *identity;        /* what a checkpoint must have been made with */
+  void *context;
+  bool (*stop)(void *context);                           /* polled between updates */
+  void (*report)(void *context, const dg_train_report *r);
+  /* Called with the best weights so far in place; may save them. */
+  bool (*best)(void *context, const dg_train_report *r, dg_error *err);
+} dg_train_task;
+
+typedef struct dg_train_result {
+  dg_train_end end;
+  uint64_t updates, best_update;
+  double seconds, epochs;
+  dg_dev_score start, best;                  /* means over the dev sets */
+  dg_dev_score *start_scores, *best_scores;  /* [dev_count], caller frees; start may be NULL */
+} dg_train_result;
+
+/* Trains, or goes on training. Leaves the best weights in task->trained. On
+ * DG_ERR_INTERRUPTED the checkpoint holds everything up to the last update. */
+bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_result *result,
+              dg_error *err);
+
+#endif
