@@ -1,0 +1,47 @@
+#include "mt/train/card.h"
+
+#include <math.h>
+#include <string.h>
+
+static double rounded(double x, double unit) { return round(x / unit) * unit; }
+
+static json_t *scores(const dg_dev_score *s, bool translated) {
+  json_t *j = json_pack("{s:f}", "loss", rounded(s->loss, 1e-4));
+  if (translated) {
+    json_object_set_new(j, "bleu", json_real(rounded(s->bleu, 1e-2)));
+    json_object_set_new(j, "chrf", json_real(rounded(s->chrf, 1e-2)));
+  }
+  return j;
+}
+
+json_t *dg_card_new(const char *kind, const dg_train_options *o, const dg_train_task *task,
+                    const dg_train_result *r, const dg_card_data *data, size_t data_count,
+                    const char *notes) {
+  json_t *dev = json_array(), *files = json_array();
+  for (size_t i = 0; i < task->dev_count; i++) {
+    const dg_dev_set *d = &task->dev_sets[i];
+    json_t *j = json_pack("{s:s,s:I,s:o}", "direction", d->name, "sentences",
+                          (json_int_t)d->sentences, "score",
+                          scores(&r->best_scores[i], d->sentences > 0));
+    if (r->start_scores)
+      json_object_set_new(j, "untouched", scores(&r->start_scores[i], d->sentences > 0));
+    json_array_append_new(dev, j);
+  }
+  for (size_t i = 0; i < data_count; i++) {
+    /* The name, not the path: a card must not tell where its maker keeps files. */
+    const char *slash = strrchr(data[i].file, '/');
+    json_array_append_new(
+        files, json_pack("{s:s,s:s,s:s,s:s,s:I,s:I}", "role", data[i].role, "source",
+                         data[i].source, "target", data[i].target, "file",
+                         slash ? slash + 1 : data[i].file, "pairs", (json_int_t)data[i].pairs,
+                         "left_out", (json_int_t)data[i].skipped));
+  }
+  json_t *card = json_pack(
+      "{s:s,s:s,s:o,s:o,s:I,s:I,s:f,s:f,s:I,s:o}", "kind", kind, "made_with",
+      "dragoman " DRAGOMAN_VERSION, "data", files, "dev", dev, "updates", (json_int_t)r->updates,
+      "best_update", (json_int_t)r->best_update, "epochs", rounded(r->epochs, 1e-2), "minutes",
+      rounded(r->seconds / 60, 0.1), "trained_parameters", (json_int_t)task->trained->total,
+      "settings", dg_options_to_json(dg_train_options_table, o));
+  if (notes) json_object_set_new(card, "notes", json_string(notes));
+  return card;
+}

@@ -1,0 +1,18 @@
+/* The card a trained file carries: what it was made from, how, and what was measured. */
+#ifndef DG_TRAIN_CARD_H
+#define DG_TRAIN_CARD_H
+
+#include "mt/train/trainer.h"
+
+/* One training or dev file. */
+typedef struct dg_card_data {
+  const char *role, *source, *target, *file; /* role: "train" or "dev" */
+  size_t pairs, skipped;
+} dg_card_data;
+
+/* A JSON object; kind is "base" or "adapter", notes may be NULL. */
+json_t *dg_card_new(const char *kind, const dg_train_options *o, const dg_train_task *task,
+                    const dg_train_result *r, const dg_card_data *data, size_t data_count,
+                    const char *notes);
+
+#endif
