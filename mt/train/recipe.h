@@ -1,0 +1,57 @@
+/* A pretraining recipe: one configuration file that says what model is trained
+ * on what text and how.
+ *
+ *   train = en gl corpus/train.gl.tsv.gz     # source, target, parallel text; repeatable
+ *   dev = en gl corpus/dev.gl.tsv.gz         # repeatable
+ *   both_directions = true
+ *   tokenizer = FILE                         # else one is trained:
+ *   vocab_size = 16000
+ *   ... and every option of the model and of the training loop. */
+#ifndef DG_TRAIN_RECIPE_H
+#define DG_TRAIN_RECIPE_H
+
+#include "mt/train/trainer.h"
+
+typedef struct dg_recipe_data {
+  bool dev;
+  char source[DG_LANG_MAX], target[DG_LANG_MAX];
+  char *file;
+} dg_recipe_data;
+
+typedef struct dg_recipe_settings {
+  bool both_directions, byte_fallback;
+  dg_tokenizer_type tokenizer_type;
+  int tokenizer_sentences;
+  double character_coverage;
+  char tokenizer[512], normalization[64], licence[256];
+  dg_storage storage;
+} dg_recipe_settings;
+
+typedef struct dg_recipe {
+  dg_recipe_settings settings;
+  dg_model_config model;
+  dg_train_options train;
+  dg_recipe_data *data;
+  size_t data_count, data_capacity;
+} dg_recipe;
+
+extern const dg_option dg_recipe_options[];
+
+/* One `name = value` line, or a command-line override. */
+bool dg_recipe_set(dg_recipe *r, const char *name, const char *value, dg_error *err);
+bool dg_recipe_read(dg_recipe *r, const char *path, dg_error *err); /* defaults first */
+void dg_recipe_free(dg_recipe *r);
+
+/* The languages named, canonical, each once, in order; caller frees the array only. */
+const char **dg_recipe_languages(const dg_recipe *r, size_t *count);
+
+/* Trains the recipe's tokenizer on its training text: texts[i] belongs to the
+ * i-th entry of data (dev entries are not read). Languages with much text are
+ * sampled down, so that small ones get their share of the vocabulary. */
+dg_tokenizer *dg_recipe_tokenizer(const dg_recipe *r, const dg_parallel_text *texts, int threads,
+                                  dg_error *err);
+
+/* Everything that decides the weights, as text: what a checkpoint must match. */
+char *dg_recipe_identity(const dg_recipe *r, const dg_base *base, const dg_examples *examples);
+
+#endif
