@@ -1,0 +1,473 @@
+#include "mt/model/base.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mt/core/mem.h"
+
+enum { VERSION = 1, LANGUAGES_MOST = 4096 };
+
+/* --- tensors on disk ----------------------------------------------------------------- */
+
+static uint16_t to_bf16(float x) { /* nearest even; inputs are finite */
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+static float from_bf16(uint16_t h) {
+  uint32_t bits = (uint32_t)h << 16;
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+/* Buffers a writer borrows until the file is written. */
+typedef struct borrowed {
+  void **list;
+  size_t count, capacity;
+} borrowed;
+
+static void *borrow(borrowed *b, size_t bytes) {
+  DG_GROW(b->list, b->capacity, b->count + 1);
+  return b->list[b->count++] = dg_malloc(bytes);
+}
+
+static void borrowed_free(borrowed *b) {
+  for (size_t i = 0; i < b->count; i++) free(b->list[i]);
+  free(b->list);
+}
+
+/* Matrices go in the asked precision, vectors (norms, biases) always in fp32. */
+static void add_tensor(dg_st_writer *w, borrowed *b, const dg_tensor *t, dg_storage storage) {
+  size_t shape[2] = {t->rows, t->cols}, n = t->rows * t->cols;
+  if (t->rows == 1) {
+    dg_st_writer_add(w, t->name, DG_F32, 1, &shape[1], t->value);
+  } else if (storage == DG_STORE_FP32) {
+    dg_st_writer_add(w, t->name, DG_F32, 2, shape, t->value);
+  } else if (storage == DG_STORE_BF16) {
+    uint16_t *out = borrow(b, n * sizeof *out);
+    for (size_t i = 0; i < n; i++) out[i] = to_bf16(t->value[i]);
+    dg_st_writer_add(w, t->name, DG_BF16_T, 2, shape, out);
+  } else { /* a symmetric scale a row */
+    int8_t *out = borrow(b, n);
+    float *scales = borrow(b, t->rows * sizeof *scales);
+    for (size_t r = 0; r < t->rows; r++) {
+      const float *x = t->value + r * t->cols;
+      float top = 0;
+      for (size_t c = 0; c < t->cols; c++)
+        if (fabsf(x[c]) > top) top = fabsf(x[c]);
+      scales[r] = top / 127;
+      for (size_t c = 0; c < t->cols; c++)
+        out[r * t->cols + c] = (int8_t)(top > 0 ? lrintf(x[c] / scales[r]) : 0);
+    }
+    char name[sizeof t->name + 8];
+    snprintf(name, sizeof name, "%s.scale", t->name);
+    dg_st_writer_add(w, t->name, DG_I8, 2, shape, out);
+    dg_st_writer_add(w, name, DG_F32, 1, &t->rows, scales);
+  }
+}
+
+static bool bad_tensor(const dg_safetensors *s, const char *name, const char *what,
+                       dg_error *err) {
+  return dg_fail(err, DG_ERR_FORMAT, "%s: tensor %s %s", dg_safetensors_path(s), name, what);
+}
+
+static bool read_tensor(const dg_safetensors *s, dg_tensor *t, dg_error *err) {
+  const dg_st_tensor *x = dg_safetensors_find(s, t->name);
+  if (!x) return bad_tensor(s, t->name, "is missing", err);
+  bool vector = x->dims == 1 && t->rows == 1 && x->shape[0] == t->cols;
+  bool matrix = x->dims == 2 && x->shape[0] == t->rows && x->shape[1] == t->cols;
+  if (!vector && !matrix)
+    return dg_fail(err, DG_ERR_FORMAT, "%s: tensor %s is not %zu x %zu as its configuration says",
+                   dg_safetensors_path(s), t->name, t->rows, t->cols);
+  size_t n = t->rows * t->cols;
+  const uint8_t *raw = x->data;
+  switch (x->dtype) {
+    case DG_F32: memcpy(t->value, raw, n * sizeof(float)); break;
+    case DG_BF16_T:
+      for (size_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, raw + 2 * i, sizeof h);
+        t->value[i] = from_bf16(h);
+      }
+      break;
+    case DG_I8: {
+      char name[sizeof t->name + 8];
+      snprintf(name, sizeof name, "%s.scale", t->name);
+      const dg_st_tensor *scale = dg_safetensors_find(s, name);
+      if (!scale || scale->dtype != DG_F32 || scale->dims != 1 || scale->shape[0] != t->rows)
+        return bad_tensor(s, name, "is missing or has the wrong shape", err);
+      for (size_t r = 0; r < t->rows; r++) {
+        float k;
+        memcpy(&k, (const uint8_t *)scale->data + 4 * r, sizeof k);
+        for (size_t c = 0; c < t->cols; c++)
+          t->value[r * t->cols + c] = k * (float)(int8_t)raw[r * t->cols + c];
+      }
+      break;
+    }
+    default: return bad_tensor(s, t->name, "has an element type no model uses", err);
+  }
+  for (size_t i = 0; i < n; i++)
+    if (!isfinite(t->value[i])) return bad_tensor(s, t->name, "holds a NaN or infinity", err);
+  return true;
+}
+
+static bool read_params(const dg_safetensors *s, dg_params *p, dg_error *err) {
+  for (size_t i = 0; i < p->count; i++)
+    if (!read_tensor(s, &p->tensors[i], err)) return false;
+  return true;
+}
+
+static json_t *read_json(const dg_safetensors *s, const char *key, dg_error *err) {
+  const char *text = dg_safetensors_metadata(s, key);
+  json_t *j = text ? json_loads(text, 0, NULL) : NULL;
+  if (!j)
+    dg_fail(err, DG_ERR_FORMAT, "%s: metadata \"%s\" is missing or damaged",
+            dg_safetensors_path(s), key);
+  return j;
+}
+
+static void write_json(dg_st_writer *w, const char *key, const json_t *j) {
+  char *text = json_dumps(j, JSON_COMPACT);
+  dg_st_writer_metadata(w, key, text ? text : "null");
+  free(text);
+}
+
+static bool check_format(const dg_safetensors *s, const char *format, const char *what,
+                         dg_error *err) {
+  const char *found = dg_safetensors_metadata(s, "format");
+  const char *version = dg_safetensors_metadata(s, "version");
+  if (!found || strcmp(found, format))
+    return dg_fail(err, DG_ERR_FORMAT, "%s is not %s but %s: `dragoman info` tells more",
+                   dg_safetensors_path(s), what, found ? found : "some other safetensors file");
+  if (!version || atoi(version) != VERSION)
+    return dg_fail(err, DG_ERR_UNSUPPORTED, "%s has format version %s; this program reads %d",
+                   dg_safetensors_path(s), version ? version : "none", VERSION);
+  return true;
+}
+
+/* --- bases ----------------------------------------------------------------------------- */
+
+static void tag_piece(const dg_model_config *c, const char *code, char *out, size_t size) {
+  const char *mark = strstr(c->tag_format, "%s");
+  snprintf(out, size, "%.*s%s%s", (int)(mark - c->tag_format), c->tag_format, code, mark + 2);
+}
+
+static bool set_languages(dg_base *b, const char *const *codes, size_t count, dg_error *err) {
+  b->languages = dg_calloc(count + 1, sizeof *b->languages);
+  for (size_t i = 0; i < count; i++) {
+    dg_language *l = &b->languages[b->language_count++];
+    char piece[2 * DG_LANG_MAX];
+    if (!dg_lang_canonical(codes[i], l->code, err)) return false;
+    tag_piece(&b->model->config, l->code, piece, sizeof piece);
+    l->tag = dg_tokenizer_id(b->tokenizer, piece);
+    if (l->tag < 0 || l->tag >= b->model->config.vocab_size)
+      return dg_fail(err, DG_ERR_FORMAT, "the tokenizer has no piece \"%s\" for language %s", piece,
+                     l->code);
+  }
+  return true;
+}
+
+/* Every item of a format must be something the tokenizer knows. */
+static bool check_items(const dg_base *b, const char *format, dg_error *err) {
+  for (const char *p = format; *p;) {
+    p += strspn(p, " ");
+    size_t n = strcspn(p, " ");
+    char item[DG_FORMAT_MAX];
+    memcpy(item, p, n);
+    item[n] = 0;
+    p += n;
+    if (!n || !strcmp(item, "X") || !strcmp(item, "<src>") || !strcmp(item, "<tgt>")) continue;
+    if (dg_tokenizer_id(b->tokenizer, item) < 0)
+      return dg_fail(err, DG_ERR_FORMAT, "the tokenizer has no piece \"%s\" of the format \"%s\"",
+                     item, format);
+  }
+  return true;
+}
+
+dg_base *dg_base_new(dg_model *model, dg_tokenizer *tokenizer, const char *const *languages,
+                     size_t language_count, json_t *card, dg_error *err) {
+  dg_base *b = dg_calloc(1, sizeof *b);
+  b->model = model;
+  b->tokenizer = tokenizer;
+  b->card = card ? card : json_object();
+  bool ok = set_languages(b, languages, language_count, err) &&
+            check_items(b, model->config.source_format, err) &&
+            check_items(b, model->config.target_format, err);
+  if (ok && dg_tokenizer_size(tokenizer) > model->config.vocab_size)
+    ok = dg_fail(err, DG_ERR_FORMAT, "the tokenizer has %d pieces but the model's vocabulary %d",
+                 dg_tokenizer_size(tokenizer), model->config.vocab_size);
+  if (ok) return b;
+  dg_base_free(b);
+  return NULL;
+}
+
+void dg_base_free(dg_base *b) {
+  if (!b) return;
+  dg_model_free(b->model);
+  dg_tokenizer_free(b->tokenizer);
+  free(b->languages);
+  json_decref(b->card);
+  free(b);
+}
+
+bool dg_base_save(const dg_base *b, const char *path, dg_storage storage, char hash[DG_HASH_TEXT],
+                  dg_error *err) {
+  dg_st_writer *w = dg_st_writer_new();
+  borrowed buffers = {0};
+  dg_st_writer_metadata(w, "format", "dragoman.base");
+  dg_st_writer_metadata(w, "version", "1");
+  json_t *config = dg_options_to_json(dg_model_config_options, &b->model->config);
+  write_json(w, "config", config);
+  json_decref(config);
+  json_t *languages = json_array();
+  for (size_t i = 0; i < b->language_count; i++)
+    json_array_append_new(languages, json_string(b->languages[i].code));
+  write_json(w, "languages", languages);
+  json_decref(languages);
+  write_json(w, "card", b->card);
+  size_t size;
+  const void *bytes = dg_tokenizer_bytes(b->tokenizer, &size);
+  dg_st_writer_add(w, "tokenizer", DG_U8, 1, &size, bytes);
+  for (size_t i = 0; i < b->model->params.count; i++)
+    add_tensor(w, &buffers, &b->model->params.tensors[i], storage);
+  bool ok = dg_st_writer_write(w, path, hash, err);
+  dg_st_writer_free(w);
+  borrowed_free(&buffers);
+  return ok;
+}
+
+/* Codes of a JSON array of strings; the array must outlive them. */
+static const char **read_codes(const dg_safetensors *s, const json_t *list, size_t *count,
+                               dg_error *err) {
+  *count = json_array_size(list);
+  bool ok = json_is_array(list) && *count <= LANGUAGES_MOST;
+  const char **codes = dg_calloc(*count + 1, sizeof *codes);
+  for (size_t i = 0; i < *count && ok; i++)
+    ok = (codes[i] = json_string_value(json_array_get(list, i))) != NULL;
+  if (ok) return codes;
+  free(codes);
+  dg_fail(err, DG_ERR_FORMAT, "%s: its list of languages is damaged", dg_safetensors_path(s));
+  return NULL;
+}
+
+static dg_base *read_base(const dg_safetensors *s, dg_error *err) {
+  if (!check_format(s, "dragoman.base", "a base", err)) return NULL;
+  dg_model *model = NULL;
+  dg_tokenizer *tokenizer = NULL;
+  dg_base *b = NULL;
+  const char **codes = NULL;
+  size_t count = 0;
+  json_t *config = read_json(s, "config", err);
+  json_t *languages = config ? read_json(s, "languages", err) : NULL;
+  json_t *card = languages ? read_json(s, "card", err) : NULL;
+  dg_model_config c;
+  if (!card || !dg_options_from_json(dg_model_config_options, &c, config, err)) goto done;
+  const dg_st_tensor *bytes = dg_safetensors_find(s, "tokenizer");
+  if (!bytes || bytes->dtype != DG_U8) {
+    bad_tensor(s, "tokenizer", "is missing", err);
+    goto done;
+  }
+  /* The file's own embedding bounds what the configuration may make us allocate. */
+  size_t file_bytes = 0;
+  for (size_t i = 0; i < dg_safetensors_count(s); i++)
+    file_bytes += dg_safetensors_at(s, i)->bytes;
+  if ((double)c.vocab_size * (double)c.d_model > (double)file_bytes) {
+    dg_fail(err, DG_ERR_FORMAT, "%s: its configuration asks for more weights than it holds",
+            dg_safetensors_path(s));
+    goto done;
+  }
+  if (!(codes = read_codes(s, languages, &count, err)) ||
+      !(model = dg_model_new(&c, err)) || !read_params(s, &model->params, err) ||
+      !(tokenizer = dg_tokenizer_load(bytes->data, bytes->bytes, err)))
+    goto done;
+  b = dg_base_new(model, tokenizer, codes, count, card, err);
+  model = NULL, tokenizer = NULL, card = NULL;
+  if (b) memcpy(b->hash, dg_safetensors_hash(s), sizeof b->hash);
+done:
+  free(codes);
+  dg_model_free(model);
+  dg_tokenizer_free(tokenizer);
+  json_decref(config);
+  json_decref(languages);
+  json_decref(card);
+  return b;
+}
+
+dg_base *dg_base_load(const char *path, dg_error *err) {
+  dg_safetensors *s = dg_safetensors_open(path, false, err);
+  if (!s) return NULL;
+  dg_base *b = read_base(s, err);
+  dg_safetensors_close(s);
+  if (b && !dg_model_freeze(b->model, err)) {
+    dg_base_free(b);
+    b = NULL;
+  }
+  return b;
+}
+
+static size_t common_prefix(const char *a, const char *b) {
+  size_t n = 0;
+  while (a[n] && a[n] == b[n]) n++;
+  return n;
+}
+
+const dg_language *dg_base_language(const dg_base *b, const char *code, dg_error *err) {
+  char canonical[DG_LANG_MAX];
+  if (!dg_lang_canonical(code, canonical, err)) return NULL;
+  for (size_t i = 0; i < b->language_count; i++)
+    if (!strcmp(b->languages[i].code, canonical)) return &b->languages[i];
+  /* Codes of the same language first, then all. */
+  dg_strbuf near = {0};
+  size_t language = strcspn(canonical, "-");
+  for (int all = 0; all < 2 && !near.length; all++)
+    for (size_t i = 0; i < b->language_count && near.length < 160; i++)
+      if (all || common_prefix(b->languages[i].code, canonical) >= language)
+        dg_strbuf_addf(&near, "%s%s", near.length ? " " : "", b->languages[i].code);
+  dg_fail(err, DG_ERR_USAGE,
+          "the base does not know the language %s (it has: %s); a new one is added with `dragoman "
+          "train --like RELATIVE`",
+          canonical, near.text ? near.text : "none");
+  free(near.text);
+  return NULL;
+}
+
+/* --- adapters --------------------------------------------------------------------------- */
+
+static dg_adapter_file *read_adapter(const dg_safetensors *s, const dg_base *base,
+                                     dg_error *err) {
+  if (!check_format(s, "dragoman.adapter", "an adapter", err)) return NULL;
+  const char *hash = dg_safetensors_metadata(s, "base"), *width = dg_safetensors_metadata(s, "width");
+  const char *source = dg_safetensors_metadata(s, "source");
+  const char *target = dg_safetensors_metadata(s, "target");
+  if (!hash || !width || !source || !target) {
+    dg_fail(err, DG_ERR_FORMAT, "%s: its metadata is incomplete", dg_safetensors_path(s));
+    return NULL;
+  }
+  if (strcmp(hash, base->hash)) {
+    dg_fail(err, DG_ERR_USAGE, "%s was trained on another base (%.12s..., this one is %.12s...)",
+            dg_safetensors_path(s), hash, base->hash);
+    return NULL;
+  }
+  dg_adapter_file *f = dg_calloc(1, sizeof *f);
+  json_t *languages = read_json(s, "languages", err);
+  const char **codes = NULL;
+  f->card = languages ? read_json(s, "card", err) : NULL;
+  bool ok = f->card && (codes = read_codes(s, languages, &f->language_count, err)) &&
+            dg_lang_canonical(source, f->source, err) && dg_lang_canonical(target, f->target, err);
+  f->languages = dg_calloc(f->language_count + 1, sizeof *f->languages);
+  for (size_t i = 0; ok && i < f->language_count; i++) {
+    f->languages[i].tag = base->model->config.vocab_size + (int32_t)i;
+    ok = dg_lang_canonical(codes[i], f->languages[i].code, err);
+  }
+  if (ok) {
+    long w = strtol(width, NULL, 10);
+    f->adapter = dg_adapter_new(&base->model->config, w > 0 ? (size_t)w : 0, f->language_count, err);
+    ok = f->adapter && read_params(s, &f->adapter->params, err);
+  }
+  free(codes);
+  json_decref(languages);
+  if (!ok) {
+    dg_adapter_file_free(f);
+    return NULL;
+  }
+  memcpy(f->base_hash, base->hash, sizeof f->base_hash);
+  memcpy(f->hash, dg_safetensors_hash(s), sizeof f->hash);
+  return f;
+}
+
+dg_adapter_file *dg_adapter_file_load(const char *path, const dg_base *base, dg_error *err) {
+  dg_safetensors *s = dg_safetensors_open(path, false, err);
+  if (!s) return NULL;
+  dg_adapter_file *f = read_adapter(s, base, err);
+  dg_safetensors_close(s);
+  return f;
+}
+
+bool dg_adapter_file_save(const dg_adapter_file *f, const char *path, dg_storage storage,
+                          char hash[DG_HASH_TEXT], dg_error *err) {
+  dg_st_writer *w = dg_st_writer_new();
+  borrowed buffers = {0};
+  char width[24];
+  snprintf(width, sizeof width, "%zu", f->adapter->width);
+  dg_st_writer_metadata(w, "format", "dragoman.adapter");
+  dg_st_writer_metadata(w, "version", "1");
+  dg_st_writer_metadata(w, "base", f->base_hash);
+  dg_st_writer_metadata(w, "width", width);
+  dg_st_writer_metadata(w, "source", f->source);
+  dg_st_writer_metadata(w, "target", f->target);
+  json_t *languages = json_array();
+  for (size_t i = 0; i < f->language_count; i++)
+    json_array_append_new(languages, json_string(f->languages[i].code));
+  write_json(w, "languages", languages);
+  json_decref(languages);
+  write_json(w, "card", f->card);
+  for (size_t i = 0; i < f->adapter->params.count; i++)
+    add_tensor(w, &buffers, &f->adapter->params.tensors[i], storage);
+  bool ok = dg_st_writer_write(w, path, hash, err);
+  dg_st_writer_free(w);
+  borrowed_free(&buffers);
+  return ok;
+}
+
+void dg_adapter_file_free(dg_adapter_file *f) {
+  if (!f) return;
+  dg_adapter_free(f->adapter);
+  free(f->languages);
+  json_decref(f->card);
+  free(f);
+}
+
+/* --- formats ----------------------------------------------------------------------------- */
+
+static size_t format_ids(const dg_base *b, const char *format, int32_t source_tag,
+                         int32_t target_tag, const int32_t *ids, size_t n, int32_t *out,
+                         size_t capacity) {
+  size_t count = 0, after = 0;
+  const char *x = NULL;
+  for (const char *p = format; *p;) { /* how much follows X must fit too */
+    p += strspn(p, " ");
+    size_t length = strcspn(p, " ");
+    if (!length) break;
+    if (length == 1 && *p == 'X') x = p;
+    else if (x) after++;
+    p += length;
+  }
+  for (const char *p = format; *p && count < capacity;) {
+    p += strspn(p, " ");
+    size_t length = strcspn(p, " ");
+    if (!length) break;
+    if (p == x) {
+      if (!ids) return count;
+      size_t room = capacity - count > after ? capacity - count - after : 0;
+      if (n > room) n = room;
+      memcpy(out + count, ids, n * sizeof *out);
+      count += n;
+    } else if (length == 5 && !strncmp(p, "<src>", 5)) {
+      out[count++] = source_tag;
+    } else if (length == 5 && !strncmp(p, "<tgt>", 5)) {
+      out[count++] = target_tag;
+    } else {
+      char piece[DG_FORMAT_MAX];
+      memcpy(piece, p, length);
+      piece[length] = 0;
+      out[count++] = dg_tokenizer_id(b->tokenizer, piece); /* there: dg_base_new looked */
+    }
+    p += length;
+  }
+  return count;
+}
+
+size_t dg_format_source(const dg_base *b, int32_t source_tag, int32_t target_tag,
+                        const int32_t *ids, size_t n, int32_t *out, size_t capacity) {
+  return format_ids(b, b->model->config.source_format, source_tag, target_tag, ids, n, out,
+                    capacity);
+}
+
+size_t dg_format_target(const dg_base *b, int32_t source_tag, int32_t target_tag,
+                        const int32_t *ids, size_t n, int32_t *out, size_t capacity) {
+  return format_ids(b, b->model->config.target_format, source_tag, target_tag, ids, n, out,
+                    capacity);
+}
