@@ -2,46 +2,173 @@
 
 #include <cblas.h>
 #include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
-/* Parallelism is ours: blocks of C are handed to the pool, one BLAS call each. */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static void single_threaded(void) { openblas_set_num_threads(1); }
+#include "mt/core/mem.h"
+#include "mt/kernels/gemm_kernels.h"
+#include "mt/kernels/isa.h"
 
-typedef struct product {
-  CBLAS_TRANSPOSE ta, tb;
-  size_t m, n, k, lda, ldb, ldc, rows, columns, across;
-  const float *a, *b;
-  float beta, *c;
-} product;
+/* Blocks along k are fixed, so that sums do not depend on how C is divided;
+ * blocks of B are as wide as a shared cache holds. */
+enum { K_WORDS = 256, B_COLUMNS = 48 * 42, SMALL = 1 << 18, CACHE_LINE = 64 };
 
 static size_t least(size_t x, size_t y) { return x < y ? x : y; }
+static size_t most(size_t x, size_t y) { return x > y ? x : y; }
+static size_t ceiling(size_t x, size_t y) { return (x + y - 1) / y; }
+static size_t round_up(size_t x, size_t to) { return ceiling(x, to) * to; }
 
-static void block(void *context, size_t task, int worker) {
+static const dg_gemm_kernels *kernels(dg_precision precision) {
+#if defined(__x86_64__)
+  switch (dg_isa_level()) {
+    case DG_ISA_AVX512_BF16:
+      return precision == DG_BF16 ? &dg_gemm_avx512_bf16 : &dg_gemm_avx512;
+    case DG_ISA_AVX512: return &dg_gemm_avx512;
+    case DG_ISA_AVX2: return &dg_gemm_avx2;
+    case DG_ISA_GENERIC: break;
+  }
+#endif
+  (void)precision;
+  return NULL;
+}
+
+/* Packing space, kept by each thread that calls for products: mapping it anew
+ * every time would cost as much as a small product. */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t space_key;
+
+static void prepare(void) {
+  openblas_set_num_threads(1); /* parallelism is ours */
+  if (pthread_key_create(&space_key, free)) abort();
+}
+
+static float *space(size_t words) {
+  size_t bytes = words * sizeof(float) + CACHE_LINE;
+  size_t *held = pthread_getspecific(space_key);
+  if (!held || *held < bytes) {
+    dg_error err;
+    free(held);
+    pthread_setspecific(space_key, NULL);
+    held = dg_alloc_checked(bytes, 1, &err);
+    if (!held || pthread_setspecific(space_key, held)) abort();
+    *held = bytes;
+  }
+  return (float *)(void *)((char *)held + CACHE_LINE);
+}
+
+typedef struct product {
+  const dg_gemm_kernels *t;
+  bool ta, tb, add;
+  size_t m, n, k, lda, ldb, ldc; /* n and k are those of the current block */
+  const float *a, *b;
+  float *c;
+  float *packed_b; /* the current block, [n, k] */
+  float *packed_a; /* one block a worker */
+  size_t rows, columns, across; /* the share of a task, and tasks in a row of them */
+} product;
+
+static void pack_task(void *context, size_t task, int worker) {
   (void)worker;
   const product *p = context;
+  size_t j = task * p->columns, words = ceiling(p->k, p->t->per_word);
+  p->t->pack_b(p->tb, least(p->columns, p->n - j), p->k, p->b + (p->tb ? j * p->ldb : j), p->ldb,
+               p->packed_b + j * words);
+}
+
+static void multiply_task(void *context, size_t task, int worker) {
+  const product *p = context;
   size_t i = task / p->across * p->rows, j = task % p->across * p->columns;
+  size_t m = least(p->rows, p->m - i), words = ceiling(p->k, p->t->per_word);
+  float *a = p->packed_a + (size_t)worker * p->rows * words;
+  p->t->pack_a(p->ta, m, p->k, p->a + (p->ta ? i : i * p->lda), p->lda, a);
+  p->t->multiply(m, least(p->columns, p->n - j), words, a, p->packed_b + j * words, p->add,
+                 p->c + i * p->ldc + j, p->ldc);
+}
+
+/* Steps of k in each of its blocks. */
+static size_t k_block(const dg_gemm_kernels *t, size_t k) {
+  return round_up(ceiling(k, ceiling(k, K_WORDS * t->per_word)), t->per_word);
+}
+
+/* Divides C[m,n] into tasks, a few for each thread. */
+static void divide(product *p, size_t threads) {
+  size_t panel = 3 * p->t->lanes, wanted = threads > 1 ? 4 * threads : 1;
+  p->rows = least(p->t->rows, round_up(p->m, p->t->lanes));
+  p->rows = most(least(p->rows, round_up(ceiling(p->m, wanted), p->t->lanes)),
+                 least(p->rows, 2 * panel));
+  size_t down = ceiling(p->m, p->rows);
+  p->columns = round_up(ceiling(p->n, ceiling(wanted, down)), panel);
+  p->across = ceiling(p->n, p->columns);
+}
+
+static void multiply(dg_threads *threads, product *p) {
+  divide(p, (size_t)dg_threads_count(threads));
+  dg_parallel(threads, ceiling(p->m, p->rows) * p->across, multiply_task, p);
+}
+
+static void clear(size_t m, size_t n, float *c, size_t ldc) {
+  for (size_t i = 0; i < m; i++) memset(c + i * ldc, 0, n * sizeof *c);
+}
+
+/* BLAS, in blocks of C that do not depend on the number of threads. */
+typedef struct blas_product {
+  CBLAS_TRANSPOSE ta, tb;
+  size_t m, n, k, lda, ldb, ldc, across;
+  const float *a, *b;
+  float beta, *c;
+} blas_product;
+enum { BLAS_BLOCK = 512 };
+
+static void blas_task(void *context, size_t task, int worker) {
+  (void)worker;
+  const blas_product *p = context;
+  size_t i = task / p->across * BLAS_BLOCK, j = task % p->across * BLAS_BLOCK;
   const float *a = p->a + (p->ta == CblasTrans ? i : i * p->lda);
   const float *b = p->b + (p->tb == CblasTrans ? j * p->ldb : j);
-  cblas_sgemm(CblasRowMajor, p->ta, p->tb, (blasint)least(p->rows, p->m - i),
-              (blasint)least(p->columns, p->n - j), (blasint)p->k, 1, a, (blasint)p->lda, b,
+  cblas_sgemm(CblasRowMajor, p->ta, p->tb, (blasint)least(BLAS_BLOCK, p->m - i),
+              (blasint)least(BLAS_BLOCK, p->n - j), (blasint)p->k, 1, a, (blasint)p->lda, b,
               (blasint)p->ldb, p->beta, p->c + i * p->ldc + j, (blasint)p->ldc);
+}
+
+void dg_gemm_with(const dg_gemm_kernels *t, dg_threads *threads, bool ta, bool tb, size_t m,
+                  size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
+                  float beta, float *c, size_t ldc) {
+  if (!m || !n) return;
+  if (!k) {
+    if (beta == 0) clear(m, n, c, ldc);
+    return;
+  }
+  pthread_once(&once, prepare);
+  if (m * n * k < SMALL) threads = NULL;
+  if (!t) {
+    blas_product p = {ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, m, n, k, lda,
+                      ldb, ldc, ceiling(n, BLAS_BLOCK), a, b, beta, c};
+    dg_parallel(threads, ceiling(m, BLAS_BLOCK) * p.across, blas_task, &p);
+    return;
+  }
+  size_t workers = (size_t)dg_threads_count(threads), step = k_block(t, k);
+  size_t words = step / t->per_word, wide = least(round_up(n, t->lanes), B_COLUMNS);
+  product p = {.t = t, .ta = ta, .tb = tb, .m = m, .lda = lda, .ldb = ldb, .ldc = ldc};
+  p.packed_b = space((wide + workers * t->rows) * words);
+  p.packed_a = p.packed_b + wide * words;
+  for (size_t j = 0; j < n; j += B_COLUMNS)
+    for (size_t q = 0; q < k; q += step) {
+      p.n = least(B_COLUMNS, n - j);
+      p.k = least(step, k - q);
+      p.a = a + (ta ? q * lda : q);
+      p.b = b + (tb ? j * ldb + q : q * ldb + j);
+      p.c = c + j;
+      p.add = beta != 0 || q;
+      p.columns = round_up(ceiling(p.n, 4 * workers), 3 * t->lanes);
+      dg_parallel(threads, ceiling(p.n, p.columns), pack_task, &p);
+      multiply(threads, &p);
+    }
 }
 
 void dg_gemm(dg_threads *threads, dg_precision precision, bool transpose_a, bool transpose_b,
              size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
              float beta, float *c, size_t ldc) {
-  (void)precision;
-  if (!m || !n) return;
-  if (!k) {
-    for (size_t i = 0; i < m && beta == 0; i++)
-      for (size_t j = 0; j < n; j++) c[i * ldc + j] = 0;
-    return;
-  }
-  pthread_once(&once, single_threaded);
-  product p = {.ta = transpose_a ? CblasTrans : CblasNoTrans,
-               .tb = transpose_b ? CblasTrans : CblasNoTrans,
-               .m = m, .n = n, .k = k, .lda = lda, .ldb = ldb, .ldc = ldc,
-               .rows = 512, .columns = 512, .a = a, .b = b, .beta = beta, .c = c};
-  p.across = (n + p.columns - 1) / p.columns;
-  dg_parallel(threads, (m + p.rows - 1) / p.rows * p.across, block, &p);
+  dg_gemm_with(kernels(precision), threads, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta,
+               c, ldc);
 }

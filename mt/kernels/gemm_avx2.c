@@ -1,0 +1,51 @@
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <stddef.h>
+
+enum { V = 8, PER_WORD = 1 };
+typedef __m256 vec;
+
+static inline vec load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void store(float *p, vec x) { _mm256_storeu_ps(p, x); }
+static inline vec zero(void) { return _mm256_setzero_ps(); }
+static inline vec splat(float x) { return _mm256_set1_ps(x); }
+static inline vec plus(vec x, vec y) { return _mm256_add_ps(x, y); }
+static inline vec dot(vec s, vec a, vec b) { return _mm256_fmadd_ps(a, b, s); }
+static inline vec along(const float *x, size_t n) {
+  if (n == V) return load(x);
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_maskload_ps(x, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lane));
+}
+static inline vec across(const float *x, const float *y, size_t n) {
+  (void)y;
+  return along(x, n);
+}
+static inline void store_halves(float *lo, float *hi, vec x) {
+  _mm_storeu_ps(lo, _mm256_castps256_ps128(x));
+  _mm_storeu_ps(hi, _mm256_extractf128_ps(x, 1));
+}
+static inline void transpose(vec t[V]) {
+  vec u[V];
+  for (int i = 0; i < V; i += 2) {
+    u[i] = _mm256_unpacklo_ps(t[i], t[i + 1]);
+    u[i + 1] = _mm256_unpackhi_ps(t[i], t[i + 1]);
+  }
+  for (int i = 0; i < V; i += 4) { /* half h of t[i+c]: column 4h+c of rows i..i+3 */
+    t[i] = _mm256_shuffle_ps(u[i], u[i + 2], 0x44);
+    t[i + 1] = _mm256_shuffle_ps(u[i], u[i + 2], 0xee);
+    t[i + 2] = _mm256_shuffle_ps(u[i + 1], u[i + 3], 0x44);
+    t[i + 3] = _mm256_shuffle_ps(u[i + 1], u[i + 3], 0xee);
+  }
+  for (int c = 0; c < 4; c++) {
+    vec x = t[c], y = t[c + 4];
+    t[c] = _mm256_permute2f128_ps(x, y, 0x20);
+    t[c + 4] = _mm256_permute2f128_ps(x, y, 0x31);
+  }
+}
+
+#define GEMM_TABLE dg_gemm_avx2
+#define GEMM_ROWS 96
+#include "mt/kernels/gemm_template.h"
+#else
+typedef int dg_not_this_machine; /* an empty translation unit is not C */
+#endif

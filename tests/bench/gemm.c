@@ -1,0 +1,95 @@
+/* GFLOP/s of the matrix products by shape and instruction set, against BLAS and
+ * against what the arithmetic units can do.   gemm [--threads N] [--quick] */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "mt/core/mem.h"
+#include "mt/core/rng.h"
+#include "mt/kernels/gemm.h"
+#include "mt/kernels/gemm_kernels.h"
+#include "mt/kernels/isa.h"
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static float *matrix(size_t count, uint64_t seed) {
+  float *x = dg_alloc_checked(count, sizeof *x, NULL);
+  if (!x) abort();
+  dg_rng r = {dg_rng_key(seed, 0), 0};
+  for (size_t i = 0; i < count; i++) x[i] = (float)dg_rng_uniform(&r) - 0.5f;
+  return x;
+}
+
+typedef struct shape {
+  const char *name;
+  bool ta, tb;
+  size_t m, n, k;
+} shape;
+
+static double rate(const dg_gemm_kernels *t, dg_threads *threads, const shape *s, double seconds) {
+  float *a = matrix(s->m * s->k, 1), *b = matrix(s->n * s->k, 2), *c = matrix(s->m * s->n, 3);
+  double best = 1e30, start = now();
+  for (int i = 0; i < 3 || now() - start < seconds; i++) {
+    double begun = now();
+    dg_gemm_with(t, threads, s->ta, s->tb, s->m, s->n, s->k, a, s->ta ? s->m : s->k, b,
+                 s->tb ? s->k : s->n, s->ta ? 1 : 0, c, s->n);
+    double took = now() - begun;
+    if (took < best) best = took;
+  }
+  free(a);
+  free(b);
+  free(c);
+  return 2e-9 * (double)s->m * (double)s->n * (double)s->k / best;
+}
+
+int main(int argc, char **argv) {
+  int count = 0;
+  double seconds = 0.3;
+  for (int i = 1; i < argc; i++) {
+    if (!strcmp(argv[i], "--threads") && i + 1 < argc) count = atoi(argv[++i]);
+    if (!strcmp(argv[i], "--quick")) seconds = 0.02;
+  }
+  static const shape shapes[] = {
+      {"forward", false, true, 4000, 256, 256},      {"forward", false, true, 4000, 768, 256},
+      {"forward", false, true, 4000, 1024, 256},     {"forward", false, true, 4000, 256, 1024},
+      {"forward", false, true, 4000, 1024, 1024},    {"forward", false, true, 512, 16000, 256},
+      {"input grad", false, false, 4000, 256, 256},  {"input grad", false, false, 4000, 1024, 256},
+      {"input grad", false, false, 4000, 256, 1024}, {"input grad", false, false, 512, 256, 16000},
+      {"weight grad", true, false, 256, 256, 4000},  {"weight grad", true, false, 1024, 256, 4000},
+      {"weight grad", true, false, 256, 1024, 4000}, {"weight grad", true, false, 16000, 256, 512},
+      {"decode", false, true, 1, 256, 256},          {"decode", false, true, 8, 256, 256},
+      {"decode", false, true, 64, 256, 256},         {"decode", false, true, 8, 1024, 256},
+      {"decode", false, true, 1, 16000, 256},        {"decode", false, true, 8, 16000, 256},
+      {"decode", false, true, 64, 16000, 256},
+  };
+  const dg_gemm_kernels *tables[4] = {NULL};
+  const char *names[4] = {"BLAS"};
+  int columns = 1;
+#if defined(__x86_64__)
+  const dg_gemm_kernels *ours[] = {&dg_gemm_avx2, &dg_gemm_avx512, &dg_gemm_avx512_bf16};
+  for (int i = DG_ISA_AVX2; i <= (int)dg_isa_level(); i++, columns++) {
+    tables[columns] = ours[i - 1];
+    names[columns] = dg_isa_name((dg_isa)i);
+  }
+#endif
+  dg_threads *threads = dg_threads_new(count);
+  printf("GFLOP/s, %d thread%s\n%-12s %6s %6s %6s", dg_threads_count(threads),
+         dg_threads_count(threads) > 1 ? "s" : "", "product", "m", "n", "k");
+  for (int i = 0; i < columns; i++) printf(" %12s", names[i]);
+  printf("\n");
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    const shape *s = &shapes[i];
+    printf("%-12s %6zu %6zu %6zu", s->name, s->m, s->n, s->k);
+    for (int j = 0; j < columns; j++) printf(" %12.1f", rate(tables[j], threads, s, seconds));
+    printf("\n");
+    fflush(stdout);
+  }
+  dg_threads_free(threads);
+  return 0;
+}

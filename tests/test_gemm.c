@@ -1,0 +1,360 @@
+/* Matrix products against sums in double precision. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "mt/core/mem.h"
+#include "mt/core/rng.h"
+#include "mt/kernels/gemm.h"
+#include "mt/kernels/gemm_kernels.h"
+#include "mt/kernels/isa.h"
+#include "tests/guard.h"
+
+/* The kernels this process may use: BLAS, then each instruction set. */
+static size_t usable(const dg_gemm_kernels *out[4]) {
+  size_t n = 0;
+  out[n++] = NULL;
+#if defined(__x86_64__)
+  const dg_gemm_kernels *all[] = {&dg_gemm_avx2, &dg_gemm_avx512, &dg_gemm_avx512_bf16};
+  for (int i = DG_ISA_AVX2; i <= (int)dg_isa_level(); i++) out[n++] = all[i - 1];
+#endif
+  return n;
+}
+
+static bool is_bf16(const dg_gemm_kernels *t) { return t && t->per_word == 2; }
+
+static float bf16(float x) {
+  uint32_t u;
+  memcpy(&u, &x, 4);
+  if (isnan(x)) return x;
+  u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000u;
+  memcpy(&x, &u, 4);
+  return x;
+}
+
+/* op(A) [m,k], op(B) [k,n] and the C to start from, with exact sums and the sums of magnitudes
+ * for plain and for rounded operands. */
+typedef struct problem {
+  size_t m, n, k;
+  float *a, *b, *c;
+  double *exact[2], *magnitude;
+} problem;
+
+static problem problem_new(size_t m, size_t n, size_t k, uint64_t seed) {
+  problem p = {.m = m, .n = n, .k = k};
+  p.a = dg_malloc(m * k * sizeof *p.a);
+  p.b = dg_malloc(k * n * sizeof *p.b);
+  p.c = dg_malloc(m * n * sizeof *p.c);
+  dg_rng r = {dg_rng_key(seed, 7), 0};
+  for (size_t i = 0; i < m * k; i++) p.a[i] = (float)dg_rng_uniform(&r) - 0.5f;
+  for (size_t i = 0; i < k * n; i++) p.b[i] = (float)dg_rng_uniform(&r) - 0.5f;
+  for (size_t i = 0; i < m * n; i++) p.c[i] = (float)dg_rng_uniform(&r) - 0.5f;
+  p.magnitude = dg_calloc(m * n, sizeof *p.magnitude);
+  for (int rounded = 0; rounded < 2; rounded++) {
+    double *sums = p.exact[rounded] = dg_calloc(m * n, sizeof *sums);
+    for (size_t i = 0; i < m; i++)
+      for (size_t q = 0; q < k; q++) {
+        float x = p.a[i * k + q];
+        for (size_t j = 0; j < n; j++) {
+          float y = p.b[q * n + j];
+          double t = rounded ? (double)bf16(x) * (double)bf16(y) : (double)x * (double)y;
+          sums[i * n + j] += t;
+          if (rounded) p.magnitude[i * n + j] += fabs(t);
+        }
+      }
+  }
+  return p;
+}
+
+static void problem_free(problem *p) {
+  free(p->a);
+  free(p->b);
+  free(p->c);
+  free(p->exact[0]);
+  free(p->exact[1]);
+  free(p->magnitude);
+}
+
+/* x [rows, columns] as it is or transposed, in memory bounded by guard pages, each stored row
+ * `gap` floats longer than its data (the last one not). */
+static guarded lay_out(const float *x, size_t rows, size_t columns, bool transposed, size_t gap,
+                       bool at_end, size_t *ld) {
+  size_t r = transposed ? columns : rows, c = transposed ? rows : columns;
+  *ld = c + gap;
+  guarded g = guarded_new(((r - 1) * *ld + c) * sizeof(float), at_end);
+  float *to = g.data;
+  for (size_t i = 0; i + 1 < r; i++)
+    for (size_t j = c; j < *ld; j++) to[i * *ld + j] = NAN;
+  for (size_t i = 0; i < r; i++)
+    for (size_t j = 0; j < c; j++) to[i * *ld + j] = transposed ? x[j * columns + i] : x[i * c + j];
+  return g;
+}
+
+static void check_product(const dg_gemm_kernels *t, dg_threads *threads, const problem *p, bool ta,
+                          bool tb, float beta, size_t gap, bool at_end) {
+  size_t lda, ldb, ldc = p->n + gap;
+  guarded a = lay_out(p->a, p->m, p->k, ta, gap, at_end, &lda);
+  guarded b = lay_out(p->b, p->k, p->n, tb, gap, at_end, &ldb);
+  guarded g = guarded_new(((p->m - 1) * ldc + p->n) * sizeof(float), at_end);
+  float *c = g.data;
+  for (size_t i = 0; i < p->m; i++)
+    for (size_t j = 0; j < (i + 1 < p->m ? ldc : p->n); j++)
+      c[i * ldc + j] = j >= p->n ? 77.0f : beta == 0 ? NAN : p->c[i * p->n + j];
+  dg_gemm_with(t, threads, ta, tb, p->m, p->n, p->k, a.data, lda, b.data, ldb, beta, c, ldc);
+  const double *exact = p->exact[is_bf16(t)];
+  for (size_t i = 0; i < p->m; i++) {
+    for (size_t j = 0; j < p->n; j++) {
+      size_t e = i * p->n + j;
+      double want = exact[e] + (beta == 0 ? 0 : (double)p->c[e]);
+      /* Higham 2002, (3.5): fp32 sums of k terms, in any order. */
+      double bound = ((double)p->k + 2) * 0x1p-24 * (p->magnitude[e] + 0.5) * 1.05;
+      if (!(fabs((double)c[i * ldc + j] - want) <= bound))
+        fail_msg("%zux%zux%zu%s%s beta %g gap %zu: C[%zu,%zu] is %.9g, not %.9g (+-%g)", p->m, p->n,
+                 p->k, ta ? " A^T" : "", tb ? " B^T" : "", (double)beta, gap, i, j,
+                 (double)c[i * ldc + j], want, bound);
+    }
+    for (size_t j = p->n; i + 1 < p->m && j < ldc; j++)
+      if (c[i * ldc + j] != 77.0f) fail_msg("wrote past row %zu of C", i);
+  }
+  guarded_free(&a);
+  guarded_free(&b);
+  guarded_free(&g);
+}
+
+static void test_tails(void **state) {
+  (void)state;
+  const dg_gemm_kernels *t[4];
+  size_t kinds = usable(t), lengths[] = {1, 2, 3, 15, 16, 17, 31, 32, 33, 40};
+  for (size_t m = 1; m <= 40; m++)
+    for (size_t n = 1; n <= 40; n++) {
+      size_t k = lengths[(m * 7 + n) % 10];
+      problem p = problem_new(m, n, k, m * 100 + n);
+      for (size_t i = 0; i < kinds; i++) {
+        uint64_t v = dg_hash64(m * 4096 + n * 8 + i);
+        check_product(t[i], NULL, &p, v & 1, v & 2, v & 4 ? 1.0f : 0.0f, v & 8 ? 0 : 5, v & 16);
+      }
+      problem_free(&p);
+    }
+}
+
+static void test_orientations(void **state) {
+  (void)state;
+  const dg_gemm_kernels *t[4];
+  size_t kinds = usable(t);
+  size_t sizes[][3] = {{1, 1, 1},     {7, 49, 600}, {64, 97, 513},   {200, 300, 257},
+                       {5, 2100, 40}, {433, 48, 8}, {24, 144, 1030}, {100, 1, 1},
+                       {1, 100, 700}};
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    problem p = problem_new(sizes[s][0], sizes[s][1], sizes[s][2], s);
+    for (size_t i = 0; i < kinds; i++)
+      for (unsigned v = 0; v < 8; v++)
+        check_product(t[i], NULL, &p, v & 1, v & 2, v & 4 ? 1.0f : 0.0f, v & 1 ? 0 : 3, v & 2);
+    problem_free(&p);
+  }
+}
+
+static void test_random_sizes_and_threads(void **state) {
+  (void)state;
+  const dg_gemm_kernels *t[4];
+  size_t kinds = usable(t);
+  dg_threads *threads = dg_threads_new(3);
+  dg_rng r = {dg_rng_key(11, 0), 0};
+  for (int s = 0; s < 12; s++) {
+    problem p = problem_new(1 + dg_rng_below(&r, 300), 1 + dg_rng_below(&r, 300),
+                            1 + dg_rng_below(&r, 300), (uint64_t)s);
+    unsigned v = (unsigned)dg_rng_below(&r, 8);
+    for (size_t i = 0; i < kinds; i++)
+      check_product(t[i], threads, &p, v & 1, v & 2, v & 4 ? 1.0f : 0.0f, v, s % 2);
+    problem_free(&p);
+  }
+  dg_threads_free(threads);
+}
+
+static void run(const dg_gemm_kernels *t, dg_threads *threads, const problem *p, bool ta, bool tb,
+                float *c) {
+  dg_gemm_with(t, threads, ta, tb, p->m, p->n, p->k, p->a, ta ? p->m : p->k, p->b,
+               tb ? p->k : p->n, 0, c, p->n);
+}
+
+static void test_threads_change_nothing(void **state) {
+  (void)state;
+  const dg_gemm_kernels *t[4];
+  size_t kinds = usable(t), sizes[][3] = {{900, 700, 600}, {3, 5000, 300}, {2500, 50, 530}};
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    size_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2];
+    problem p = {.m = m, .n = n, .k = k};
+    p.a = dg_malloc(m * k * sizeof *p.a);
+    p.b = dg_malloc(k * n * sizeof *p.b);
+    dg_rng r = {dg_rng_key(s, 0), 0};
+    for (size_t i = 0; i < m * k; i++) p.a[i] = (float)dg_rng_normal(&r);
+    for (size_t i = 0; i < k * n; i++) p.b[i] = (float)dg_rng_normal(&r);
+    float *one = dg_malloc(m * n * sizeof *one), *many = dg_malloc(m * n * sizeof *many);
+    for (size_t i = 0; i < kinds; i++)
+      for (unsigned v = 0; v < 4; v++) {
+        run(t[i], NULL, &p, v & 1, v & 2, one);
+        for (int count = 2; count <= 5; count++) {
+          dg_threads *threads = dg_threads_new(count);
+          memset(many, 0xff, m * n * sizeof *many);
+          run(t[i], threads, &p, v & 1, v & 2, many);
+          dg_threads_free(threads);
+          assert_memory_equal(one, many, m * n * sizeof *one);
+        }
+      }
+    free(one);
+    free(many);
+    problem_free(&p);
+  }
+}
+
+/* A sentence's translation must not depend on the others in its batch. */
+static void test_rows_do_not_depend_on_each_other(void **state) {
+  (void)state;
+  const dg_gemm_kernels *t[4];
+  size_t kinds = usable(t), m = 45, n = 300, k = 700;
+  problem p = problem_new(m, n, k, 3);
+  float *all = dg_malloc(m * n * sizeof *all), *row = dg_malloc(n * sizeof *row);
+  for (size_t i = 1; i < kinds; i++) { /* BLAS does not promise this */
+    run(t[i], NULL, &p, false, true, all);
+    for (size_t r = 0; r < m; r++) {
+      dg_gemm_with(t[i], NULL, false, true, 1, n, k, p.a + r * k, k, p.b, k, 0, row, n);
+      assert_memory_equal(row, all + r * n, n * sizeof *row);
+    }
+  }
+  free(all);
+  free(row);
+  problem_free(&p);
+}
+
+static void test_special_values_stay_in_their_row_and_column(void **state) {
+  (void)state;
+  const dg_gemm_kernels *t[4];
+  size_t kinds = usable(t), m = 21, n = 53, k = 37;
+  problem p = problem_new(m, n, k, 5);
+  p.a[4 * k + 36] = INFINITY;
+  p.b[36 * n + 52] = NAN;
+  float *c = dg_malloc(m * n * sizeof *c);
+  for (size_t e = 0; e < kinds; e++) {
+    run(t[e], NULL, &p, false, false, c);
+    for (size_t i = 0; i < m; i++)
+      for (size_t j = 0; j < n; j++) {
+        float x = c[i * n + j];
+        if (j == 52)
+          assert_true(isnan(x));
+        else if (i == 4)
+          assert_true(isinf(x) && (x > 0) == (p.b[36 * n + j] > 0));
+        else
+          assert_true(isfinite(x));
+      }
+  }
+  free(c);
+  problem_free(&p);
+}
+
+static void test_empty(void **state) {
+  (void)state;
+  const dg_gemm_kernels *t[4];
+  size_t kinds = usable(t);
+  for (size_t i = 0; i < kinds; i++) {
+    float c[6] = {1, 2, 3, 4, 5, 6};
+    dg_gemm_with(t[i], NULL, false, true, 0, 3, 2, NULL, 2, NULL, 2, 0, c, 3);
+    dg_gemm_with(t[i], NULL, false, true, 2, 0, 2, NULL, 2, NULL, 2, 0, c, 3);
+    dg_gemm_with(t[i], NULL, false, true, 2, 3, 0, NULL, 2, NULL, 2, 1, c, 3);
+    assert_true(c[0] == 1 && c[5] == 6);
+    dg_gemm_with(t[i], NULL, false, true, 2, 2, 0, NULL, 2, NULL, 2, 0, c, 3);
+    assert_true(c[0] == 0 && c[1] == 0 && c[2] == 3 && c[3] == 0 && c[4] == 0 && c[5] == 6);
+  }
+}
+
+static void test_bf16_rounding(void **state) {
+  (void)state;
+#if defined(__x86_64__)
+  if (dg_isa_level() >= DG_ISA_AVX512_BF16) {
+    enum { N = 4000 };
+    static float x[N], y[N], one[1] = {1};
+    dg_rng r = {dg_rng_key(9, 9), 0};
+    const uint32_t chosen[] = {0x3f808000, 0x3f818000, 0x3f807fff, 0x3f808001, 0x7f7fffff,
+                               0x7f800000, 0xff800000, 0x7fc00000, 0xff800001, 0x7fffffff,
+                               0x80000000, 0x00000000, 0x00800000, 0xff7fffff};
+    for (size_t i = 0; i < N; i++) {
+      uint32_t u = i < sizeof chosen / sizeof *chosen ? chosen[i] : (uint32_t)dg_rng_next(&r);
+      if (!(u & 0x7f800000)) u &= 0x80000000; /* denormals: below */
+      memcpy(&x[i], &u, 4);
+    }
+    for (int transposed = 0; transposed < 2; transposed++) { /* both ways of packing */
+      dg_gemm_with(&dg_gemm_avx512_bf16, NULL, transposed, false, N, 1, 1, x, transposed ? N : 1,
+                   one, 1, 0, y, 1);
+      for (size_t i = 0; i < N; i++) {
+        float want = bf16(x[i]);
+        if (isnan(want) ? !isnan(y[i]) : y[i] != want)
+          fail_msg("%a rounds to %a, not %a", (double)x[i], (double)y[i], (double)want);
+      }
+    }
+    float tiny = 0x1p-130f;
+    dg_gemm_with(&dg_gemm_avx512_bf16, NULL, false, false, 1, 1, 1, &tiny, 1, one, 1, 0, y, 1);
+    assert_true(y[0] == 0); /* VCVTNE2PS2BF16 reads denormals as zero */
+    return;
+  }
+#endif
+  print_message("# skip no bf16 dot product in use on this machine\n");
+  skip();
+}
+
+/* What a process started with DRAGOMAN_ISA=value makes of it: the level, or -1 when refused. */
+static int level_with(const char *value, dg_status *status) {
+  int fds[2], answer[2];
+  assert_int_equal(pipe(fds), 0);
+  pid_t child = fork();
+  if (!child) {
+    dg_error err = {0};
+    setenv("DRAGOMAN_ISA", value, 1);
+    bool fine = dg_isa_check(&err);
+    answer[0] = fine ? (int)dg_isa_level() : -1;
+    answer[1] = (int)err.status;
+    _exit(write(fds[1], answer, sizeof answer) != sizeof answer);
+  }
+  close(fds[1]);
+  assert_int_equal(read(fds[0], answer, sizeof answer), sizeof answer);
+  close(fds[0]);
+  assert_int_equal(waitpid(child, NULL, 0), child);
+  *status = (dg_status)answer[1];
+  return answer[0];
+}
+
+/* Must be the first test: a level, once chosen, is kept. */
+static void test_isa_override(void **state) {
+  (void)state;
+  dg_status status;
+  int best = level_with("", &status);
+  assert_true(best >= DG_ISA_GENERIC && best <= DG_ISA_AVX512_BF16);
+  for (int i = 0; i <= DG_ISA_AVX512_BF16; i++) {
+    int got = level_with(dg_isa_name((dg_isa)i), &status);
+    assert_int_equal(got, i <= best ? i : -1);
+    if (i > best) assert_int_equal(status, DG_ERR_UNSUPPORTED);
+  }
+  assert_int_equal(level_with("sse9", &status), -1);
+  assert_int_equal(status, DG_ERR_USAGE);
+  assert_int_equal(level_with("AVX2", &status), -1);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_isa_override),
+      cmocka_unit_test(test_tails),
+      cmocka_unit_test(test_orientations),
+      cmocka_unit_test(test_random_sizes_and_threads),
+      cmocka_unit_test(test_threads_change_nothing),
+      cmocka_unit_test(test_rows_do_not_depend_on_each_other),
+      cmocka_unit_test(test_special_values_stay_in_their_row_and_column),
+      cmocka_unit_test(test_empty),
+      cmocka_unit_test(test_bf16_rounding),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
