@@ -233,6 +233,35 @@ static void test_rows_do_not_depend_on_each_other(void **state) {
   problem_free(&p);
 }
 
+static void test_packed_weights_give_the_same_bits(void **state) {
+  (void)state;
+  const dg_gemm_kernels *t[4];
+  size_t kinds = usable(t), sizes[][3] = {{1, 1, 1}, {1, 16, 2}, {3, 500, 256}, {70, 33, 515},
+                                          {8, 5000, 300}, {300, 129, 1025}};
+  dg_threads *threads = dg_threads_new(2);
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    size_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2], ld = k + 3, ldc = n + 2;
+    problem p = problem_new(m, n, k, s);
+    guarded w = lay_out(p.b, k, n, true, 3, true, &ld);
+    float *want = dg_malloc(m * ldc * sizeof *want);
+    guarded got = guarded_new((m * ldc - 2) * sizeof(float), true);
+    for (size_t i = 0; i < kinds; i++) {
+      for (size_t e = 0; e < m * ldc; e++) want[e] = 3;
+      for (size_t e = 0; e < m * ldc - 2; e++) ((float *)got.data)[e] = 3;
+      dg_gemm_with(t[i], NULL, false, true, m, n, k, p.a, k, w.data, ld, 0, want, ldc);
+      dg_packed *packed = dg_pack_with(t[i], n, k, w.data, ld, NULL);
+      dg_gemm_packed(threads, m, p.a, k, packed, got.data, ldc);
+      dg_pack_free(packed);
+      assert_memory_equal(want, got.data, (m * ldc - 2) * sizeof *want);
+    }
+    guarded_free(&w);
+    guarded_free(&got);
+    free(want);
+    problem_free(&p);
+  }
+  dg_threads_free(threads);
+}
+
 static void test_special_values_stay_in_their_row_and_column(void **state) {
   (void)state;
   const dg_gemm_kernels *t[4];
@@ -352,6 +381,7 @@ int main(void) {
       cmocka_unit_test(test_random_sizes_and_threads),
       cmocka_unit_test(test_threads_change_nothing),
       cmocka_unit_test(test_rows_do_not_depend_on_each_other),
+      cmocka_unit_test(test_packed_weights_give_the_same_bits),
       cmocka_unit_test(test_special_values_stay_in_their_row_and_column),
       cmocka_unit_test(test_empty),
       cmocka_unit_test(test_bf16_rounding),

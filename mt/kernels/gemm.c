@@ -63,8 +63,8 @@ typedef struct product {
   size_t m, n, k, lda, ldb, ldc; /* n and k are those of the current block */
   const float *a, *b;
   float *c;
-  float *packed_b; /* the current block, [n, k] */
-  float *packed_a; /* one block a worker */
+  float *packed_b;              /* the current block, [n, k] */
+  float *packed_a;              /* one block a worker */
   size_t rows, columns, across; /* the share of a task, and tasks in a row of them */
 } product;
 
@@ -102,6 +102,7 @@ static void divide(product *p, size_t threads) {
   p->across = ceiling(p->n, p->columns);
 }
 
+/* C (+)= A * packed B, over the current block of k. */
 static void multiply(dg_threads *threads, product *p) {
   divide(p, (size_t)dg_threads_count(threads));
   dg_parallel(threads, ceiling(p->m, p->rows) * p->across, multiply_task, p);
@@ -171,4 +172,60 @@ void dg_gemm(dg_threads *threads, dg_precision precision, bool transpose_a, bool
              float beta, float *c, size_t ldc) {
   dg_gemm_with(kernels(precision), threads, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta,
                c, ldc);
+}
+
+struct dg_packed {
+  const dg_gemm_kernels *t; /* NULL: BLAS reads the weight itself */
+  size_t out, in, ld;
+  const float *w;
+  float *words; /* one block of k after another */
+};
+
+dg_packed *dg_pack_with(const dg_gemm_kernels *t, size_t out, size_t in, const float *w, size_t ld,
+                        dg_error *err) {
+  dg_packed *p = dg_malloc(sizeof *p);
+  *p = (dg_packed){t, out, in, ld, w, NULL};
+  if (!t || !in || !out) return p;
+  size_t wide = round_up(out, t->lanes), step = k_block(t, in);
+  p->words = dg_alloc_checked(wide * ceiling(in, t->per_word), sizeof *p->words, err);
+  if (!p->words) {
+    free(p);
+    return NULL;
+  }
+  for (size_t q = 0; q < in; q += step)
+    t->pack_b(true, out, least(step, in - q), w + q, ld, p->words + wide * (q / t->per_word));
+  return p;
+}
+
+dg_packed *dg_pack_new(dg_precision precision, size_t out, size_t in, const float *w, size_t ld,
+                       dg_error *err) {
+  return dg_pack_with(kernels(precision), out, in, w, ld, err);
+}
+
+void dg_pack_free(dg_packed *w) {
+  if (!w) return;
+  free(w->words);
+  free(w);
+}
+
+void dg_gemm_packed(dg_threads *threads, size_t rows, const float *x, size_t ldx,
+                    const dg_packed *w, float *y, size_t ldy) {
+  const dg_gemm_kernels *t = w->t;
+  if (!w->words) {
+    dg_gemm_with(t, threads, false, true, rows, w->out, w->in, x, ldx, w->w, w->ld, 0, y, ldy);
+    return;
+  }
+  if (!rows) return;
+  pthread_once(&once, prepare);
+  if (rows * w->out * w->in < SMALL) threads = NULL;
+  size_t wide = round_up(w->out, t->lanes), step = k_block(t, w->in);
+  product p = {.t = t, .m = rows, .n = w->out, .lda = ldx, .c = y, .ldc = ldy};
+  p.packed_a = space((size_t)dg_threads_count(threads) * t->rows * (step / t->per_word));
+  for (size_t q = 0; q < w->in; q += step) {
+    p.k = least(step, w->in - q);
+    p.a = x + q;
+    p.packed_b = w->words + wide * (q / t->per_word);
+    p.add = q;
+    multiply(threads, &p);
+  }
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "mt/core/error.h"
 #include "mt/core/threads.h"
 
 typedef enum dg_precision {
@@ -26,5 +27,19 @@ typedef enum dg_precision {
 void dg_gemm(dg_threads *threads, dg_precision precision, bool transpose_a, bool transpose_b,
              size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
              float beta, float *c, size_t ldc);
+
+/* A weight W [out,in] laid out once for y = x W^T with few rows, where packing W
+ * for every product would cost more than the product (decoding). The result is
+ * bit for bit that of dg_gemm. */
+typedef struct dg_packed dg_packed;
+
+/* W's rows are `ld` floats apart. W must outlive the handle, which need not copy
+ * it. NULL with an error when memory runs out. */
+dg_packed *dg_pack_new(dg_precision precision, size_t out, size_t in, const float *w, size_t ld,
+                       dg_error *err);
+void dg_pack_free(dg_packed *w);
+/* y[rows,out] = x[rows,in] W^T. */
+void dg_gemm_packed(dg_threads *threads, size_t rows, const float *x, size_t ldx,
+                    const dg_packed *w, float *y, size_t ldy);
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "mt/core/error.h"
 #include "mt/core/threads.h"
 
 typedef struct dg_gemm_kernels {
@@ -32,6 +33,9 @@ typedef struct dg_gemm_kernels {
 void dg_gemm_with(const dg_gemm_kernels *t, dg_threads *threads, bool transpose_a, bool transpose_b,
                   size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
                   size_t ldb, float beta, float *c, size_t ldc);
+/* dg_pack_new likewise. */
+struct dg_packed *dg_pack_with(const dg_gemm_kernels *t, size_t out, size_t in, const float *w,
+                               size_t ld, dg_error *err);
 
 #if defined(__x86_64__)
 extern const dg_gemm_kernels dg_gemm_avx2, dg_gemm_avx512, dg_gemm_avx512_bf16;

@@ -32,16 +32,23 @@ typedef struct shape {
   size_t m, n, k;
 } shape;
 
-static double rate(const dg_gemm_kernels *t, dg_threads *threads, const shape *s, double seconds) {
+/* packed: the weight (B, transposed) is packed beforehand. */
+static double rate(const dg_gemm_kernels *t, dg_threads *threads, const shape *s, bool packed,
+                   double seconds) {
   float *a = matrix(s->m * s->k, 1), *b = matrix(s->n * s->k, 2), *c = matrix(s->m * s->n, 3);
+  dg_packed *w = packed ? dg_pack_with(t, s->n, s->k, b, s->k, NULL) : NULL;
   double best = 1e30, start = now();
   for (int i = 0; i < 3 || now() - start < seconds; i++) {
     double begun = now();
-    dg_gemm_with(t, threads, s->ta, s->tb, s->m, s->n, s->k, a, s->ta ? s->m : s->k, b,
-                 s->tb ? s->k : s->n, s->ta ? 1 : 0, c, s->n);
+    if (w)
+      dg_gemm_packed(threads, s->m, a, s->k, w, c, s->n);
+    else
+      dg_gemm_with(t, threads, s->ta, s->tb, s->m, s->n, s->k, a, s->ta ? s->m : s->k, b,
+                   s->tb ? s->k : s->n, s->ta ? 1 : 0, c, s->n);
     double took = now() - begun;
     if (took < best) best = took;
   }
+  dg_pack_free(w);
   free(a);
   free(b);
   free(c);
@@ -86,8 +93,15 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
     const shape *s = &shapes[i];
     printf("%-12s %6zu %6zu %6zu", s->name, s->m, s->n, s->k);
-    for (int j = 0; j < columns; j++) printf(" %12.1f", rate(tables[j], threads, s, seconds));
+    for (int j = 0; j < columns; j++)
+      printf(" %12.1f", rate(tables[j], threads, s, false, seconds));
     printf("\n");
+    if (!strcmp(s->name, "decode")) {
+      printf("%-33s %12s", "  with the weight packed before", "");
+      for (int j = 1; j < columns; j++)
+        printf(" %12.1f", rate(tables[j], threads, s, true, seconds));
+      printf("\n");
+    }
     fflush(stdout);
   }
   dg_threads_free(threads);
