@@ -1,0 +1,240 @@
+#include "mt/cli/cli.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* --- flags ---------------------------------------------------------------------------- */
+
+static void list_add(dg_list *l, const char *word) {
+  DG_GROW(l->items, l->capacity, l->count + 1);
+  l->items[l->count++] = word;
+}
+
+static void print_flag(char letter, const char *name, const char *argument, const char *help) {
+  char left[64];
+  snprintf(left, sizeof left, "%c%c%s --%s %s", letter ? '-' : ' ', letter ? letter : ' ',
+           letter ? "," : " ", name, argument ? argument : "");
+  printf("  %-28s %s\n", left, help);
+}
+
+static void print_help(const dg_cli *c) {
+  printf("usage: dragoman %s\n\n%s\n\n", c->usage, c->summary);
+  for (const dg_flag *f = c->flags; f && f->name; f++)
+    print_flag(f->letter, f->name, f->argument, f->help);
+  print_flag(0, "threads", "N", "threads to use (all CPUs)");
+  print_flag(0, "quiet", NULL, "no progress, no remarks");
+  print_flag(0, "json", NULL, "results as JSON");
+  print_flag('h', "help", NULL, "this text");
+  if (c->options) {
+    dg_strbuf text = {0};
+    dg_options_help(c->options, &text);
+    printf("\nsettings (default):\n%s", text.text);
+    free(text.text);
+  }
+  printf("\nexamples:\n%s", c->examples);
+}
+
+int dg_cli_usage(const dg_cli *c, const char *format, ...) {
+  fputs("dragoman: ", stderr);
+  va_list args;
+  va_start(args, format);
+  vfprintf(stderr, format, args);
+  va_end(args);
+  fprintf(stderr, " (see dragoman %.*s --help)\n", (int)strcspn(c->usage, " "), c->usage);
+  return DG_EXIT_USAGE;
+}
+
+/* Edit distance of short names, for "did you mean". */
+static size_t distance(const char *a, const char *b) {
+  size_t n = strlen(a), m = strlen(b), row[64];
+  if (n > 60 || m > 60) return 99;
+  for (size_t j = 0; j <= m; j++) row[j] = j;
+  for (size_t i = 1; i <= n; i++) {
+    size_t corner = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= m; j++) {
+      size_t best = corner + (a[i - 1] != b[j - 1]);
+      if (row[j] + 1 < best) best = row[j] + 1;
+      if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+      corner = row[j];
+      row[j] = best;
+    }
+  }
+  return row[m];
+}
+
+static int unknown_flag(const dg_cli *c, const char *word, const char *name) {
+  const char *near = NULL;
+  size_t least = 3;
+  for (const dg_flag *f = c->flags; f && f->name; f++)
+    if (distance(name, f->name) < least) least = distance(name, f->name), near = f->name;
+  for (const dg_option *o = c->options; o && o->name; o++)
+    if (distance(name, o->name) < least) least = distance(name, o->name), near = o->name;
+  if (near) return dg_cli_usage(c, "there is no flag %s; did you mean --%s?", word, near);
+  return dg_cli_usage(c, "there is no flag %s", word);
+}
+
+static bool read_number(const char *text, double *out) {
+  char *end;
+  errno = 0;
+  *out = strtod(text, &end);
+  return end != text && !*end && !errno && isfinite(*out);
+}
+
+static int set_flag(const dg_cli *c, const dg_flag *f, const char *value) {
+  double x;
+  switch (f->type) {
+    case DG_FLAG_TEXT: *(const char **)f->target = value; return DG_CLI_GO;
+    case DG_FLAG_REPEAT:
+    case DG_FLAG_LIST: list_add(f->target, value); return DG_CLI_GO;
+    case DG_FLAG_FLOAT:
+      if (!read_number(value, &x)) break;
+      *(double *)f->target = x;
+      return DG_CLI_GO;
+    default:
+      if (!read_number(value, &x) || x != floor(x) || x < 0 || x > 2147483647) break;
+      *(int *)f->target = (int)x;
+      return DG_CLI_GO;
+  }
+  return dg_cli_usage(c, "--%s \"%s\" is not %s number", f->name, value,
+                      f->type == DG_FLAG_INT ? "a whole, non-negative" : "a");
+}
+
+int dg_cli_parse(dg_cli *c, int argc, char **argv) {
+  const dg_flag common[] = {{"threads", 0, DG_FLAG_INT, &c->threads, "N", ""},
+                            {"quiet", 0, DG_FLAG_BOOL, &c->quiet, NULL, ""},
+                            {"json", 0, DG_FLAG_BOOL, &c->json, NULL, ""},
+                            {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL}};
+  bool only_words = false;
+  for (int i = 0; i < argc; i++) {
+    char *word = argv[i];
+    if (only_words || word[0] != '-' || !word[1]) {
+      list_add(&c->rest, word);
+      continue;
+    }
+    if (!strcmp(word, "--")) {
+      only_words = true;
+      continue;
+    }
+    if (!strcmp(word, "-h") || !strcmp(word, "--help")) {
+      print_help(c);
+      return DG_EXIT_OK;
+    }
+    bool is_long = word[1] == '-';
+    const char *equals = is_long ? strchr(word, '=') : NULL;
+    char name[64];
+    size_t length = equals ? (size_t)(equals - word - 2) : strlen(word) - (is_long ? 2 : 1);
+    snprintf(name, sizeof name, "%.*s", (int)(length < 63 ? length : 63), word + (is_long ? 2 : 1));
+    const dg_flag *found = NULL;
+    const dg_flag *const tables[] = {c->flags, common};
+    for (int t = 0; t < 2 && !found; t++)
+      for (const dg_flag *f = tables[t]; f && f->name; f++)
+        if (is_long ? !strcmp(f->name, name) : f->letter && f->letter == name[0] && !name[1])
+          found = f;
+    const dg_option *option =
+        !found && is_long && c->options ? dg_options_find(c->options, name) : NULL;
+    if (!found && !option) return unknown_flag(c, word, name);
+    if (found && found->type == DG_FLAG_BOOL) {
+      if (equals) return dg_cli_usage(c, "--%s takes no value", name);
+      *(bool *)found->target = true;
+      continue;
+    }
+    const char *value = equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
+    if (!value) return dg_cli_usage(c, "%s needs a value", word);
+    if (option) {
+      dg_error err;
+      if (!dg_options_set(c->options, c->options_object, name, value, &err))
+        return dg_cli_usage(c, "%s", err.message);
+      continue;
+    }
+    int code = set_flag(c, found, value);
+    if (code != DG_CLI_GO) return code;
+    while (found->type == DG_FLAG_LIST && !equals && i + 1 < argc &&
+           (argv[i + 1][0] != '-' || !argv[i + 1][1]))
+      list_add(found->target, argv[++i]);
+  }
+  return DG_CLI_GO;
+}
+
+void dg_cli_free(dg_cli *c) {
+  for (const dg_flag *f = c->flags; f && f->name; f++)
+    if (f->type == DG_FLAG_REPEAT || f->type == DG_FLAG_LIST) {
+      dg_list *l = f->target;
+      free(l->items);
+      *l = (dg_list){0};
+    }
+  free(c->rest.items);
+  c->rest = (dg_list){0};
+}
+
+int dg_cli_fail(const dg_error *err) {
+  fprintf(stderr, "dragoman: %s\n", err->message);
+  if (err->status == DG_ERR_INTERRUPTED) return DG_EXIT_INTERRUPTED;
+  return err->status == DG_ERR_USAGE ? DG_EXIT_USAGE : DG_EXIT_FAILURE;
+}
+
+/* --- signals --------------------------------------------------------------------------- */
+
+/* The one piece of state a signal handler can reach. */
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number) {
+  (void)number;
+  interrupted = 1;
+}
+
+void dg_cli_catch_signals(void) {
+  struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+  sigaction(SIGINT, &a, NULL); /* a second one kills */
+  sigaction(SIGTERM, &a, NULL);
+}
+
+bool dg_cli_interrupted(void *unused) {
+  (void)unused;
+  return interrupted;
+}
+
+/* --- progress -------------------------------------------------------------------------- */
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+dg_progress dg_progress_begin(const dg_cli *c, const char *label) {
+  return (dg_progress){.label = label, .active = !c->quiet && isatty(STDERR_FILENO),
+                       .begun = now(), .from = -1};
+}
+
+void dg_progress_show(dg_progress *p, double done, double total, const char *unit,
+                      const char *note) {
+  double t = now();
+  if (p->from < 0) p->from = done;
+  if (!p->active || t - p->last < 0.1) return;
+  p->last = t;
+  p->drawn = true;
+  double rate = t > p->begun ? (done - p->from) / (t - p->begun) : 0;
+  fprintf(stderr, "\r\033[K%s %.0f", p->label, done);
+  if (total > 0) fprintf(stderr, "/%.0f", total);
+  fprintf(stderr, " %s, %.3g/s", unit, rate);
+  if (total > done && rate > 0) {
+    double left = (total - done) / rate;
+    if (left >= 3600) fprintf(stderr, ", %.0f h %.0f min left", floor(left / 3600), floor(fmod(left, 3600) / 60));
+    else fprintf(stderr, ", %.0f:%02.0f left", floor(left / 60), floor(fmod(left, 60)));
+  }
+  if (note && *note) fprintf(stderr, ", %s", note);
+  fflush(stderr);
+}
+
+void dg_progress_end(dg_progress *p) {
+  if (p->drawn) fputs("\r\033[K", stderr);
+  p->drawn = false;
+}

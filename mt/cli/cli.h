@@ -1,0 +1,79 @@
+/* The frame of every subcommand: flags, --help, errors, exit codes, progress. */
+#ifndef DG_CLI_CLI_H
+#define DG_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "mt/core/options.h"
+#include "mt/core/threads.h"
+
+enum { DG_EXIT_OK = 0, DG_EXIT_FAILURE = 1, DG_EXIT_USAGE = 2, DG_EXIT_INTERRUPTED = 130 };
+
+typedef struct dg_list {
+  const char **items;
+  size_t count, capacity;
+} dg_list;
+
+typedef enum dg_flag_type {
+  DG_FLAG_BOOL,   /* target: bool */
+  DG_FLAG_INT,    /* target: int */
+  DG_FLAG_FLOAT,  /* target: double */
+  DG_FLAG_TEXT,   /* target: const char * */
+  DG_FLAG_REPEAT, /* target: dg_list; one value each time it is given */
+  DG_FLAG_LIST    /* target: dg_list; takes every word up to the next flag */
+} dg_flag_type;
+
+typedef struct dg_flag {
+  const char *name; /* "beam" for --beam; a table ends with NULL */
+  char letter;      /* 'b' for -b, or 0 */
+  dg_flag_type type;
+  void *target;
+  const char *argument, *help;
+} dg_flag;
+
+typedef struct dg_cli {
+  const char *usage;    /* "translate [-b BASE] ... [FILE...]" */
+  const char *summary;  /* what it does, a paragraph */
+  const char *examples; /* lines of commands */
+  const dg_flag *flags;
+  const dg_option *options; /* further --name VALUE settings, or NULL */
+  void *options_object;
+  /* filled by dg_cli_parse: */
+  int threads;
+  bool quiet, json;
+  dg_list rest; /* words that are not flags */
+} dg_cli;
+
+/* Reads the words after the subcommand. DG_CLI_GO: go on; else return it from
+ * the command: the help was printed or the words made no sense. */
+enum { DG_CLI_GO = -1 };
+int dg_cli_parse(dg_cli *c, int argc, char **argv);
+void dg_cli_free(dg_cli *c); /* the lists, those of the flags too */
+
+/* Prints "dragoman: message" and returns the exit code that fits. */
+int dg_cli_fail(const dg_error *err);
+/* The same for a mistake in the command line; points at --help. */
+int dg_cli_usage(const dg_cli *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* True once SIGINT or SIGTERM came. Matches the trainers' stop callback. */
+void dg_cli_catch_signals(void);
+bool dg_cli_interrupted(void *unused);
+
+/* One line on a terminal's stderr, redrawn at most ten times a second: done of
+ * total, rate, time left. Silent when stderr is no terminal or quiet is set. */
+typedef struct dg_progress {
+  const char *label;
+  bool active, drawn;
+  double begun, last, from;
+} dg_progress;
+dg_progress dg_progress_begin(const dg_cli *c, const char *label);
+void dg_progress_show(dg_progress *p, double done, double total, const char *unit,
+                      const char *note);
+void dg_progress_end(dg_progress *p);    /* clears the line */
+
+typedef int dg_command_fn(int argc, char **argv);
+dg_command_fn dg_cmd_translate, dg_cmd_train, dg_cmd_pretrain, dg_cmd_eval, dg_cmd_tokenizer,
+    dg_cmd_data, dg_cmd_info;
+
+#endif

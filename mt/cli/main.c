@@ -1,0 +1,59 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "mt/cli/cli.h"
+#include "mt/kernels/isa.h"
+
+static const struct {
+  const char *name, *summary;
+  dg_command_fn *run;
+} commands[] = {
+    {"translate", "translate text, a line a segment", dg_cmd_translate},
+    {"train", "train an adapter for a language pair on a frozen base", dg_cmd_train},
+    {"pretrain", "train a multilingual base from a recipe", dg_cmd_pretrain},
+    {"eval", "score translations: BLEU, chrF", dg_cmd_eval},
+    {"tokenizer", "train a tokenizer, encode, decode", dg_cmd_tokenizer},
+    {"data", "harvest, clean, split and describe parallel text", dg_cmd_data},
+    {"info", "say what a base, adapter, checkpoint or tokenizer is", dg_cmd_info},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_commands(FILE *out) {
+  fputs("usage: dragoman COMMAND ...\n\n"
+        "Machine translation for languages with little text: a frozen multilingual base and\n"
+        "small adapters, each trained on a few thousand sentences.\n\n",
+        out);
+  for (int i = 0; i < COMMANDS; i++)
+    fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+  fputs("\n`dragoman COMMAND --help` explains each, with examples. Exit status: 0 done, 1 failed,\n"
+        "2 wrong usage, 130 interrupted (and resumable).\n",
+        out);
+}
+
+int main(int argc, char **argv) {
+  dg_error err;
+  if (argc < 2) {
+    print_commands(stderr);
+    return DG_EXIT_USAGE;
+  }
+  if (!strcmp(argv[1], "--version")) {
+    puts("dragoman " DRAGOMAN_VERSION);
+    return DG_EXIT_OK;
+  }
+  if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+    print_commands(stdout);
+    return DG_EXIT_OK;
+  }
+  if (!dg_isa_check(&err)) return dg_cli_fail(&err);
+  for (int i = 0; i < COMMANDS; i++)
+    if (!strcmp(argv[1], commands[i].name)) {
+      int code = commands[i].run(argc - 2, argv + 2);
+      if (fflush(stdout) || ferror(stdout)) {
+        perror("dragoman: standard output");
+        if (code == DG_EXIT_OK) code = DG_EXIT_FAILURE;
+      }
+      return code;
+    }
+  fprintf(stderr, "dragoman: there is no command \"%s\"; `dragoman --help` lists them\n", argv[1]);
+  return DG_EXIT_USAGE;
+}
