@@ -1,0 +1,29 @@
+/* Text in, text out: tokenize, batch by length, search, detokenize. */
+#ifndef DG_DECODE_TRANSLATOR_H
+#define DG_DECODE_TRANSLATOR_H
+
+#include "mt/model/base.h"
+
+typedef struct dg_translate_options {
+  size_t beam, nbest;
+  double length_penalty;
+  size_t min_length, max_length; /* tokens; max 0: twice the source and a few */
+  size_t batch_tokens;           /* source tokens searched together */
+} dg_translate_options;
+dg_translate_options dg_translate_defaults(void);
+
+typedef struct dg_translation {
+  char **texts; /* [count], best first */
+  double *scores;
+  size_t count;
+  bool cut; /* the source was longer than the model can read */
+} dg_translation;
+
+/* Translates lines[0,n); an empty line gives an empty line. The network is the
+ * base's model with any adapters; tags are token ids. */
+bool dg_translate(const dg_network *network, const dg_base *base, int32_t source_tag,
+                  int32_t target_tag, const dg_translate_options *o, const char *const *lines,
+                  size_t n, dg_translation *out, dg_error *err);
+void dg_translations_free(dg_translation *list, size_t n);
+
+#endif
