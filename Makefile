@@ -41,6 +41,7 @@ ifneq ($(filter x86_64 amd64,$(MACHINE)),)
 ISA_AVX2 := -mavx2 -mfma -mf16c
 ISA_AVX512 := $(ISA_AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
 ISA_AVX512_BF16 := $(ISA_AVX512) -mavx512bf16
+ISA_AVX512_VNNI := $(ISA_AVX512) -mavx512vnni
 endif
 
 LIB_C := $(sort $(wildcard mt/core/*.c mt/kernels/*.c mt/model/*.c mt/decode/*.c mt/train/*.c \
@@ -150,6 +151,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o $(BUILD)/libdragoman.a
 $(BUILD)/obj/%_avx2.c.o: ISA := $(ISA_AVX2)
 $(BUILD)/obj/%_avx512.c.o: ISA := $(ISA_AVX512)
 $(BUILD)/obj/%_avx512_bf16.c.o: ISA := $(ISA_AVX512_BF16)
+$(BUILD)/obj/%_avx512_vnni.c.o: ISA := $(ISA_AVX512_VNNI)
 
 # One pkg-config call per run, made only when something is compiled.
 $(BUILD)/obj/%.c.o: %.c Makefile

@@ -43,7 +43,8 @@ static void prepare(void) {
   if (pthread_key_create(&space_key, free)) abort();
 }
 
-static float *space(size_t words) {
+float *dg_gemm_space(size_t words) {
+  pthread_once(&once, prepare);
   size_t bytes = words * sizeof(float) + CACHE_LINE;
   size_t *held = pthread_getspecific(space_key);
   if (!held || *held < bytes) {
@@ -151,7 +152,7 @@ void dg_gemm_with(const dg_gemm_kernels *t, dg_threads *threads, bool ta, bool t
   size_t workers = (size_t)dg_threads_count(threads), step = k_block(t, k);
   size_t words = step / t->per_word, wide = least(round_up(n, t->lanes), B_COLUMNS);
   product p = {.t = t, .ta = ta, .tb = tb, .m = m, .lda = lda, .ldb = ldb, .ldc = ldc};
-  p.packed_b = space((wide + workers * t->rows) * words);
+  p.packed_b = dg_gemm_space((wide + workers * t->rows) * words);
   p.packed_a = p.packed_b + wide * words;
   for (size_t j = 0; j < n; j += B_COLUMNS)
     for (size_t q = 0; q < k; q += step) {
@@ -216,11 +217,10 @@ void dg_gemm_packed(dg_threads *threads, size_t rows, const float *x, size_t ldx
     return;
   }
   if (!rows) return;
-  pthread_once(&once, prepare);
   if (rows * w->out * w->in < SMALL) threads = NULL;
   size_t wide = round_up(w->out, t->lanes), step = k_block(t, w->in);
   product p = {.t = t, .m = rows, .n = w->out, .lda = ldx, .c = y, .ldc = ldy};
-  p.packed_a = space((size_t)dg_threads_count(threads) * t->rows * (step / t->per_word));
+  p.packed_a = dg_gemm_space((size_t)dg_threads_count(threads) * t->rows * (step / t->per_word));
   for (size_t q = 0; q < w->in; q += step) {
     p.k = least(step, w->in - q);
     p.a = x + q;

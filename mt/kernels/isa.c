@@ -36,31 +36,41 @@ static dg_isa best(void) {
   if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & AVX2)) return DG_ISA_AVX512;
   return DG_ISA_AVX512_BF16; /* leaf 7.1 EAX bit 5, the same place as AVX2 in leaf 7.0 EBX */
 }
+static bool has_vnni(void) {
+  uint32_t a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c & 1 << 11;
+}
 #else
 static dg_isa best(void) { return DG_ISA_GENERIC; }
+static bool has_vnni(void) { return false; }
 #endif
 
 /* What the machine is does not change: asked once, since CPUID is slow under a
  * hypervisor. */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static dg_isa cpu, chosen;
-static bool refused;
+static bool refused, vnni;
 
 static void choose(void) {
   cpu = chosen = best();
   const char *wanted = getenv("DRAGOMAN_ISA");
-  if (!wanted || !*wanted) return;
-  refused = true;
-  for (int i = 0; i <= (int)cpu; i++)
+  refused = wanted && *wanted;
+  for (int i = 0; refused && i <= (int)cpu; i++)
     if (!strcmp(wanted, names[i])) {
       chosen = (dg_isa)i;
       refused = false;
     }
+  vnni = chosen >= DG_ISA_AVX512 && has_vnni();
 }
 
 dg_isa dg_isa_level(void) {
   pthread_once(&once, choose);
   return chosen;
+}
+
+bool dg_isa_vnni(void) {
+  pthread_once(&once, choose);
+  return vnni;
 }
 
 bool dg_isa_check(dg_error *err) {

@@ -12,6 +12,8 @@ typedef enum dg_isa { DG_ISA_GENERIC, DG_ISA_AVX2, DG_ISA_AVX512, DG_ISA_AVX512_
  * falls back to what the CPU has. */
 dg_isa dg_isa_level(void);
 bool dg_isa_check(dg_error *err);
+/* Whether AVX-512 VNNI may be used: the level is avx512 or above and the CPU has it. */
+bool dg_isa_vnni(void);
 const char *dg_isa_name(dg_isa isa);
 
 #endif

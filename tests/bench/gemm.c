@@ -11,6 +11,7 @@
 #include "mt/kernels/gemm.h"
 #include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
+#include "mt/kernels/qgemm_kernels.h"
 
 static double now(void) {
   struct timespec t;
@@ -52,6 +53,30 @@ static double rate(const dg_gemm_kernels *t, dg_threads *threads, const shape *s
   free(a);
   free(b);
   free(c);
+  return 2e-9 * (double)s->m * (double)s->n * (double)s->k / best;
+}
+
+static double rate8(const dg_qgemm_kernels *t, dg_threads *threads, const shape *s,
+                    double seconds) {
+  float *a = matrix(s->m * s->k, 1), *b = matrix(s->n * s->k, 2), *c = matrix(s->m * s->n, 3);
+  float *scale = matrix(s->n, 4);
+  int8_t *q = dg_malloc(s->n * s->k);
+  dg_quantize_rows(s->n, s->k, b, s->k, q, scale);
+  dg_qpacked *w = dg_qpack_with(t, s->n, s->k, q, scale, NULL);
+  if (!w) abort();
+  double best = 1e30, start = now();
+  for (int i = 0; i < 3 || now() - start < seconds; i++) {
+    double begun = now();
+    dg_qgemm(threads, s->m, a, s->k, w, c, s->n);
+    double took = now() - begun;
+    if (took < best) best = took;
+  }
+  dg_qpack_free(w);
+  free(a);
+  free(b);
+  free(c);
+  free(q);
+  free(scale);
   return 2e-9 * (double)s->m * (double)s->n * (double)s->k / best;
 }
 
@@ -100,6 +125,13 @@ int main(int argc, char **argv) {
       printf("%-33s %12s", "  with the weight packed before", "");
       for (int j = 1; j < columns; j++)
         printf(" %12.1f", rate(tables[j], threads, s, true, seconds));
+      printf("\n%-33s generic %.1f", "  8-bit weight", rate8(&dg_qgemm_generic, threads, s, seconds));
+#if defined(__x86_64__)
+      if (dg_isa_level() >= DG_ISA_AVX2)
+        printf(", avx2 %.1f", rate8(&dg_qgemm_avx2, threads, s, seconds));
+      if (dg_isa_vnni())
+        printf(", avx512_vnni %.1f", rate8(&dg_qgemm_avx512_vnni, threads, s, seconds));
+#endif
       printf("\n");
     }
     fflush(stdout);
