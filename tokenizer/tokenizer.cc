@@ -1,6 +1,7 @@
 // The only C++ here: sentencepiece calls, with no exception let through.
 extern "C" {
 #include "tokenizer/tokenizer.h"
+#include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
 }
@@ -81,6 +82,15 @@ extern "C" dg_tokenizer *dg_tokenizer_load(const void *bytes, size_t size, dg_er
     return true;
   });
   return ok ? t.release() : nullptr;
+}
+
+extern "C" dg_tokenizer *dg_tokenizer_load_file(const char *path, dg_error *err) {
+  dg_mapping map;
+  if (!dg_map(path, &map, err)) return nullptr;
+  dg_tokenizer *t = dg_tokenizer_load(map.data, map.size, err);
+  if (!t) dg_error_context(err, "%s", path);
+  dg_unmap(&map);
+  return t;
 }
 
 extern "C" void dg_tokenizer_free(dg_tokenizer *t) { delete t; }

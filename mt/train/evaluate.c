@@ -1,5 +1,10 @@
 #include "mt/train/evaluate.h"
 
+#include <stdlib.h>
+
+#include "eval/metrics.h"
+#include "mt/decode/translator.h"
+
 bool dg_evaluate_loss(const dg_network *n, const dg_examples *e, const dg_direction *d,
                       size_t micro_tokens, dg_arena *arena, double *loss, dg_error *err) {
   dg_batch_buffer b = {0};
@@ -15,5 +20,30 @@ bool dg_evaluate_loss(const dg_network *n, const dg_examples *e, const dg_direct
   }
   dg_batch_free(&b);
   *loss = total.labels ? total.nll / (double)total.labels : 0;
+  return ok;
+}
+
+bool dg_evaluate_text(const dg_network *n, const dg_base *b, const dg_dev_set *set, int beam,
+                      dg_dev_score *score, dg_error *err) {
+  score->bleu = score->chrf = 0;
+  if (!set->sentences) return true;
+  dg_translate_options o = dg_translate_defaults();
+  o.beam = (size_t)beam;
+  dg_translation *out = dg_calloc(set->sentences, sizeof *out);
+  const char **hypotheses = dg_calloc(set->sentences, sizeof *hypotheses);
+  dg_bleu_score bleu;
+  dg_chrf_score chrf;
+  bool ok = dg_translate(n, b, set->direction.source_tag, set->direction.target_tag, &o,
+                         set->sources, set->sentences, out, err);
+  if (ok) {
+    for (size_t i = 0; i < set->sentences; i++)
+      hypotheses[i] = out[i].count ? out[i].texts[0] : "";
+    ok = dg_bleu_corpus(hypotheses, set->references, set->sentences, &bleu, err) &&
+         dg_chrf_corpus(hypotheses, set->references, set->sentences, &chrf, err);
+  }
+  if (ok) score->bleu = bleu.score, score->chrf = chrf.score;
+  dg_translations_free(out, set->sentences);
+  free(out);
+  free(hypotheses);
   return ok;
 }
