@@ -8,6 +8,7 @@
 
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
+#include "mt/core/utf8.h"
 
 enum { BLEU_ORDER = 4, CHRF_ORDER = 6 };
 
@@ -52,21 +53,6 @@ static void restart(counter *c, size_t n) {
 }
 
 /* --- reading text ------------------------------------------------------------------------ */
-
-/* One code point of well-formed UTF-8; malformed bytes stand for themselves. */
-static uint32_t next_point(const char **p, const char *end) {
-  const unsigned char *s = (const unsigned char *)*p;
-  size_t left = (size_t)(end - *p), n = s[0] < 0x80 ? 1 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
-  if (s[0] < 0xC0 || n > left) n = 1;
-  *p += n;
-  switch (n) {
-    case 1: return s[0];
-    case 2: return (s[0] & 0x1Fu) << 6 | (s[1] & 0x3Fu);
-    case 3: return (s[0] & 0x0Fu) << 12 | (s[1] & 0x3Fu) << 6 | (s[2] & 0x3Fu);
-    default:
-      return (s[0] & 0x07u) << 18 | (s[1] & 0x3Fu) << 12 | (s[2] & 0x3Fu) << 6 | (s[3] & 0x3Fu);
-  }
-}
 
 /* What Python's str.split() takes for white space. */
 static bool is_space(uint32_t c) {
@@ -168,7 +154,7 @@ static void read_words(words *w, const char *text) {
     uint64_t h = 0;
     bool any = false;
     while (s < end) {
-      uint32_t c = next_point(&s, end);
+      uint32_t c = dg_utf8_next(&s, end);
       if (is_space(c)) break;
       h = dg_hash64(h ^ c);
       any = true;
@@ -248,7 +234,7 @@ static size_t read_points(const char *text, uint64_t **points, size_t *capacity)
   const char *s = text, *end = s + strlen(s);
   size_t n = 0;
   while (s < end) {
-    uint32_t c = next_point(&s, end);
+    uint32_t c = dg_utf8_next(&s, end);
     if (is_space(c)) continue;
     DG_GROW(*points, *capacity, n + 1);
     (*points)[n++] = c;
