@@ -68,23 +68,30 @@ static void pack_b(bool transposed, size_t n, size_t k, const float *b, size_t l
   }
 }
 
+/* GCC may leave the sums in memory without it, and Clang with it. */
+#if defined(__clang__)
+#define UNROLL
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
 /* m rows by nv vectors of C, both constants once inlined: the sums live in registers. */
 static inline __attribute__((always_inline)) void tile(size_t m, size_t nv, size_t k,
                                                        const float *a, const float *b, bool add,
                                                        float *c, size_t ldc) {
   vec s[MR][NV];
-  for (size_t i = 0; i < m; i++)
-    for (size_t j = 0; j < nv; j++) s[i][j] = zero();
+  UNROLL for (size_t i = 0; i < m; i++)
+    UNROLL for (size_t j = 0; j < nv; j++) s[i][j] = zero();
   for (size_t p = 0; p < k; p++, a += MR, b += nv * V) {
     vec t[NV];
-    for (size_t j = 0; j < nv; j++) t[j] = load(b + j * V);
-    for (size_t i = 0; i < m; i++) {
+    UNROLL for (size_t j = 0; j < nv; j++) t[j] = load(b + j * V);
+    UNROLL for (size_t i = 0; i < m; i++) {
       vec x = splat(a[i]);
-      for (size_t j = 0; j < nv; j++) s[i][j] = dot(s[i][j], x, t[j]);
+      UNROLL for (size_t j = 0; j < nv; j++) s[i][j] = dot(s[i][j], x, t[j]);
     }
   }
-  for (size_t i = 0; i < m; i++, c += ldc)
-    for (size_t j = 0; j < nv; j++)
+  UNROLL for (size_t i = 0; i < m; i++, c += ldc)
+    UNROLL for (size_t j = 0; j < nv; j++)
       store(c + j * V, add ? plus(load(c + j * V), s[i][j]) : s[i][j]);
 }
 

@@ -12,24 +12,31 @@ enum { NR = NV * V };
 
 static inline size_t least(size_t x, size_t y) { return x < y ? x : y; }
 
+/* GCC may leave the sums in memory without it, and Clang with it. */
+#if defined(__clang__)
+#define UNROLL
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
 /* m rows by nv vectors, both constants once inlined. */
 static inline __attribute__((always_inline)) void tile(size_t m, size_t nv, size_t words,
                                                        const int32_t *x, const float *x_scale,
                                                        const int32_t *w, const int32_t *excess,
                                                        const float *w_scale, float *y, size_t ldy) {
   vec s[MR][NV];
-  for (size_t i = 0; i < m; i++)
-    for (size_t j = 0; j < nv; j++) s[i][j] = zero();
+  UNROLL for (size_t i = 0; i < m; i++)
+    UNROLL for (size_t j = 0; j < nv; j++) s[i][j] = zero();
   for (size_t p = 0; p < words; p++, x += MR, w += nv * V) {
     vec t[NV];
-    for (size_t j = 0; j < nv; j++) t[j] = load(w + j * V);
-    for (size_t i = 0; i < m; i++) {
+    UNROLL for (size_t j = 0; j < nv; j++) t[j] = load(w + j * V);
+    UNROLL for (size_t i = 0; i < m; i++) {
       vec b = splat(x[i]);
-      for (size_t j = 0; j < nv; j++) s[i][j] = dot(s[i][j], b, t[j]);
+      UNROLL for (size_t j = 0; j < nv; j++) s[i][j] = dot(s[i][j], b, t[j]);
     }
   }
-  for (size_t i = 0; i < m; i++)
-    for (size_t j = 0; j < nv; j++)
+  UNROLL for (size_t i = 0; i < m; i++)
+    UNROLL for (size_t j = 0; j < nv; j++)
       finish(s[i][j], excess + j * V, w_scale + j * V, x_scale[i], y + i * ldy + j * V);
 }
 
