@@ -1,5 +1,6 @@
 /* GFLOP/s of the matrix products by shape and instruction set, against BLAS and
- * against what the arithmetic units can do.   gemm [--threads N] [--quick] */
+ * against the ceiling: the same arithmetic on operands already packed and in the
+ * first-level cache.   gemm [--threads N] [--quick] */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,43 @@ typedef struct shape {
   bool ta, tb;
   size_t m, n, k;
 } shape;
+
+typedef struct ceiling {
+  const dg_gemm_kernels *t;
+  double took; /* seconds per 1e9 operations */
+} ceiling;
+
+static void one_tile(void *context, size_t task, int worker) {
+  (void)worker;
+  enum { WORDS = 128, TIMES = 200, ROUNDS = 100 };
+  const ceiling *all = context;
+  ceiling *mine = (ceiling *)context + task;
+  size_t m = all->t->lanes / 2, n = 3 * all->t->lanes;
+  float *a = dg_calloc(m * WORDS, sizeof *a), *b = dg_calloc(n * WORDS, sizeof *b);
+  float *c = dg_calloc(m * n, sizeof *c);
+  mine->took = 1e30;
+  for (int r = 0; r < ROUNDS; r++) {
+    double begun = now();
+    for (int i = 0; i < TIMES; i++) all->t->multiply(m, n, WORDS, a, b, false, c, n);
+    double took = (now() - begun) / (2e-9 * (double)(m * n * WORDS * all->t->per_word) * TIMES);
+    if (took < mine->took) mine->took = took;
+  }
+  free(a);
+  free(b);
+  free(c);
+}
+
+/* The sum of what the threads reach at once, each with one tile. */
+static double ceiling_rate(const dg_gemm_kernels *t, dg_threads *threads) {
+  size_t count = (size_t)dg_threads_count(threads);
+  ceiling *each = dg_calloc(count, sizeof *each);
+  double sum = 0;
+  each[0].t = t;
+  dg_parallel(threads, count, one_tile, each);
+  for (size_t i = 0; i < count; i++) sum += 1 / each[i].took;
+  free(each);
+  return sum;
+}
 
 /* packed: the weight (B, transposed) is packed beforehand. */
 static double rate(const dg_gemm_kernels *t, dg_threads *threads, const shape *s, bool packed,
@@ -114,6 +152,8 @@ int main(int argc, char **argv) {
   printf("GFLOP/s, %d thread%s\n%-12s %6s %6s %6s", dg_threads_count(threads),
          dg_threads_count(threads) > 1 ? "s" : "", "product", "m", "n", "k");
   for (int i = 0; i < columns; i++) printf(" %12s", names[i]);
+  printf("\n%-33s %12s", "ceiling", "");
+  for (int i = 1; i < columns; i++) printf(" %12.1f", ceiling_rate(tables[i], threads));
   printf("\n");
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
     const shape *s = &shapes[i];
