@@ -45,17 +45,16 @@ static void prepare(void) {
 
 float *dg_gemm_space(size_t words) {
   pthread_once(&once, prepare);
-  size_t bytes = words * sizeof(float) + CACHE_LINE;
-  size_t *held = pthread_getspecific(space_key);
+  size_t bytes = words * sizeof(float) + 2 * CACHE_LINE;
+  size_t *held = pthread_getspecific(space_key); /* its size, then the space */
   if (!held || *held < bytes) {
-    dg_error err;
     free(held);
     pthread_setspecific(space_key, NULL);
-    held = dg_alloc_checked(bytes, 1, &err);
-    if (!held || pthread_setspecific(space_key, held)) abort();
+    held = dg_malloc(bytes);
     *held = bytes;
+    if (pthread_setspecific(space_key, held)) abort();
   }
-  return (float *)(void *)((char *)held + CACHE_LINE);
+  return (float *)(((uintptr_t)held + 2 * CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
 }
 
 typedef struct product {
