@@ -1,20 +1,29 @@
 // The only C++ here: sentencepiece calls, with no exception let through.
 extern "C" {
 #include "tokenizer/tokenizer.h"
+
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
+#include "mt/core/utf8.h"
 }
 
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
+#include <unicode/uchar.h>
+#include <xxhash.h>
 
+#include <algorithm>
+#include <climits>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <locale>
 #include <memory>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -22,10 +31,30 @@ using sentencepiece::ImmutableNBestSentencePieceText;
 using sentencepiece::ImmutableSentencePieceText;
 using sentencepiece::SentencePieceProcessor;
 using sentencepiece::SentencePieceTrainer;
+using std::string_view;
+
+namespace {
+
+// Numbers of sentencepiece_model.proto.
+enum ModelType { kUnigram = 1, kBpe, kWord, kChar };
+enum PieceType { kNormal = 1, kUnknown, kControl, kUser, kUnused, kByte };
+
+constexpr string_view kSpace = "\xe2\x96\x81";  // U+2581 stands for a space in pieces
+constexpr size_t kTextMost = size_t{1} << 28;   // sentencepiece counts bytes in an int
+
+}  // namespace
 
 struct dg_tokenizer {
   SentencePieceProcessor sp;
+  SentencePieceProcessor characters;  // same normaliser, a piece a character
   std::string bytes;
+  std::vector<uint8_t> types;  // PieceType of each piece
+  int model_type;
+  bool byte_fallback;
+  bool words_apart;  // no piece reaches over the start of a word
+  size_t longest;    // piece, in bytes
+  float unknown_score;
+  int32_t unk, bos, eos, pad, byte_ids[256];
 };
 
 namespace {
@@ -36,50 +65,520 @@ bool guarded(dg_error *err, const char *what, F f) {
   try {
     return f();
   } catch (const std::exception &e) {
-    return dg_fail(err, DG_ERR_FORMAT, "%s: %s", what, e.what());
+    return dg_fail(err, DG_ERR_FORMAT, "%s: %.300s", what, e.what());
   } catch (...) {
     return dg_fail(err, DG_ERR_FORMAT, "%s failed", what);
   }
 }
 
 bool failed(dg_error *err, const char *what, const sentencepiece::util::Status &s) {
-  return dg_fail(err, DG_ERR_FORMAT, "%s: %.300s", what, s.ToString().c_str());
+  std::string text = s.ToString();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return dg_fail(err, DG_ERR_FORMAT, "%s: %.300s", what, text.c_str());
 }
 
-void put(dg_tokens *out, const ImmutableSentencePieceText &text) {
-  size_t n = text.pieces_size();
-  if (n > out->capacity) {
-    out->items = static_cast<dg_token *>(dg_realloc(out->items, n * 2 * sizeof(dg_token)));
-    out->capacity = n * 2;
+// --- model files -----------------------------------------------------------------------
+//
+// sentencepiece trusts a model: it follows the normaliser's trie wherever its bytes
+// point. So the bytes are read here first (protobuf.dev/programming-guides/encoding).
+
+struct Field {
+  uint32_t number, wire;
+  uint64_t value;
+  string_view bytes;
+};
+enum Wire { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
+
+bool read_varint(string_view *in, uint64_t *value) {
+  *value = 0;
+  for (unsigned shift = 0; shift < 64 && !in->empty(); shift += 7) {
+    uint64_t byte = static_cast<unsigned char>(in->front());
+    in->remove_prefix(1);
+    *value |= (byte & 0x7f) << shift;
+    if (byte < 0x80) return true;
   }
-  for (size_t i = 0; i < n; i++) {
+  return false;
+}
+
+bool read_field(string_view *in, Field *f) {
+  uint64_t tag, size = 0;
+  if (!read_varint(in, &tag) || tag >> 32 || tag < 8) return false;
+  *f = {static_cast<uint32_t>(tag >> 3), static_cast<uint32_t>(tag & 7), 0, {}};
+  if (f->wire == kVarint) return read_varint(in, &f->value);
+  if (f->wire == kFixed64 || f->wire == kFixed32) {
+    size = f->wire == kFixed64 ? 8 : 4;
+  } else if (f->wire != kBytes || !read_varint(in, &size)) {
+    return false;
+  }
+  if (size > in->size()) return false;
+  f->bytes = in->substr(0, size);
+  in->remove_prefix(size);
+  if (f->wire != kBytes)
+    for (size_t i = size; i-- > 0;)
+      f->value = f->value << 8 | static_cast<unsigned char>(f->bytes[i]);
+  return true;
+}
+
+void put_varint(std::string *out, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) *out += static_cast<char>(value | 0x80);
+  *out += static_cast<char>(value);
+}
+
+void put_number(std::string *out, uint32_t number, uint64_t value) {
+  put_varint(out, number << 3 | kVarint);
+  put_varint(out, value);
+}
+
+void put_bytes(std::string *out, uint32_t number, string_view bytes) {
+  put_varint(out, number << 3 | kBytes);
+  put_varint(out, bytes.size());
+  out->append(bytes);
+}
+
+// Models trained here end in a field of our own, the XXH3 of all bytes before it.
+// Other readers skip it (the schema leaves numbers from 200 to extensions).
+constexpr uint32_t kChecksum = 20017;
+
+void put_checksum(std::string *model) {
+  uint64_t hash = XXH3_64bits(model->data(), model->size());
+  put_varint(model, kChecksum << 3 | kFixed64);
+  for (int i = 0; i < 8; i++) *model += static_cast<char>(hash >> 8 * i);
+}
+
+struct Piece {
+  string_view text;
+  float score = 0;
+  uint8_t type = kNormal;
+};
+
+// What a model file says, as far as it concerns us.
+struct Model {
+  std::vector<Piece> pieces;
+  std::string trainer, normalizer, denormalizer;  // joined: messages merge by concatenation
+  int type = kUnigram;
+  bool byte_fallback = false, space_after = false;
+};
+
+bool read_piece(string_view in, Piece *p) {
+  Field f;
+  while (!in.empty()) {
+    if (!read_field(&in, &f)) return false;
+    if (f.number == 1 && f.wire == kBytes) p->text = f.bytes;
+    if (f.number == 2 && f.wire == kFixed32) {
+      auto bits = static_cast<uint32_t>(f.value);
+      memcpy(&p->score, &bits, sizeof bits);
+    }
+    if (f.number == 3 && f.wire == kVarint && f.value >= kNormal && f.value <= kByte)
+      p->type = static_cast<uint8_t>(f.value);
+  }
+  // Text encodes as itself, and sums of scores stay finite.
+  return !p->text.empty() && p->text.find('\0') == string_view::npos &&
+         dg_utf8_valid_prefix(p->text.data(), p->text.size()) == p->text.size() &&
+         std::fabs(p->score) < 1e9f;
+}
+
+bool read_model(string_view in, Model *m, const char **why) {
+  const string_view all = in;
+  Field f;
+  bool sealed = false;
+  *why = "it is cut off or not a sentencepiece model";
+  while (!in.empty()) {
+    size_t at = all.size() - in.size();
+    if (!read_field(&in, &f) || sealed) return false;
+    sealed = f.number == kChecksum && f.wire == kFixed64;
+    if (sealed) {
+      if (f.value != XXH3_64bits(all.data(), at)) {
+        *why = "its checksum is wrong";
+        return false;
+      }
+      continue;
+    }
+    if (f.wire != kBytes) return false;
+    switch (f.number) {
+      case 1:
+        m->pieces.emplace_back();
+        if (!read_piece(f.bytes, &m->pieces.back())) return false;
+        break;
+      case 2: m->trainer.append(f.bytes); break;
+      case 3: m->normalizer.append(f.bytes); break;
+      case 4: break;  // sentences for a self-test
+      case 5: m->denormalizer.append(f.bytes); break;
+      default: return false;
+    }
+  }
+  if (m->pieces.empty() || m->trainer.empty() || m->normalizer.empty()) return false;
+  for (in = m->trainer; !in.empty();) {
+    if (!read_field(&in, &f)) return false;
+    if (f.wire != kVarint) continue;
+    if (f.number == 3 && f.value >= kUnigram && f.value <= kChar) m->type = static_cast<int>(f.value);
+    if (f.number == 24) m->space_after = f.value != 0;
+    if (f.number == 35) m->byte_fallback = f.value != 0;
+  }
+  return true;
+}
+
+// The rules of a normaliser: a size, that many bytes of a darts-clone double array,
+// then the NUL-terminated replacements its values point at.
+class Charsmap {
+ public:
+  // Whether no input can lead sentencepiece out of it.
+  static bool sound(string_view spec) {
+    string_view rules;
+    Field f;
+    while (!spec.empty()) {
+      if (!read_field(&spec, &f)) return false;
+      if (f.number == 2 && f.wire == kBytes) rules = f.bytes;
+    }
+    return rules.empty() || Charsmap(rules).sound_;
+  }
+
+ private:
+  explicit Charsmap(string_view rules) {
+    uint32_t size = 0;
+    if (rules.size() > sizeof size) memcpy(&size, rules.data(), sizeof size);
+    rules.remove_prefix(std::min(sizeof size, rules.size()));
+    if (size % 4 || size < 1024 || size >= rules.size()) return;
+    units_.resize(size / 4);
+    memcpy(units_.data(), rules.data(), size);
+    text_ = rules.substr(size);
+    if (text_.back() || dg_utf8_valid_prefix(text_.data(), text_.size()) != text_.size()) return;
+    matches_.assign(units_.size(), kNew);
+    sound_ = visit(offset(units_[0]), 0) >= 0;
+  }
+
+  static uint32_t offset(uint32_t unit) { return (unit >> 10) << ((unit & 1u << 9) >> 6); }
+
+  // The most rules that apply to one text below the node at `base`, -1 when there is
+  // no bound. sentencepiece has room for 32 and does not check.
+  int visit(size_t base, int depth) {
+    if ((base | 255) >= units_.size() || depth > 256) return -1;
+    if (matches_[base] != kNew) return matches_[base];
+    matches_[base] = -1;  // met again while open, it is a cycle
+    int most = 0;
+    for (uint32_t c = 0; c < 256; c++) {
+      uint32_t unit = units_[base ^ c];
+      if ((unit & 0x800000ffu) != c) continue;
+      size_t next = (base ^ c) ^ offset(unit);
+      int below = visit(next, depth + 1);
+      if (below < 0) return -1;
+      if (unit >> 8 & 1) {
+        size_t at = units_[next] & 0x7fffffff;
+        if (at >= text_.size() || (text_[at] & 0xC0) == 0x80) return -1;
+        below++;
+      }
+      most = std::max(most, below);
+    }
+    if (most > 32) return -1;
+    matches_[base] = static_cast<int8_t>(most);
+    return most;
+  }
+
+  static constexpr int8_t kNew = -2;
+  std::vector<uint32_t> units_;
+  std::vector<int8_t> matches_;
+  string_view text_;
+  bool sound_ = false;
+};
+
+// sentencepiece has room for 64 user symbols that begin one another.
+bool nests_too_deep(std::vector<string_view> symbols) {
+  std::sort(symbols.begin(), symbols.end());
+  std::vector<string_view> open;
+  for (string_view s : symbols) {
+    while (!open.empty() && s.substr(0, open.back().size()) != open.back()) open.pop_back();
+    open.push_back(s);
+    if (open.size() > 64) return true;
+  }
+  return false;
+}
+
+// A model that normalises as `m` does and splits into single bytes, keeping user
+// symbols whole: it shows the normalised text and where each character came from,
+// which sentencepiece otherwise hides. Piece 0 is unknown, 1+b is byte b.
+std::string character_model(const Model &m) {
+  std::string out, piece;
+  auto add = [&](string_view text, uint8_t type) {
+    piece.clear();
+    put_bytes(&piece, 1, text);
+    put_number(&piece, 3, type);
+    put_bytes(&out, 1, piece);
+  };
+  add("<unk>", kUnknown);
+  for (int b = 0; b < 256; b++) {
+    char name[8];
+    snprintf(name, sizeof name, "<0x%02X>", static_cast<unsigned>(b));
+    add(name, kByte);
+  }
+  for (const Piece &p : m.pieces)
+    if (p.type == kUser) add(p.text, kUser);
+  std::string trainer;
+  put_number(&trainer, 3, kChar);
+  put_number(&trainer, 24, m.space_after);
+  put_number(&trainer, 35, 1);
+  put_bytes(&out, 2, trainer);
+  put_bytes(&out, 3, m.normalizer);
+  return out;
+}
+
+bool load(dg_tokenizer *t, dg_error *err) {
+  const char *damaged = "the tokenizer model is damaged";
+  Model m;
+  const char *why;
+  if (!read_model(t->bytes, &m, &why)) return dg_fail(err, DG_ERR_FORMAT, "%s: %s", damaged, why);
+  if (!Charsmap::sound(m.normalizer) || !Charsmap::sound(m.denormalizer))
+    return dg_fail(err, DG_ERR_FORMAT, "%s: its normalisation rules point nowhere", damaged);
+  std::vector<string_view> symbols;
+  float least = 0;
+  bool first = true;
+  t->model_type = m.type;
+  t->byte_fallback = m.byte_fallback;
+  t->words_apart = !m.space_after;
+  t->longest = 0;
+  for (const Piece &p : m.pieces) {
+    t->types.push_back(p.type);
+    if (p.type == kUser) symbols.push_back(p.text);
+    if (p.type != kNormal) continue;
+    t->longest = std::max(t->longest, p.text.size());
+    least = first ? p.score : std::min(least, p.score);
+    first = false;
+    if (p.text.find(kSpace, 1) != string_view::npos) t->words_apart = false;
+  }
+  t->unknown_score = least - 10;  // as in sentencepiece
+  if (nests_too_deep(symbols))
+    return dg_fail(err, DG_ERR_UNSUPPORTED, "the tokenizer model nests too many user symbols");
+  auto status = t->sp.LoadFromSerializedProto(t->bytes);
+  if (!status.ok()) return failed(err, damaged, status);
+  status = t->characters.LoadFromSerializedProto(character_model(m));
+  if (!status.ok()) return failed(err, damaged, status);
+  if (static_cast<size_t>(t->sp.GetPieceSize()) != m.pieces.size())
+    return dg_fail(err, DG_ERR_FORMAT, "%s: its pieces cannot be counted", damaged);
+  t->unk = t->sp.unk_id();
+  t->bos = t->sp.bos_id();
+  t->eos = t->sp.eos_id();
+  t->pad = t->sp.pad_id();
+  for (int b = 0; b < 256; b++)
+    t->byte_ids[b] = m.byte_fallback ? t->sp.PieceToId(t->characters.IdToPiece(1 + b)) : t->unk;
+  return true;
+}
+
+bool piece_at(const dg_tokenizer *t, int32_t id) {
+  return id >= 0 && static_cast<size_t>(id) < t->types.size();
+}
+
+// --- tokens -----------------------------------------------------------------------------
+
+void add(dg_tokens *out, int32_t id, uint32_t begin, uint32_t end) {
+  if (out->count == out->capacity) {
+    out->capacity = out->capacity ? out->capacity * 2 : 32;
+    out->items =
+        static_cast<dg_token *>(dg_realloc(out->items, out->capacity * sizeof *out->items));
+  }
+  out->items[out->count++] = {id, begin, end};
+}
+
+void put(const dg_tokenizer *t, const ImmutableSentencePieceText &text, dg_tokens *out) {
+  out->count = 0;
+  size_t first = 0;  // byte piece of the character being put together
+  for (size_t i = 0, n = text.pieces_size(); i < n; i++) {
     auto p = text.pieces(static_cast<int>(i));
-    out->items[i] = {static_cast<int32_t>(p.id()), p.begin(), p.end()};
-  }
-  out->count = n;
-  // sentencepiece gives all of a character's bytes to the last of its byte
-  // pieces; each of them stands for the whole character.
-  for (size_t i = n; i-- > 1;) {
-    dg_token *a = &out->items[i - 1], *b = &out->items[i];
-    if (a->begin == a->end && a->end == b->begin && text.pieces(static_cast<int>(i - 1)).piece()[0] == '<' &&
-        text.pieces(static_cast<int>(i - 1)).surface().empty() && b->end > b->begin &&
-        text.pieces(static_cast<int>(i)).piece().compare(0, 3, "<0x") == 0)
-      a->end = b->end;
+    auto id = static_cast<int32_t>(p.id());
+    add(out, id, p.begin(), p.end());
+    // sentencepiece gives a character's span to the last of its byte pieces: here
+    // each of them has it. Only the last has a surface.
+    if (!piece_at(t, id) || t->types[static_cast<size_t>(id)] != kByte) {
+      first = i + 1;
+    } else if (!p.surface().empty()) {
+      for (; first < i; first++) out->items[first].begin = p.begin(), out->items[first].end = p.end();
+      first = i + 1;
+    }
   }
 }
+
+bool fits(size_t n, dg_error *err) {
+  return n <= kTextMost ||
+         dg_fail(err, DG_ERR_USAGE, "a text of %zu bytes is too long to tokenize: split it", n);
+}
+
+// --- random segmentations -----------------------------------------------------------------
+//
+// Our own, as sentencepiece draws from one generator a thread.
+
+// A character of the normalised text, or a user symbol, with what it came from.
+struct Unit {
+  size_t at, size;
+  uint32_t begin, end;
+  bool whole;  // a user symbol
+};
+
+struct Units {
+  std::string text;
+  std::vector<Unit> list;
+  string_view span(size_t from, size_t to) const {
+    size_t at = list[from].at;
+    return string_view(text).substr(at, list[to - 1].at + list[to - 1].size - at);
+  }
+};
+
+bool split(const dg_tokenizer *t, const char *text, size_t n, Units *u, dg_error *err) {
+  ImmutableSentencePieceText result;
+  auto status = t->characters.Encode({text, n}, result.mutable_proto());
+  if (!status.ok()) return failed(err, "tokenizing", status);
+  size_t left = 0;  // bytes to come of the last character
+  for (size_t i = 0, count = result.pieces_size(); i < count; i++) {
+    auto p = result.pieces(static_cast<int>(i));
+    uint32_t id = p.id();
+    if (id > 256) {
+      u->list.push_back({u->text.size(), p.piece().size(), p.begin(), p.end(), true});
+      u->text.append(p.piece());
+      continue;
+    }
+    auto byte = static_cast<unsigned char>(id - 1);
+    if (!left) {
+      left = byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+      u->list.push_back({u->text.size(), 0, p.begin(), p.end(), false});
+    }
+    u->text += static_cast<char>(byte);
+    u->list.back().size++;
+    u->list.back().end = p.end();
+    left--;
+  }
+  return true;
+}
+
+int32_t find(const dg_tokenizer *t, string_view piece, bool whole) {
+  int32_t id = t->sp.PieceToId({piece.data(), piece.size()});
+  return piece_at(t, id) && t->types[static_cast<size_t>(id)] == (whole ? kUser : kNormal) ? id : -1;
+}
+
+// Adds units [from,to) as the piece `id`; -1 is a single unknown character.
+void emit(const dg_tokenizer *t, const Units &u, size_t from, size_t to, int32_t id,
+          dg_tokens *out) {
+  uint32_t begin = u.list[from].begin, end = u.list[to - 1].end;
+  if (id >= 0) {
+    add(out, id, begin, end);
+  } else if (t->byte_fallback) {
+    for (char c : u.span(from, to)) add(out, t->byte_ids[static_cast<unsigned char>(c)], begin, end);
+  } else if (out->count && out->items[out->count - 1].id == t->unk) {
+    out->items[out->count - 1].end = end;  // a run of unknowns is one token
+  } else {
+    add(out, t->unk, begin, end);
+  }
+}
+
+// All segmentations at once: forward filtering, backward sampling (Kudo 2018, 3.2).
+void sample_lattice(const dg_tokenizer *t, const Units &u, double alpha, dg_rng *rng,
+                    dg_tokens *out) {
+  struct Edge {
+    size_t from;
+    int32_t id;
+    double weight;  // log, paths up to `from` included
+  };
+  const size_t n = u.list.size();
+  std::vector<std::vector<Edge>> into(n + 1);
+  std::vector<double> total(n + 1, 0);
+  for (size_t i = 0; i <= n; i++) {
+    if (i) {
+      double most = -HUGE_VAL, sum = 0;
+      for (const Edge &e : into[i]) most = std::max(most, e.weight);
+      for (const Edge &e : into[i]) sum += std::exp(e.weight - most);
+      total[i] = most + std::log(sum);
+    }
+    if (i == n) break;
+    if (u.list[i].whole) {
+      into[i + 1].push_back({i, find(t, u.span(i, i + 1), true), total[i]});
+      continue;
+    }
+    int32_t single = -1;
+    for (size_t j = i + 1; j <= n && !u.list[j - 1].whole; j++) {
+      string_view piece = u.span(i, j);
+      if (piece.size() > t->longest) break;
+      int32_t id = find(t, piece, false);
+      if (id < 0) continue;
+      if (j == i + 1) single = id;
+      into[j].push_back({i, id, total[i] + alpha * static_cast<double>(t->sp.GetScore(id))});
+    }
+    if (single < 0)
+      into[i + 1].push_back({i, -1, total[i] + alpha * static_cast<double>(t->unknown_score)});
+  }
+  std::vector<const Edge *> path;
+  for (size_t j = n; j > 0; j = path.back()->from) {
+    double x = dg_rng_uniform(rng);
+    const Edge *chosen = &into[j].back();
+    for (const Edge &e : into[j])
+      if ((x -= std::exp(e.weight - total[j])) < 0) {
+        chosen = &e;
+        break;
+      }
+    path.push_back(chosen);
+  }
+  for (size_t k = path.size(), from = 0; k-- > 0;) {
+    size_t to = k ? path[k - 1]->from : n;
+    emit(t, u, from, to, path[k]->id, out);
+    from = to;
+  }
+}
+
+// BPE dropout (Provilkov et al. 2020, algorithm 1): before each merge, every possible
+// one is left out with probability `drop`; with none left the word is done.
+void sample_merges(const dg_tokenizer *t, const Units &u, double drop, dg_rng *rng,
+                   dg_tokens *out) {
+  const size_t n = u.list.size();
+  std::vector<size_t> cuts;
+  for (size_t from = 0, to; from < n; from = to) {
+    to = from + 1;
+    while (to < n && !(t->words_apart && u.span(to, to + 1) == kSpace)) to++;
+    cuts.clear();
+    for (size_t i = from; i <= to; i++) cuts.push_back(i);
+    for (;;) {
+      size_t best = 0;
+      float score = 0;
+      for (size_t k = 1; k + 1 < cuts.size(); k++) {
+        if (u.list[cuts[k - 1]].whole || u.list[cuts[k]].whole) continue;
+        int32_t id = find(t, u.span(cuts[k - 1], cuts[k + 1]), false);
+        if (id < 0 || dg_rng_uniform(rng) < drop) continue;
+        float s = t->sp.GetScore(id);
+        if (!best || s > score) best = k, score = s;
+      }
+      if (!best) break;
+      cuts.erase(cuts.begin() + static_cast<std::ptrdiff_t>(best));
+    }
+    for (size_t k = 0; k + 1 < cuts.size(); k++)
+      emit(t, u, cuts[k], cuts[k + 1],
+           find(t, u.span(cuts[k], cuts[k + 1]), u.list[cuts[k]].whole), out);
+  }
+}
+
+bool sample_nbest(const dg_tokenizer *t, string_view text, int nbest, double alpha, dg_rng *rng,
+                  dg_tokens *out, dg_error *err) {
+  ImmutableNBestSentencePieceText result;
+  auto status = t->sp.NBestEncode({text.data(), text.size()}, nbest, result.mutable_proto());
+  if (!status.ok()) return failed(err, "tokenizing", status);
+  std::vector<double> weights;
+  double sum = 0, best = 0;
+  for (const auto &one : result.nbests()) {
+    if (weights.empty()) best = static_cast<double>(one.score());
+    weights.push_back(std::exp(alpha * (static_cast<double>(one.score()) - best)));
+    sum += weights.back();
+  }
+  if (weights.empty()) return true;
+  double x = dg_rng_uniform(rng) * sum;
+  size_t i = 0;
+  while (i + 1 < weights.size() && (x -= weights[i]) >= 0) i++;
+  put(t, result.nbests(static_cast<int>(i)), out);
+  return true;
+}
+
+constexpr size_t kNbestMost = 1024;  // sentencepiece finds no more
 
 }  // namespace
 
 extern "C" dg_tokenizer *dg_tokenizer_load(const void *bytes, size_t size, dg_error *err) {
   std::unique_ptr<dg_tokenizer> t;
-  bool ok = guarded(err, "the tokenizer model", [&] {
+  bool ok = guarded(err, "the tokenizer model is damaged", [&] {
+    if (!size) return dg_fail(err, DG_ERR_FORMAT, "the tokenizer model is empty");
     t = std::make_unique<dg_tokenizer>();
     t->bytes.assign(static_cast<const char *>(bytes), size);
-    auto status = t->sp.LoadFromSerializedProto(t->bytes);
-    if (!status.ok()) return failed(err, "the tokenizer model is damaged", status);
-    if (t->sp.GetPieceSize() <= 0)
-      return dg_fail(err, DG_ERR_FORMAT, "the tokenizer model has no pieces");
-    return true;
+    return load(t.get(), err);
   });
   return ok ? t.release() : nullptr;
 }
@@ -100,25 +599,26 @@ extern "C" const void *dg_tokenizer_bytes(const dg_tokenizer *t, size_t *size) {
   return t->bytes.data();
 }
 
-extern "C" int32_t dg_tokenizer_size(const dg_tokenizer *t) { return t->sp.GetPieceSize(); }
-extern "C" int32_t dg_tokenizer_unk(const dg_tokenizer *t) { return t->sp.unk_id(); }
-extern "C" int32_t dg_tokenizer_bos(const dg_tokenizer *t) { return t->sp.bos_id(); }
-extern "C" int32_t dg_tokenizer_eos(const dg_tokenizer *t) { return t->sp.eos_id(); }
-extern "C" int32_t dg_tokenizer_pad(const dg_tokenizer *t) { return t->sp.pad_id(); }
+extern "C" int32_t dg_tokenizer_size(const dg_tokenizer *t) {
+  return static_cast<int32_t>(t->types.size());
+}
+extern "C" int32_t dg_tokenizer_unk(const dg_tokenizer *t) { return t->unk; }
+extern "C" int32_t dg_tokenizer_bos(const dg_tokenizer *t) { return t->bos; }
+extern "C" int32_t dg_tokenizer_eos(const dg_tokenizer *t) { return t->eos; }
+extern "C" int32_t dg_tokenizer_pad(const dg_tokenizer *t) { return t->pad; }
 
 extern "C" const char *dg_tokenizer_piece(const dg_tokenizer *t, int32_t id) {
-  if (id < 0 || id >= t->sp.GetPieceSize()) return nullptr;
-  return t->sp.IdToPiece(id).c_str();
+  return piece_at(t, id) ? t->sp.IdToPiece(id).c_str() : nullptr;
 }
 
 extern "C" int32_t dg_tokenizer_id(const dg_tokenizer *t, const char *piece) {
   int id = t->sp.PieceToId(piece);
   // Unknown pieces come back as the unknown id.
-  return id == t->sp.unk_id() && t->sp.IdToPiece(id) != piece ? -1 : id;
+  return id == t->unk && t->sp.IdToPiece(id) != piece ? -1 : id;
 }
 
 extern "C" bool dg_tokenizer_is_control(const dg_tokenizer *t, int32_t id) {
-  return id >= 0 && id < t->sp.GetPieceSize() && t->sp.IsControl(id);
+  return piece_at(t, id) && t->types[static_cast<size_t>(id)] == kControl;
 }
 
 extern "C" void dg_tokens_free(dg_tokens *tokens) {
@@ -129,11 +629,33 @@ extern "C" void dg_tokens_free(dg_tokens *tokens) {
 extern "C" bool dg_tokenizer_encode(const dg_tokenizer *t, const char *text, size_t n,
                                     dg_tokens *out, dg_error *err) {
   out->count = 0;
-  return guarded(err, "tokenizing", [&] {
+  return fits(n, err) && guarded(err, "tokenizing", [&] {
     ImmutableSentencePieceText result;
     auto status = t->sp.Encode({text, n}, result.mutable_proto());
     if (!status.ok()) return failed(err, "tokenizing", status);
-    put(out, result);
+    put(t, result, out);
+    return true;
+  });
+}
+
+extern "C" bool dg_tokenizer_sample(const dg_tokenizer *t, const char *text, size_t n, int nbest,
+                                    double alpha, uint64_t seed, dg_tokens *out, dg_error *err) {
+  out->count = 0;
+  bool bpe = t->model_type == kBpe;
+  if (!std::isfinite(alpha) || alpha < 0 || (bpe && alpha > 1))
+    return dg_fail(err, DG_ERR_USAGE, bpe ? "the probability of a dropped merge, %g, is not in 0..1"
+                                          : "alpha %g is not a number from 0 up", alpha);
+  if (nbest > static_cast<int>(kNbestMost))
+    return dg_fail(err, DG_ERR_USAGE, "sampling among the %d best: 1024 is the most, -1 means all",
+                   nbest);
+  bool plain = bpe ? alpha <= 0 : t->model_type != kUnigram || nbest == 0 || nbest == 1;
+  if (plain) return dg_tokenizer_encode(t, text, n, out, err);
+  return fits(n, err) && guarded(err, "tokenizing", [&] {
+    dg_rng rng = {dg_hash64(seed), 0};
+    if (!bpe && nbest > 0) return sample_nbest(t, {text, n}, nbest, alpha, &rng, out, err);
+    Units u;
+    if (!split(t, text, n, &u, err)) return false;
+    bpe ? sample_merges(t, u, alpha, &rng, out) : sample_lattice(t, u, alpha, &rng, out);
     return true;
   });
 }
@@ -141,13 +663,17 @@ extern "C" bool dg_tokenizer_encode(const dg_tokenizer *t, const char *text, siz
 extern "C" bool dg_tokenizer_nbest(const dg_tokenizer *t, const char *text, size_t length, size_t n,
                                    dg_tokens *outs, float *scores, size_t *found, dg_error *err) {
   *found = 0;
-  return guarded(err, "tokenizing", [&] {
+  if (t->model_type != kUnigram)
+    return dg_fail(err, DG_ERR_UNSUPPORTED, "only a unigram tokenizer lists its best segmentations");
+  if (!n) return true;
+  return fits(length, err) && guarded(err, "tokenizing", [&] {
     ImmutableNBestSentencePieceText result;
-    auto status = t->sp.NBestEncode({text, length}, static_cast<int>(n), result.mutable_proto());
-    if (!status.ok()) return failed(err, "n-best tokenizing", status);
+    auto status = t->sp.NBestEncode({text, length}, static_cast<int>(std::min(n, kNbestMost)),
+                                    result.mutable_proto());
+    if (!status.ok()) return failed(err, "tokenizing", status);
     for (size_t i = 0; i < result.nbests_size() && i < n; i++) {
       auto one = result.nbests(static_cast<int>(i));
-      put(&outs[i], one);
+      put(t, one, &outs[i]);
       if (scores) scores[i] = one.score();
       ++*found;
     }
@@ -161,9 +687,10 @@ extern "C" char *dg_tokenizer_decode(const dg_tokenizer *t, const int32_t *ids, 
   guarded(err, "detokenizing", [&] {
     std::vector<int> kept;
     for (size_t i = 0; i < n; i++) {
-      if (ids[i] < 0 || ids[i] >= t->sp.GetPieceSize())
-        return dg_fail(err, DG_ERR_USAGE, "detokenizing: there is no piece %d", ids[i]);
-      if (!t->sp.IsControl(ids[i])) kept.push_back(ids[i]);
+      if (!piece_at(t, ids[i]))
+        return dg_fail(err, DG_ERR_USAGE, "detokenizing: there is no piece %d, only 0 to %d", ids[i],
+                       dg_tokenizer_size(t) - 1);
+      if (!dg_tokenizer_is_control(t, ids[i])) kept.push_back(ids[i]);
     }
     std::string out;
     auto status = t->sp.Decode(kept, &out);
@@ -173,6 +700,8 @@ extern "C" char *dg_tokenizer_decode(const dg_tokenizer *t, const int32_t *ids, 
   });
   return text;
 }
+
+// --- training -----------------------------------------------------------------------------
 
 extern "C" dg_tokenizer_options dg_tokenizer_defaults(void) {
   dg_tokenizer_options o = {};
@@ -186,39 +715,176 @@ extern "C" dg_tokenizer_options dg_tokenizer_defaults(void) {
 
 namespace {
 
-// Feeds the trainer from a callback, remembering its error.
+// Feeds the trainer from a callback. The trainer aborts on a corpus without text and
+// on words beyond 65535 characters, and skips lines it finds long: so lines without
+// text are left out and long ones cut.
 class Sentences : public sentencepiece::SentenceIterator {
  public:
-  Sentences(dg_sentence_source *next, void *context, dg_error *err)
+  Sentences(const dg_tokenizer_options &o, dg_sentence_source *next, void *context, dg_error *err)
       : next_(next), context_(context), err_(err) {
+    if (o.max_sentences) keep(o.max_sentences);
     Next();
   }
   bool done() const override { return state_ <= 0; }
   void Next() override {
-    const char *text;
-    size_t n;
-    state_ = next_(context_, &text, &n, err_);
-    if (state_ > 0) value_.assign(text, n);
-    if (state_ > 0) count_++;
+    while (cut_ >= line_.size()) {
+      cut_ = 0;
+      if (sampled_) {
+        state_ = at_ < kept_.size();
+        line_ = state_ ? std::move(kept_[at_++].second) : std::string();
+      } else {
+        read();
+      }
+      if (state_ <= 0) return;
+    }
+    size_t end = std::min(line_.size(), cut_ + kMost);
+    if (end < line_.size()) {
+      size_t space = line_.rfind(' ', end);
+      if (space != std::string::npos && space > cut_) end = space;
+      while ((line_[end] & 0xC0) == 0x80 && end > cut_ + 1) end--;
+    }
+    value_ = line_.substr(cut_, end - cut_);
+    cut_ = end;
   }
   const std::string &value() const override { return value_; }
   sentencepiece::util::Status status() const override { return {}; }
   bool broken() const { return state_ < 0; }
-  size_t count() const { return count_; }
 
  private:
+  static constexpr size_t kMost = 8192;  // bytes; NFKC makes at most 6 times as many characters
+
+  // The next line with a letter or digit, for these outlive any normalisation, and
+  // without U+2585, which the trainer keeps to itself.
+  void read() {
+    const char *text;
+    size_t n;
+    while ((state_ = next_(context_, &text, &n, err_)) > 0) {
+      if (string_view(text, n).find("\xe2\x96\x85") != string_view::npos) continue;
+      for (const char *p = text, *end = text + n; p < end;) {
+        if (!u_isalnum(static_cast<UChar32>(dg_utf8_next(&p, end)))) continue;
+        line_.assign(text, n);
+        return;
+      }
+    }
+    line_.clear();
+  }
+
+  // A uniform sample of the lines, in their order (reservoir sampling, Vitter 1985).
+  void keep(size_t most) {
+    dg_rng rng = {dg_hash64(most), 0};
+    uint64_t seen = 0;
+    for (read(); state_ > 0; read()) {
+      uint64_t slot = kept_.size() < most ? kept_.size() : dg_rng_below(&rng, seen + 1);
+      if (slot == kept_.size()) kept_.emplace_back();
+      if (slot < most) kept_[slot] = {seen, std::move(line_)};
+      seen++;
+    }
+    std::sort(kept_.begin(), kept_.end());
+    sampled_ = state_ == 0;
+    line_.clear();
+  }
+
   dg_sentence_source *next_;
   void *context_;
   dg_error *err_;
-  int state_ = 0;
-  size_t count_ = 0;
-  std::string value_;
+  int state_ = 1;
+  bool sampled_ = false;
+  std::vector<std::pair<uint64_t, std::string>> kept_;
+  size_t at_ = 0, cut_ = 0;
+  std::string line_, value_;
 };
 
+// The list as one line of CSV, the way the trainer takes it.
 std::string joined(const char *const *list, size_t n) {
   std::string s;
-  for (size_t i = 0; i < n; i++) s += (i ? "," : "") + std::string(list[i]);
+  for (size_t i = 0; i < n; i++) {
+    s += i ? ",\"" : "\"";
+    for (const char *c = list[i]; *c; c++) s.append(*c == '"' ? 2 : 1, *c);
+    s += '"';
+  }
   return s;
+}
+
+std::string decimal(double x) {
+  std::ostringstream s;
+  s.imbue(std::locale::classic());
+  s.precision(9);
+  s << x;
+  return s.str();
+}
+
+bool check_symbols(const char *what, const char *const *list, size_t n,
+                   std::vector<string_view> *seen, dg_error *err) {
+  for (size_t i = 0; i < n; i++) {
+    string_view s = list[i];
+    if (s.empty() || s.find_first_of(" \t\r\n") != string_view::npos ||
+        s.find(kSpace) != string_view::npos ||
+        dg_utf8_valid_prefix(s.data(), s.size()) != s.size())
+      return dg_fail(err, DG_ERR_USAGE, "%s \"%.60s\" is empty, has a space or is not UTF-8", what,
+                     list[i]);
+    if (std::find(seen->begin(), seen->end(), s) != seen->end())
+      return dg_fail(err, DG_ERR_USAGE, "%s \"%.60s\" is a piece already: choose another", what,
+                     list[i]);
+    seen->push_back(s);
+  }
+  return true;
+}
+
+bool train(const dg_tokenizer_options &o, dg_sentence_source *next, void *context,
+           std::string *model, dg_error *err) {
+  const char *what = "training the tokenizer";
+  std::vector<string_view> seen = {"<pad>", "<unk>", "<s>", "</s>"};
+  if (!check_symbols("the tag", o.tags, o.tag_count, &seen, err) ||
+      !check_symbols("the symbol", o.user_symbols, o.user_symbol_count, &seen, err))
+    return false;
+  if (nests_too_deep({seen.begin() + 4 + static_cast<std::ptrdiff_t>(o.tag_count), seen.end()}))
+    return dg_fail(err, DG_ERR_USAGE, "more than 64 symbols begin one another");
+  size_t fixed = seen.size() + (o.byte_fallback ? 256 : 0);
+  if (o.vocab_size <= 0 || static_cast<size_t>(o.vocab_size) <= fixed)
+    return dg_fail(err, DG_ERR_USAGE,
+                   "a vocabulary of %d is too small: special pieces, tags and bytes take %zu; ask "
+                   "for more", o.vocab_size, fixed);
+  if (!(o.character_coverage >= 0.98 && o.character_coverage <= 1))
+    return dg_fail(err, DG_ERR_USAGE, "a character coverage of %g is not in 0.98..1",
+                   o.character_coverage);
+  Sentences sentences(o, next, context, err);
+  if (sentences.broken()) return false;
+  if (sentences.done())
+    return dg_fail(err, DG_ERR_USAGE, "there is no text to train the tokenizer on");
+  std::unordered_map<std::string, std::string> args = {
+      {"model_type", o.type == DG_TOKENIZER_BPE ? "bpe" : "unigram"},
+      {"vocab_size", std::to_string(o.vocab_size)},
+      {"hard_vocab_limit", "false"},  // too large a wish is reported below
+      {"character_coverage", decimal(o.character_coverage)},
+      {"byte_fallback", o.byte_fallback ? "true" : "false"},
+      {"normalization_rule_name", o.normalization},
+      {"pad_id", "0"},
+      {"unk_id", "1"},
+      {"bos_id", "2"},
+      {"eos_id", "3"},
+      {"split_digits", "true"},
+      {"max_sentence_length", "16384"},
+      {"train_extremely_large_corpus", "true"},
+      // Sums of floats depend on how sentences are dealt out: a fixed number of
+      // threads gives the same model on every machine.
+      {"num_threads", "8"},
+      {"minloglevel", o.quiet ? "3" : "0"},
+  };
+  if (o.tag_count) args["control_symbols"] = joined(o.tags, o.tag_count);
+  if (o.user_symbol_count)
+    args["user_defined_symbols"] = joined(o.user_symbols, o.user_symbol_count);
+  auto status = SentencePieceTrainer::Train(args, &sentences, model);
+  if (sentences.broken()) return false;
+  const std::string said = status.ToString();
+  const char *small = strstr(said.c_str(), "smaller than required_chars. ");
+  int wanted, needed;
+  if (small && sscanf(small, "%*[^.]. %d vs %d", &wanted, &needed) == 2)
+    return dg_fail(err, DG_ERR_USAGE,
+                   "a vocabulary of %d is too small: special pieces, tags, bytes and the text's "
+                   "characters take %d; ask for more or lower the character coverage", wanted,
+                   needed);
+  if (!status.ok()) return failed(err, what, status);
+  return true;
 }
 
 }  // namespace
@@ -226,34 +892,16 @@ std::string joined(const char *const *list, size_t n) {
 extern "C" dg_tokenizer *dg_tokenizer_train(const dg_tokenizer_options *o, dg_sentence_source *next,
                                             void *context, dg_error *err) {
   std::string model;
-  bool ok = guarded(err, "training the tokenizer", [&] {
-    Sentences sentences(next, context, err);
-    std::unordered_map<std::string, std::string> args = {
-        {"model_type", o->type == DG_TOKENIZER_BPE ? "bpe" : "unigram"},
-        {"vocab_size", std::to_string(o->vocab_size)},
-        {"character_coverage", std::to_string(o->character_coverage)},
-        {"byte_fallback", o->byte_fallback ? "true" : "false"},
-        {"normalization_rule_name", o->normalization},
-        {"pad_id", "0"},
-        {"unk_id", "1"},
-        {"bos_id", "2"},
-        {"eos_id", "3"},
-        {"split_digits", "true"},
-        {"max_sentence_length", "16384"},
-        {"train_extremely_large_corpus", "true"},
-        // The trainer's sums depend on how work is cut: a fixed number of
-        // threads gives the same model on every machine.
-        {"num_threads", "2"},
-        {"minloglevel", o->quiet ? "2" : "0"},
-    };
-    if (o->tag_count) args["control_symbols"] = joined(o->tags, o->tag_count);
-    if (o->user_symbol_count)
-      args["user_defined_symbols"] = joined(o->user_symbols, o->user_symbol_count);
-    if (o->max_sentences) args["input_sentence_size"] = std::to_string(o->max_sentences);
-    auto status = SentencePieceTrainer::Train(args, &sentences, &model);
-    if (sentences.broken()) return false;
-    if (!status.ok()) return failed(err, "training the tokenizer", status);
-    return true;
-  });
-  return ok ? dg_tokenizer_load(model.data(), model.size(), err) : nullptr;
+  if (!guarded(err, "training the tokenizer", [&] { return train(*o, next, context, &model, err); }))
+    return nullptr;
+  put_checksum(&model);
+  dg_tokenizer *t = dg_tokenizer_load(model.data(), model.size(), err);
+  if (t && dg_tokenizer_size(t) != o->vocab_size) {
+    dg_fail(err, DG_ERR_USAGE,
+            "the text yields %d pieces at most, not %d: ask for a vocabulary of %d or train on more",
+            dg_tokenizer_size(t), o->vocab_size, dg_tokenizer_size(t));
+    dg_tokenizer_free(t);
+    t = nullptr;
+  }
+  return t;
 }

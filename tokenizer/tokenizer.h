@@ -12,7 +12,8 @@
 
 typedef struct dg_tokenizer dg_tokenizer;
 
-/* A serialised sentencepiece model; the bytes are copied. */
+/* A serialised sentencepiece model; the bytes are copied. Models trained here end in
+ * a checksum that is verified, others are checked for sense. */
 dg_tokenizer *dg_tokenizer_load(const void *bytes, size_t size, dg_error *err);
 dg_tokenizer *dg_tokenizer_load_file(const char *path, dg_error *err);
 void dg_tokenizer_free(dg_tokenizer *t);
@@ -29,7 +30,8 @@ int32_t dg_tokenizer_id(const dg_tokenizer *t, const char *piece); /* -1 when ab
  * produced by encoding text. */
 bool dg_tokenizer_is_control(const dg_tokenizer *t, int32_t id);
 
-/* One token; text is bytes [begin,end) of the input, before normalisation. */
+/* One token; text is bytes [begin,end) of the input, before normalisation. The byte
+ * tokens of a character that has no piece all have its whole span. */
 typedef struct dg_token {
   int32_t id;
   uint32_t begin, end;
@@ -48,8 +50,9 @@ bool dg_tokenizer_encode(const dg_tokenizer *t, const char *text, size_t n, dg_t
 
 /* A random segmentation for subword regularisation (Kudo 2018 for unigram:
  * alpha smooths the distribution over the `nbest` best segmentations, nbest -1
- * meaning all; for BPE alpha is the merge dropout probability of Provilkov et
- * al. 2020). The same seed gives the same segmentation. */
+ * meaning all, 1024 the most; for BPE alpha is the merge dropout probability of
+ * Provilkov et al. 2020). User symbols stay whole. The same seed gives the same
+ * segmentation. */
 bool dg_tokenizer_sample(const dg_tokenizer *t, const char *text, size_t n, int nbest, double alpha,
                          uint64_t seed, dg_tokens *out, dg_error *err);
 
@@ -67,7 +70,7 @@ typedef enum dg_tokenizer_type { DG_TOKENIZER_UNIGRAM, DG_TOKENIZER_BPE } dg_tok
 typedef struct dg_tokenizer_options {
   dg_tokenizer_type type;
   int32_t vocab_size;           /* all pieces: specials, tags, bytes, learned */
-  double character_coverage;    /* 0.9995 unless told; the rest falls to bytes */
+  double character_coverage;    /* 0.9995 unless told, 0.98 to 1; the rest falls to bytes */
   bool byte_fallback;           /* no text is ever unknown */
   const char *normalization;    /* sentencepiece rule name: nmt_nfkc, nfkc, identity... */
   const char *const *tags;      /* reserved control pieces, e.g. "<2gl>" */
@@ -76,7 +79,6 @@ typedef struct dg_tokenizer_options {
   size_t user_symbol_count;
   size_t max_sentences;         /* 0: all; else sampled evenly, deterministically */
   bool quiet;                   /* silence the trainer's own log */
-  int threads;
 } dg_tokenizer_options;
 dg_tokenizer_options dg_tokenizer_defaults(void);
 
@@ -84,7 +86,9 @@ dg_tokenizer_options dg_tokenizer_defaults(void);
 typedef int dg_sentence_source(void *context, const char **text, size_t *n, dg_error *err);
 
 /* Trains on the sentences and returns the loaded result. Special ids are
- * pad 0, unk 1, bos 2, eos 3; tags follow. The same input gives the same model. */
+ * pad 0, unk 1, bos 2, eos 3; tags follow, then user symbols. The same input gives
+ * the same bytes, whatever the machine's number of CPUs. A vocabulary the text cannot
+ * fill is an error that names the largest it can. */
 dg_tokenizer *dg_tokenizer_train(const dg_tokenizer_options *options, dg_sentence_source *next,
                                  void *context, dg_error *err);
 

@@ -59,7 +59,7 @@ static dg_tokenizer *find_tokenizer(run *r, dg_error *err) {
     return dg_tokenizer_load_file(r->tokenizer_path, err);
   }
   say(r, "training a tokenizer ...\n");
-  dg_tokenizer *t = dg_recipe_tokenizer(&r->recipe, r->texts, r->cli->threads, err);
+  dg_tokenizer *t = dg_recipe_tokenizer(&r->recipe, r->texts, err);
   size_t n = 0;
   const void *bytes = t ? dg_tokenizer_bytes(t, &n) : NULL;
   if (t && !write_bytes(r->tokenizer_path, bytes, n, err)) {

@@ -129,7 +129,7 @@ static int next_sentence(void *context, const char **text, size_t *n, dg_error *
   return 1;
 }
 
-dg_tokenizer *dg_recipe_tokenizer(const dg_recipe *r, const dg_parallel_text *texts, int threads,
+dg_tokenizer *dg_recipe_tokenizer(const dg_recipe *r, const dg_parallel_text *texts,
                                   dg_error *err) {
   size_t languages;
   const char **codes = dg_recipe_languages(r, &languages);
@@ -171,7 +171,6 @@ dg_tokenizer *dg_recipe_tokenizer(const dg_recipe *r, const dg_parallel_text *te
   o.tags = tag_list;
   o.tag_count = mark ? languages : 0;
   o.quiet = true;
-  o.threads = threads;
   dg_tokenizer *t = dg_tokenizer_train(&o, next_sentence, &reader, err);
   free(reader.sides);
   free(sizes);

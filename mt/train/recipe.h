@@ -48,7 +48,7 @@ const char **dg_recipe_languages(const dg_recipe *r, size_t *count);
 /* Trains the recipe's tokenizer on its training text: texts[i] belongs to the
  * i-th entry of data (dev entries are not read). Languages with much text are
  * sampled down, so that small ones get their share of the vocabulary. */
-dg_tokenizer *dg_recipe_tokenizer(const dg_recipe *r, const dg_parallel_text *texts, int threads,
+dg_tokenizer *dg_recipe_tokenizer(const dg_recipe *r, const dg_parallel_text *texts,
                                   dg_error *err);
 
 /* Everything that decides the weights, as text: what a checkpoint must match. */
