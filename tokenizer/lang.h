@@ -10,11 +10,11 @@ enum { DG_LANG_MAX = 64 };
 
 /* Canonical BCP-47 form of a code written in any usual way: "glg", "gl_ES",
  * "GL" -> "gl"; "pt_BR" -> "pt-BR"; "zh_Hans_CN" and "zh-CN" -> "zh"; "zh_TW"
- * -> "zh-Hant"; "ca@valencia" -> "ca-valencia"; "sr@latin" -> "sr-Latn";
- * "glg_Latn" -> "gl". A region or script that is the
- * language's likely default is dropped (CLDR "favor script" minimisation);
- * anything not a well-formed code, or whose language CLDR does not know and is
- * not a 3-letter code, is an error. */
+ * -> "zh-Hant"; "zh_HK" -> "zh-Hant-HK"; "ca@valencia" -> "ca-valencia"; "sr@latin" ->
+ * "sr-Latn"; "glg_Latn" -> "gl"; "swh" -> "sw"; "no" -> "nb". A region or script
+ * that is the language's likely default is dropped (CLDR "favor script"
+ * minimisation; "pt" is European); anything not a well-formed code, or whose
+ * language CLDR does not know and is not a 3-letter code, is an error. */
 bool dg_lang_canonical(const char *code, char out[DG_LANG_MAX], dg_error *err);
 
 /* The language's English name ("Galician"), or the code itself when unknown. */
