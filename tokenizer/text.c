@@ -1,6 +1,7 @@
 #include "tokenizer/text.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unicode/ubrk.h>
@@ -9,85 +10,87 @@
 #include <unicode/uscript.h>
 #include <unicode/ustring.h>
 
+#include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/core/utf8.h"
 
-static bool ascii(const char *s, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    if ((unsigned char)s[i] >= 0x80) return false;
-  return true;
-}
+enum { TEXT_MOST = 1 << 25 }; /* a letter can grow 18-fold, and ICU counts in int32_t */
 
 static bool icu_fail(dg_error *err, const char *what, UErrorCode status) {
   return dg_fail(err, DG_ERR_FORMAT, "%s: %s", what, u_errorName(status));
 }
 
-/* UTF-16 of the text; NULL on malformed UTF-8. */
-static UChar *to_utf16(const char *text, size_t n, int32_t *length, dg_error *err) {
-  UChar *out = n < INT32_MAX ? dg_malloc((n + 1) * sizeof *out) : NULL;
-  UErrorCode status = U_ZERO_ERROR;
-  if (out) u_strFromUTF8(out, (int32_t)n + 1, length, text, (int32_t)n, &status);
-  if (out && U_SUCCESS(status)) return out;
-  free(out);
-  dg_fail(err, DG_ERR_FORMAT, "the text is not valid UTF-8");
-  return NULL;
+/* Whether the normal form of the text is the text: ASCII, or for NFC all below
+ * U+0300, whose bytes are below 0xCC. */
+static bool is_normal(const char *s, size_t n, dg_normal_form form) {
+  unsigned char end = form == DG_NFC ? 0xCC : 0x80;
+  for (size_t i = 0; i < n; i++)
+    if ((unsigned char)s[i] >= end) return false;
+  return true;
 }
 
 char *dg_text_normalize(const char *text, size_t n, dg_normal_form form, dg_error *err) {
-  if (ascii(text, n)) return dg_strndup(text, n);
+  if (n > TEXT_MOST) {
+    dg_fail(err, DG_ERR_FORMAT, "a text of %zu bytes is too long to normalise: split it", n);
+    return NULL;
+  }
+  size_t valid = dg_utf8_valid_prefix(text, n);
+  if (valid < n) {
+    dg_fail(err, DG_ERR_FORMAT, "byte %zu of the text is not valid UTF-8", valid + 1);
+    return NULL;
+  }
+  if (is_normal(text, n, form)) return dg_strndup(text, n);
   UErrorCode status = U_ZERO_ERROR;
   const UNormalizer2 *normalizer =
       form == DG_NFC ? unorm2_getNFCInstance(&status) : unorm2_getNFKCInstance(&status);
-  int32_t length;
-  UChar *wide = to_utf16(text, n, &length, err);
-  if (!wide) return NULL;
-  int32_t room = 4 * length + 64, made = 0;
-  UChar *normal = dg_malloc((size_t)room * sizeof *normal);
-  made = unorm2_normalize(normalizer, wide, length, normal, room, &status);
-  if (status == U_BUFFER_OVERFLOW_ERROR) { /* a few ligatures grow 18-fold */
-    status = U_ZERO_ERROR;
-    room = made + 1;
-    normal = dg_realloc(normal, (size_t)room * sizeof *normal);
-    made = unorm2_normalize(normalizer, wide, length, normal, room, &status);
-  }
+  int32_t length = 0, room = 3 * (int32_t)n + 64, made, bytes;
   char *out = NULL;
-  if (U_SUCCESS(status)) {
-    int32_t bytes = 0;
-    out = dg_malloc(3 * (size_t)made + 1);
-    u_strToUTF8(out, 3 * made + 1, &bytes, normal, made, &status);
-    out[U_SUCCESS(status) ? bytes : 0] = 0;
+  UChar *wide = dg_alloc_checked(n + 1, sizeof *wide, err), *normal = NULL;
+  if (!wide) return NULL;
+  u_strFromUTF8(wide, (int32_t)n + 1, &length, text, (int32_t)n, &status);
+  for (;;) {
+    if (!(normal = dg_alloc_checked((size_t)room, sizeof *normal, err))) goto done;
+    made = unorm2_normalize(normalizer, wide, length, normal, room, &status);
+    if (status != U_BUFFER_OVERFLOW_ERROR) break;
+    status = U_ZERO_ERROR;
+    free(normal);
+    room = made + 1;
   }
+  if (U_SUCCESS(status) && !(out = dg_alloc_checked(3 * (size_t)made + 1, 1, err))) goto done;
+  if (out) u_strToUTF8(out, 3 * made + 1, &bytes, normal, made, &status);
   if (U_FAILURE(status)) {
     free(out);
     out = NULL;
     icu_fail(err, "normalising text", status);
   }
+done:
   free(wide);
   free(normal);
   return out;
 }
 
-/* Whether a letter's script is among those a code stands for. */
-static bool belongs(UScriptCode found, const char *script) {
-  static const struct {
-    const char *code;
-    UScriptCode parts[3];
-  } combined[] = {{"Jpan", {USCRIPT_HAN, USCRIPT_HIRAGANA, USCRIPT_KATAKANA}},
-                  {"Kore", {USCRIPT_HANGUL, USCRIPT_HAN, USCRIPT_HANGUL}},
-                  {"Hans", {USCRIPT_HAN, USCRIPT_BOPOMOFO, USCRIPT_HAN}},
-                  {"Hant", {USCRIPT_HAN, USCRIPT_BOPOMOFO, USCRIPT_HAN}}};
-  for (size_t i = 0; i < sizeof combined / sizeof *combined; i++)
-    if (!strcmp(script, combined[i].code)) {
-      for (int k = 0; k < 3; k++)
-        if (found == combined[i].parts[k]) return true;
-      return false;
-    }
-  return !strcmp(uscript_getShortName(found), script);
+/* The scripts a code stands for; codes of combinations are no script
+ * that a letter can have. */
+typedef struct scripts {
+  UScriptCode any[3];
+} scripts;
+
+static scripts scripts_of(const char *code) {
+  int32_t s = u_getPropertyValueEnum(UCHAR_SCRIPT, code);
+  switch (s) {
+    case USCRIPT_JAPANESE: return (scripts){{USCRIPT_HAN, USCRIPT_HIRAGANA, USCRIPT_KATAKANA}};
+    case USCRIPT_KOREAN: return (scripts){{USCRIPT_HANGUL, USCRIPT_HAN, USCRIPT_HAN}};
+    case USCRIPT_SIMPLIFIED_HAN:
+    case USCRIPT_TRADITIONAL_HAN: return (scripts){{USCRIPT_HAN, USCRIPT_BOPOMOFO, USCRIPT_HAN}};
+    default: break;
+  }
+  return (scripts){{(UScriptCode)s, (UScriptCode)s, (UScriptCode)s}};
 }
 
 double dg_text_script_share(const char *text, size_t n, const char *script) {
   size_t letters = 0, inside = 0;
-  bool latin = !strcmp(script, "Latn");
+  const scripts wanted = scripts_of(script);
+  bool latin = wanted.any[0] == USCRIPT_LATIN;
   for (const char *p = text, *end = text + n; p < end;) {
     unsigned char first = (unsigned char)*p;
     if (first < 0x80) {
@@ -103,7 +106,7 @@ double dg_text_script_share(const char *text, size_t n, const char *script) {
     UScriptCode s = uscript_getScript(c, &status);
     if (s == USCRIPT_COMMON || s == USCRIPT_INHERITED) continue;
     letters++;
-    inside += belongs(s, script);
+    inside += s == wanted.any[0] || s == wanted.any[1] || s == wanted.any[2];
   }
   return letters ? (double)inside / (double)letters : 1;
 }
@@ -115,9 +118,13 @@ bool dg_text_sentences(const char *text, size_t n, const char *language, size_t 
   UErrorCode status = U_ZERO_ERROR;
   UText view = UTEXT_INITIALIZER;
   UBreakIterator *breaks = NULL;
-  if (n > INT32_MAX) return dg_fail(err, DG_ERR_FORMAT, "a text of %zu bytes is too long", n);
+  char locale[128];
+  if (n > INT32_MAX)
+    return dg_fail(err, DG_ERR_FORMAT, "a text of %zu bytes is too long to cut up", n);
+  /* "ss" asks for CLDR's abbreviations after which no sentence ends (UTS 35, 3.6.1). */
+  snprintf(locale, sizeof locale, "%.64s@ss=standard", language);
   utext_openUTF8(&view, text, (int64_t)n, &status);
-  if (U_SUCCESS(status)) breaks = ubrk_open(UBRK_SENTENCE, language, NULL, 0, &status);
+  if (U_SUCCESS(status)) breaks = ubrk_open(UBRK_SENTENCE, locale, NULL, 0, &status);
   if (U_SUCCESS(status)) ubrk_setUText(breaks, &view, &status);
   if (U_SUCCESS(status)) {
     ubrk_first(breaks);

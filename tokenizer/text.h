@@ -17,7 +17,8 @@ char *dg_text_normalize(const char *text, size_t n, dg_normal_form form, dg_erro
  * no letters. */
 double dg_text_script_share(const char *text, size_t n, const char *script);
 
-/* Sentence boundaries by UAX 29 with CLDR tailoring for the language. Replaces
+/* Sentence boundaries by UAX 29 with CLDR tailoring for the language, abbreviations
+ * ("Mr.") included where CLDR lists them. Replaces
  * *ends (grown with realloc, *capacity its size) with the byte offset after
  * each sentence, trailing white space included; the last is n. */
 bool dg_text_sentences(const char *text, size_t n, const char *language, size_t **ends,
