@@ -85,7 +85,8 @@ static void test_normalize(void **state) {
       {"\u0340", "\u0300", "\u0300"},
       {"\u0958", "\u0915\u093c", "\u0915\u093c"},
       {"\uff21\u3000\u00a0", "\uff21\u3000\u00a0", "A  "},
-      {"\U0001d518 \U0001f44d\U0001f3fd", "\U0001d518 \U0001f44d\U0001f3fd", "U \U0001f44d\U0001f3fd"}};
+      {"\U0001d518 \U0001f44d\U0001f3fd", "\U0001d518 \U0001f44d\U0001f3fd",
+       "U \U0001f44d\U0001f3fd"}};
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)
     for (int form = 0; form < 2; form++) {
       char *out = normal(table[i][0], strlen(table[i][0]), (dg_normal_form)form);
@@ -111,8 +112,8 @@ static void test_normalize(void **state) {
 
 static void test_normalize_refusals(void **state) {
   (void)state;
-  static const char *const wrong[] = {"\xff", "ok \x80", "\xc3", "\xed\xa0\x80", "\xc0\x80",
-                                      "\xf4\x90\x80\x80", "\xe2\x82", "e\xcc"};
+  static const char *const wrong[] = {"\xff",     "ok \x80",          "\xc3",     "\xed\xa0\x80",
+                                      "\xc0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "e\xcc"};
   dg_error err;
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
     for (int form = 0; form < 2; form++) {
@@ -167,7 +168,8 @@ static void check_sentences(const char *language, const char *want) {
     if (*p != '|') text[n++] = *p;
   text[n] = 0;
   dg_error err;
-  if (!dg_text_sentences(text, n, language, &ends, &capacity, &count, &err)) fail_msg("%s", err.message);
+  if (!dg_text_sentences(text, n, language, &ends, &capacity, &count, &err))
+    fail_msg("%s", err.message);
   dg_strbuf got = {0};
   dg_strbuf_add(&got, "");
   for (size_t i = 0, from = 0; i < count; from = ends[i++]) {
@@ -183,23 +185,22 @@ static void check_sentences(const char *language, const char *want) {
 
 static void test_sentences(void **state) {
   (void)state;
-  static const char *const table[][2] = {
-      {"en", ""},
-      {"en", "One"},
-      {"en", "One. |Two! |Three?"},
-      {"en", "He said “no.” |Then he left.  |Why?"},
-      {"en", "Version 3.5 is out. |It costs $4.50."},
-      {"en", "Mr. Smith met Mrs. Jones. |They talked."},
-      {"gl", "Chegou á casa. |¿Que fixo? |Durmiu."},
-      {"gl", "Unha liña.\n|Outra"},
-      {"pt-BR", "Ele veio. |Ela não."},
-      {"ja", "これは文です。|次の文。"},
-      {"zh-Hant", "你好。|再見！"},
-      {"hi", "यह वाक्य है। |दूसरा।"},
-      {"el", "Τι είναι; |Αυτό."},
-      {"ar", "هل هذا؟ |نعم."},
-      {"acm", "One. |Two."},
-      {"zz-nonsense", "One. |Two."}};
+  static const char *const table[][2] = {{"en", ""},
+                                         {"en", "One"},
+                                         {"en", "One. |Two! |Three?"},
+                                         {"en", "He said “no.” |Then he left.  |Why?"},
+                                         {"en", "Version 3.5 is out. |It costs $4.50."},
+                                         {"en", "Mr. Smith met Mrs. Jones. |They talked."},
+                                         {"gl", "Chegou á casa. |¿Que fixo? |Durmiu."},
+                                         {"gl", "Unha liña.\n|Outra"},
+                                         {"pt-BR", "Ele veio. |Ela não."},
+                                         {"ja", "これは文です。|次の文。"},
+                                         {"zh-Hant", "你好。|再見！"},
+                                         {"hi", "यह वाक्य है। |दूसरा।"},
+                                         {"el", "Τι είναι; |Αυτό."},
+                                         {"ar", "هل هذا؟ |نعم."},
+                                         {"acm", "One. |Two."},
+                                         {"zz-nonsense", "One. |Two."}};
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)
     check_sentences(table[i][0], table[i][1]);
   /* The language's abbreviations are its own. */
@@ -219,9 +220,12 @@ static void test_sentences_fuzz(void **state) {
     char text[200];
     size_t n = 0;
     while (n < 190) {
-      static const uint32_t some[] = {'.', ' ', '\n', '!', 'a', 'B', 0x3002, 0x301, 0x1F600, 0x0967};
-      if (i % 2) text[n++] = (char)dg_rng_next(&r);
-      else n += put_utf8(text + n, some[dg_rng_below(&r, 10)]);
+      static const uint32_t some[] = {'.', ' ',    '\n',  '!',     'a',
+                                      'B', 0x3002, 0x301, 0x1F600, 0x0967};
+      if (i % 2)
+        text[n++] = (char)dg_rng_next(&r);
+      else
+        n += put_utf8(text + n, some[dg_rng_below(&r, 10)]);
     }
     assert_true(dg_text_sentences(text, n, "en", &ends, &capacity, &count, &err));
     assert_true(count > 0);
@@ -236,9 +240,9 @@ static void test_sentences_fuzz(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_every_character), cmocka_unit_test(test_normalize),
+      cmocka_unit_test(test_every_character),    cmocka_unit_test(test_normalize),
       cmocka_unit_test(test_normalize_refusals), cmocka_unit_test(test_script_share),
-      cmocka_unit_test(test_sentences), cmocka_unit_test(test_sentences_fuzz),
+      cmocka_unit_test(test_sentences),          cmocka_unit_test(test_sentences_fuzz),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,9 +142,11 @@ bool dg_lang_canonical(const char *code, char out[DG_LANG_MAX], dg_error *err) {
   }
   if (!ok || !(known_language(p.language) || strlen(p.language) == 3))
     return dg_fail(err, DG_ERR_USAGE,
-                   "\"%.40s\" is not a language code: use BCP-47, as in gl, pt-BR or sr-Latn", code);
+                   "\"%.40s\" is not a language code: use BCP-47, as in gl, pt-BR or sr-Latn",
+                   code);
   if (!strcmp(p.language, "ko") && !strcmp(p.script, "Hang")) *p.script = 0; /* part of Kore */
-  if (!strcmp(p.language, "ar") && !strcmp(p.region, "AR")) *p.region = 0; /* mBART; not Argentina */
+  if (!strcmp(p.language, "ar") && !strcmp(p.region, "AR"))
+    *p.region = 0; /* mBART; not Argentina */
 
   /* Script first: readers of "zh-Hant" care for the script and not for the region. */
   parts full = p, usual = {.script = ""};

@@ -78,11 +78,15 @@ typedef struct scripts {
 static scripts scripts_of(const char *code) {
   int32_t s = u_getPropertyValueEnum(UCHAR_SCRIPT, code);
   switch (s) {
-    case USCRIPT_JAPANESE: return (scripts){{USCRIPT_HAN, USCRIPT_HIRAGANA, USCRIPT_KATAKANA}};
-    case USCRIPT_KOREAN: return (scripts){{USCRIPT_HANGUL, USCRIPT_HAN, USCRIPT_HAN}};
+    case USCRIPT_JAPANESE:
+      return (scripts){{USCRIPT_HAN, USCRIPT_HIRAGANA, USCRIPT_KATAKANA}};
+    case USCRIPT_KOREAN:
+      return (scripts){{USCRIPT_HANGUL, USCRIPT_HAN, USCRIPT_HAN}};
     case USCRIPT_SIMPLIFIED_HAN:
-    case USCRIPT_TRADITIONAL_HAN: return (scripts){{USCRIPT_HAN, USCRIPT_BOPOMOFO, USCRIPT_HAN}};
-    default: break;
+    case USCRIPT_TRADITIONAL_HAN:
+      return (scripts){{USCRIPT_HAN, USCRIPT_BOPOMOFO, USCRIPT_HAN}};
+    default:
+      break;
   }
   return (scripts){{(UScriptCode)s, (UScriptCode)s, (UScriptCode)s}};
 }

@@ -16,6 +16,7 @@ extern "C" {
 #include <algorithm>
 #include <climits>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -199,18 +200,27 @@ bool read_model(string_view in, Model *m, const char **why) {
         m->pieces.emplace_back();
         if (!read_piece(f.bytes, &m->pieces.back())) return false;
         break;
-      case 2: m->trainer.append(f.bytes); break;
-      case 3: m->normalizer.append(f.bytes); break;
-      case 4: break;  // sentences for a self-test
-      case 5: m->denormalizer.append(f.bytes); break;
-      default: return false;
+      case 2:
+        m->trainer.append(f.bytes);
+        break;
+      case 3:
+        m->normalizer.append(f.bytes);
+        break;
+      case 4:
+        break;  // sentences for a self-test
+      case 5:
+        m->denormalizer.append(f.bytes);
+        break;
+      default:
+        return false;
     }
   }
   if (m->pieces.empty() || m->trainer.empty() || m->normalizer.empty()) return false;
   for (in = m->trainer; !in.empty();) {
     if (!read_field(&in, &f)) return false;
     if (f.wire != kVarint) continue;
-    if (f.number == 3 && f.value >= kUnigram && f.value <= kChar) m->type = static_cast<int>(f.value);
+    if (f.number == 3 && f.value >= kUnigram && f.value <= kChar)
+      m->type = static_cast<int>(f.value);
     if (f.number == 24) m->space_after = f.value != 0;
     if (f.number == 35) m->byte_fallback = f.value != 0;
   }
@@ -388,7 +398,8 @@ void put(const dg_tokenizer *t, const ImmutableSentencePieceText &text, dg_token
     if (!piece_at(t, id) || t->types[static_cast<size_t>(id)] != kByte) {
       first = i + 1;
     } else if (!p.surface().empty()) {
-      for (; first < i; first++) out->items[first].begin = p.begin(), out->items[first].end = p.end();
+      for (; first < i; first++)
+        out->items[first].begin = p.begin(), out->items[first].end = p.end();
       first = i + 1;
     }
   }
@@ -447,7 +458,8 @@ bool split(const dg_tokenizer *t, const char *text, size_t n, Units *u, dg_error
 
 int32_t find(const dg_tokenizer *t, string_view piece, bool whole) {
   int32_t id = t->sp.PieceToId({piece.data(), piece.size()});
-  return piece_at(t, id) && t->types[static_cast<size_t>(id)] == (whole ? kUser : kNormal) ? id : -1;
+  uint8_t type = whole ? kUser : kNormal;
+  return piece_at(t, id) && t->types[static_cast<size_t>(id)] == type ? id : -1;
 }
 
 // Adds units [from,to) as the piece `id`; -1 is a single unknown character.
@@ -457,7 +469,8 @@ void emit(const dg_tokenizer *t, const Units &u, size_t from, size_t to, int32_t
   if (id >= 0) {
     add(out, id, begin, end);
   } else if (t->byte_fallback) {
-    for (char c : u.span(from, to)) add(out, t->byte_ids[static_cast<unsigned char>(c)], begin, end);
+    for (char c : u.span(from, to))
+      add(out, t->byte_ids[static_cast<unsigned char>(c)], begin, end);
   } else if (out->count && out->items[out->count - 1].id == t->unk) {
     out->items[out->count - 1].end = end;  // a run of unknowns is one token
   } else {
@@ -543,8 +556,8 @@ void sample_merges(const dg_tokenizer *t, const Units &u, double drop, dg_rng *r
       cuts.erase(cuts.begin() + static_cast<std::ptrdiff_t>(best));
     }
     for (size_t k = 0; k + 1 < cuts.size(); k++)
-      emit(t, u, cuts[k], cuts[k + 1],
-           find(t, u.span(cuts[k], cuts[k + 1]), u.list[cuts[k]].whole), out);
+      emit(t, u, cuts[k], cuts[k + 1], find(t, u.span(cuts[k], cuts[k + 1]), u.list[cuts[k]].whole),
+           out);
   }
 }
 
@@ -629,7 +642,8 @@ extern "C" void dg_tokens_free(dg_tokens *tokens) {
 extern "C" bool dg_tokenizer_encode(const dg_tokenizer *t, const char *text, size_t n,
                                     dg_tokens *out, dg_error *err) {
   out->count = 0;
-  return fits(n, err) && guarded(err, "tokenizing", [&] {
+  if (!fits(n, err)) return false;
+  return guarded(err, "tokenizing", [&] {
     ImmutableSentencePieceText result;
     auto status = t->sp.Encode({text, n}, result.mutable_proto());
     if (!status.ok()) return failed(err, "tokenizing", status);
@@ -643,14 +657,17 @@ extern "C" bool dg_tokenizer_sample(const dg_tokenizer *t, const char *text, siz
   out->count = 0;
   bool bpe = t->model_type == kBpe;
   if (!std::isfinite(alpha) || alpha < 0 || (bpe && alpha > 1))
-    return dg_fail(err, DG_ERR_USAGE, bpe ? "the probability of a dropped merge, %g, is not in 0..1"
-                                          : "alpha %g is not a number from 0 up", alpha);
+    return dg_fail(err, DG_ERR_USAGE,
+                   bpe ? "the probability of a dropped merge, %g, is not in 0..1"
+                       : "alpha %g is not a number from 0 up",
+                   alpha);
   if (nbest > static_cast<int>(kNbestMost))
     return dg_fail(err, DG_ERR_USAGE, "sampling among the %d best: 1024 is the most, -1 means all",
                    nbest);
   bool plain = bpe ? alpha <= 0 : t->model_type != kUnigram || nbest == 0 || nbest == 1;
   if (plain) return dg_tokenizer_encode(t, text, n, out, err);
-  return fits(n, err) && guarded(err, "tokenizing", [&] {
+  if (!fits(n, err)) return false;
+  return guarded(err, "tokenizing", [&] {
     dg_rng rng = {dg_hash64(seed), 0};
     if (!bpe && nbest > 0) return sample_nbest(t, {text, n}, nbest, alpha, &rng, out, err);
     Units u;
@@ -664,9 +681,11 @@ extern "C" bool dg_tokenizer_nbest(const dg_tokenizer *t, const char *text, size
                                    dg_tokens *outs, float *scores, size_t *found, dg_error *err) {
   *found = 0;
   if (t->model_type != kUnigram)
-    return dg_fail(err, DG_ERR_UNSUPPORTED, "only a unigram tokenizer lists its best segmentations");
+    return dg_fail(err, DG_ERR_UNSUPPORTED,
+                   "only a unigram tokenizer lists its best segmentations");
   if (!n) return true;
-  return fits(length, err) && guarded(err, "tokenizing", [&] {
+  if (!fits(length, err)) return false;
+  return guarded(err, "tokenizing", [&] {
     ImmutableNBestSentencePieceText result;
     auto status = t->sp.NBestEncode({text, length}, static_cast<int>(std::min(n, kNbestMost)),
                                     result.mutable_proto());
@@ -688,8 +707,8 @@ extern "C" char *dg_tokenizer_decode(const dg_tokenizer *t, const int32_t *ids, 
     std::vector<int> kept;
     for (size_t i = 0; i < n; i++) {
       if (!piece_at(t, ids[i]))
-        return dg_fail(err, DG_ERR_USAGE, "detokenizing: there is no piece %d, only 0 to %d", ids[i],
-                       dg_tokenizer_size(t) - 1);
+        return dg_fail(err, DG_ERR_USAGE, "detokenizing: there is no piece %d, only 0 to %d",
+                       ids[i], dg_tokenizer_size(t) - 1);
       if (!dg_tokenizer_is_control(t, ids[i])) kept.push_back(ids[i]);
     }
     std::string out;
@@ -818,8 +837,7 @@ bool check_symbols(const char *what, const char *const *list, size_t n,
   for (size_t i = 0; i < n; i++) {
     string_view s = list[i];
     if (s.empty() || s.find_first_of(" \t\r\n") != string_view::npos ||
-        s.find(kSpace) != string_view::npos ||
-        dg_utf8_valid_prefix(s.data(), s.size()) != s.size())
+        s.find(kSpace) != string_view::npos || dg_utf8_valid_prefix(s.data(), s.size()) != s.size())
       return dg_fail(err, DG_ERR_USAGE, "%s \"%.60s\" is empty, has a space or is not UTF-8", what,
                      list[i]);
     if (std::find(seen->begin(), seen->end(), s) != seen->end())
@@ -843,7 +861,8 @@ bool train(const dg_tokenizer_options &o, dg_sentence_source *next, void *contex
   if (o.vocab_size <= 0 || static_cast<size_t>(o.vocab_size) <= fixed)
     return dg_fail(err, DG_ERR_USAGE,
                    "a vocabulary of %d is too small: special pieces, tags and bytes take %zu; ask "
-                   "for more", o.vocab_size, fixed);
+                   "for more",
+                   o.vocab_size, fixed);
   if (!(o.character_coverage >= 0.98 && o.character_coverage <= 1))
     return dg_fail(err, DG_ERR_USAGE, "a character coverage of %g is not in 0.98..1",
                    o.character_coverage);
@@ -881,8 +900,8 @@ bool train(const dg_tokenizer_options &o, dg_sentence_source *next, void *contex
   if (small && sscanf(small, "%*[^.]. %d vs %d", &wanted, &needed) == 2)
     return dg_fail(err, DG_ERR_USAGE,
                    "a vocabulary of %d is too small: special pieces, tags, bytes and the text's "
-                   "characters take %d; ask for more or lower the character coverage", wanted,
-                   needed);
+                   "characters take %d; ask for more or lower the character coverage",
+                   wanted, needed);
   if (!status.ok()) return failed(err, what, status);
   return true;
 }
@@ -892,14 +911,16 @@ bool train(const dg_tokenizer_options &o, dg_sentence_source *next, void *contex
 extern "C" dg_tokenizer *dg_tokenizer_train(const dg_tokenizer_options *o, dg_sentence_source *next,
                                             void *context, dg_error *err) {
   std::string model;
-  if (!guarded(err, "training the tokenizer", [&] { return train(*o, next, context, &model, err); }))
+  if (!guarded(err, "training the tokenizer",
+               [&] { return train(*o, next, context, &model, err); }))
     return nullptr;
   put_checksum(&model);
   dg_tokenizer *t = dg_tokenizer_load(model.data(), model.size(), err);
   if (t && dg_tokenizer_size(t) != o->vocab_size) {
-    dg_fail(err, DG_ERR_USAGE,
-            "the text yields %d pieces at most, not %d: ask for a vocabulary of %d or train on more",
-            dg_tokenizer_size(t), o->vocab_size, dg_tokenizer_size(t));
+    dg_fail(
+        err, DG_ERR_USAGE,
+        "the text yields %d pieces at most, not %d: ask for a vocabulary of %d or train on more",
+        dg_tokenizer_size(t), o->vocab_size, dg_tokenizer_size(t));
     dg_tokenizer_free(t);
     t = nullptr;
   }

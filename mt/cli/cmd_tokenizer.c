@@ -124,7 +124,8 @@ static int train(int argc, char **argv) {
       {"type", 0, DG_FLAG_TEXT, &type, "TYPE", "unigram or bpe (unigram)"},
       {"tags", 0, DG_FLAG_LIST, &tags, "TAG...", "reserved pieces, as <2gl>, one a language"},
       {"symbols", 0, DG_FLAG_LIST, &symbols, "TEXT...", "text never split, as %s"},
-      {"column", 0, DG_FLAG_REPEAT, &columns, "N", "column of tab-separated lines (1 and 2 of .tsv)"},
+      {"column", 0, DG_FLAG_REPEAT, &columns, "N",
+       "column of tab-separated lines (1 and 2 of .tsv)"},
       {"sentences", 0, DG_FLAG_INT, &most, "N", "train on a sample of N (all)"},
       {"coverage", 0, DG_FLAG_FLOAT, &o.character_coverage, "X",
        "share of characters with pieces of their own (0.9995)"},
@@ -135,7 +136,8 @@ static int train(int argc, char **argv) {
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
-      .usage = "tokenizer train -o MODEL --vocab-size N [--tags TAG...] [--column N]... -- [FILE...]",
+      .usage =
+          "tokenizer train -o MODEL --vocab-size N [--tags TAG...] [--column N]... -- [FILE...]",
       .summary =
           "Learns how to split text into pieces, from lines of text, plain or gzipped, or columns\n"
           "of tab-separated files. The result is a sentencepiece model. The same text gives the\n"
@@ -148,7 +150,8 @@ static int train(int argc, char **argv) {
   };
   int code = dg_cli_parse(&cli, argc, argv);
   corpus c = {.in = {.files = &cli.rest}};
-  if (code == DG_CLI_GO && !output) code = dg_cli_usage(&cli, "say with -o where the tokenizer goes");
+  if (code == DG_CLI_GO && !output)
+    code = dg_cli_usage(&cli, "say with -o where the tokenizer goes");
   if (code == DG_CLI_GO && !vocab_size) code = dg_cli_usage(&cli, "--vocab-size is missing");
   bool bpe = !strcmp(type, "bpe");
   if (code == DG_CLI_GO && !bpe && strcmp(type, "unigram"))
@@ -158,7 +161,8 @@ static int train(int argc, char **argv) {
   for (size_t i = 0; code == DG_CLI_GO && i < columns.count; i++) {
     char *end;
     unsigned long n = strtoul(columns.items[i], &end, 10);
-    if (*end || !n || n > 10000) code = dg_cli_usage(&cli, "there is no column \"%s\"", columns.items[i]);
+    if (*end || !n || n > 10000)
+      code = dg_cli_usage(&cli, "there is no column \"%s\"", columns.items[i]);
     c.columns[c.column_count++] = n;
     if (n > c.last_column) c.last_column = n;
   }
@@ -199,7 +203,8 @@ static dg_tokenizer *load(const char *path, dg_error *err) {
   const dg_st_tensor *bytes = dg_safetensors_find(s, "tokenizer");
   dg_tokenizer *t = NULL;
   if (!bytes || bytes->dtype != DG_U8)
-    dg_fail(err, DG_ERR_FORMAT, "%s: there is no tokenizer in it: give the base it belongs to", path);
+    dg_fail(err, DG_ERR_FORMAT, "%s: there is no tokenizer in it: give the base it belongs to",
+            path);
   else if (!(t = dg_tokenizer_load(bytes->data, bytes->bytes, err)))
     dg_error_context(err, "%s", path);
   dg_safetensors_close(s);
@@ -223,9 +228,9 @@ static bool encode_line(const dg_tokenizer *t, const encoding *e, uint64_t numbe
     json_t *list = json_array();
     for (size_t i = 0; i < tokens->count; i++) {
       const dg_token *k = &tokens->items[i];
-      json_array_append_new(list, json_pack("{sisssisi}", "id", (int)k->id, "piece",
-                                            dg_tokenizer_piece(t, k->id), "begin", (int)k->begin,
-                                            "end", (int)k->end));
+      json_array_append_new(
+          list, json_pack("{sisssisi}", "id", (int)k->id, "piece", dg_tokenizer_piece(t, k->id),
+                          "begin", (int)k->begin, "end", (int)k->end));
     }
     json_t *line = json_pack("{ss%so}", "text", text, n, "tokens", list);
     json_dumpf(line, stdout, JSON_COMPACT);
@@ -233,8 +238,10 @@ static bool encode_line(const dg_tokenizer *t, const encoding *e, uint64_t numbe
   }
   for (size_t i = 0; i < tokens->count && !e->json; i++) {
     if (i) putchar(' ');
-    if (e->ids) printf("%" PRId32, tokens->items[i].id);
-    else fputs(dg_tokenizer_piece(t, tokens->items[i].id), stdout);
+    if (e->ids)
+      printf("%" PRId32, tokens->items[i].id);
+    else
+      fputs(dg_tokenizer_piece(t, tokens->items[i].id), stdout);
   }
   putchar('\n');
   return true;
@@ -257,18 +264,21 @@ static int encode(int argc, char **argv) {
   };
   dg_cli cli = {
       .usage = "tokenizer encode -m MODEL [--pieces|--ids|--json] [--sample ALPHA] [FILE...]",
-      .summary = "Splits each line into pieces. With --json each token says which bytes of the line\n"
-                 "it stands for.",
-      .examples = "  echo Ola mundo | dragoman tokenizer encode -m gl.model\n"
-                  "  dragoman tokenizer encode -m base.safetensors --ids verses.txt\n"
-                  "  dragoman tokenizer encode -m gl.model --sample 0.2 --seed 7 verses.txt\n",
+      .summary =
+          "Splits each line into pieces. With --json each token says which bytes of the line\n"
+          "it stands for.",
+      .examples =
+          "  echo Ola mundo | dragoman tokenizer encode -m gl.model\n"
+          "  dragoman tokenizer encode -m base.safetensors --ids verses.txt\n"
+          "  dragoman tokenizer encode -m gl.model --sample 0.2 --seed 7 verses.txt\n",
       .flags = flags,
   };
   int code = dg_cli_parse(&cli, argc, argv);
   if (code == DG_CLI_GO && !model) code = dg_cli_usage(&cli, "-m is missing");
   if (code == DG_CLI_GO && pieces + e.ids + cli.json > 1)
     code = dg_cli_usage(&cli, "choose one of --pieces, --ids and --json");
-  if (code == DG_CLI_GO && nbest && isnan(e.alpha)) code = dg_cli_usage(&cli, "--nbest needs --sample");
+  if (code == DG_CLI_GO && nbest && isnan(e.alpha))
+    code = dg_cli_usage(&cli, "--nbest needs --sample");
   if (code == DG_CLI_GO) {
     e.json = cli.json;
     e.seed = (uint64_t)seed;
@@ -322,10 +332,12 @@ static int decode(int argc, char **argv) {
   };
   dg_cli cli = {
       .usage = "tokenizer decode -m MODEL [--pieces|--ids] [FILE...]",
-      .summary = "Puts lines of pieces together again. Language tags and other control pieces leave\n"
-                 "no trace.",
-      .examples = "  dragoman tokenizer encode -m gl.model a.txt | dragoman tokenizer decode -m gl.model\n"
-                  "  dragoman tokenizer decode -m gl.model --ids ids.txt\n",
+      .summary =
+          "Puts lines of pieces together again. Language tags and other control pieces leave\n"
+          "no trace.",
+      .examples =
+          "  dragoman tokenizer encode -m gl.model a.txt | dragoman tokenizer decode -m gl.model\n"
+          "  dragoman tokenizer decode -m gl.model --ids ids.txt\n",
       .flags = flags,
   };
   int code = dg_cli_parse(&cli, argc, argv);
@@ -346,7 +358,8 @@ static int decode(int argc, char **argv) {
       char *text = read_ids(t, line, ids, &list, &capacity, &count, &err)
                        ? dg_tokenizer_decode(t, list, count, &err)
                        : NULL;
-      if (!text) ok = fail_at(&in, &err);
+      if (!text)
+        ok = fail_at(&in, &err);
       else if (cli.json) {
         json_t *object = json_pack("{ss}", "text", text);
         json_dumpf(object, stdout, JSON_COMPACT);
@@ -382,7 +395,9 @@ int dg_cmd_tokenizer(int argc, char **argv) {
   fputs("usage: dragoman tokenizer train|encode|decode ...\n\n", out);
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
     fprintf(out, "  %-8s %s\n", parts[i].name, parts[i].summary);
-  fputs("\nexamples:\n  dragoman tokenizer train -o gl.model --vocab-size 8000 wiki.gl.txt.gz\n"
-        "  echo Ola mundo | dragoman tokenizer encode -m gl.model\n", out);
+  fputs(
+      "\nexamples:\n  dragoman tokenizer train -o gl.model --vocab-size 8000 wiki.gl.txt.gz\n"
+      "  echo Ola mundo | dragoman tokenizer encode -m gl.model\n",
+      out);
   return help ? DG_EXIT_OK : DG_EXIT_USAGE;
 }

@@ -1,6 +1,7 @@
 #include "mt/core/safetensors.h"
 
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -29,7 +30,7 @@ struct dg_safetensors {
   dg_mapping map;
   json_t *header, *metadata;
   dg_st_tensor *tensors; /* in file order */
-  size_t count;
+  size_t count, header_end;
   char hash[DG_HASH_TEXT];
 };
 
@@ -53,32 +54,46 @@ static bool read_size(const json_t *j, size_t *out) {
   return true;
 }
 
+static bool misplaced(const dg_safetensors *s, const char *name, dg_error *err, const char *format,
+                      ...) __attribute__((format(printf, 4, 5)));
+static bool misplaced(const dg_safetensors *s, const char *name, dg_error *err, const char *format,
+                      ...) {
+  char what[200];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(what, sizeof what, format, args);
+  va_end(args);
+  return dg_fail(err, DG_ERR_FORMAT, "%s: tensor %.80s %s: the file is truncated or altered",
+                 s->path, name, what);
+}
+
 static bool read_tensor(const dg_safetensors *s, const char *name, const json_t *j,
                         size_t data_size, dg_st_tensor *t, size_t *begin, dg_error *err) {
-  char what[200];
   *t = (dg_st_tensor){.name = name};
   const char *dtype = json_string_value(json_object_get(j, "dtype"));
-  size_t d = 0;
-  while (dtype && d < DTYPES && strcmp(dtypes[d].name, dtype)) d++;
-  if (!dtype || d == DTYPES) {
-    snprintf(what, sizeof what, "tensor %.80s has type %.20s", name, dtype ? dtype : "none");
-    return refuse(s, err, what);
-  }
-  t->dtype = (dg_dtype)d;
   const json_t *shape = json_object_get(j, "shape"), *offsets = json_object_get(j, "data_offsets");
-  size_t end, bytes = dtypes[d].size;
+  size_t d = 0, end;
+  if (!dtype || !json_is_array(shape) || json_array_size(offsets) != 2 ||
+      !read_size(json_array_get(offsets, 0), begin) || !read_size(json_array_get(offsets, 1), &end))
+    return misplaced(s, name, err, "lacks a type, a shape or its two offsets");
+  while (d < DTYPES && strcmp(dtypes[d].name, dtype)) d++;
+  if (d == DTYPES || json_array_size(shape) > DG_ST_DIMS)
+    return dg_fail(err, DG_ERR_UNSUPPORTED,
+                   "%s: tensor %.80s has type %.20s and %zu dimensions; this program reads none "
+                   "such",
+                   s->path, name, dtype, json_array_size(shape));
+  t->dtype = (dg_dtype)d;
   t->dims = json_array_size(shape);
-  bool ok = json_is_array(shape) && t->dims <= DG_ST_DIMS && json_array_size(offsets) == 2 &&
-            read_size(json_array_get(offsets, 0), begin) &&
-            read_size(json_array_get(offsets, 1), &end) && *begin <= end && end <= data_size;
-  for (size_t i = 0; ok && i < t->dims; i++)
-    ok = read_size(json_array_get(shape, i), &t->shape[i]) &&
-         !__builtin_mul_overflow(bytes, t->shape[i], &bytes);
-  if (!ok || bytes != end - *begin) {
-    snprintf(what, sizeof what, "tensor %.80s does not fit the file", name);
-    return refuse(s, err, what);
-  }
-  t->bytes = bytes;
+  t->bytes = dtypes[d].size;
+  for (size_t i = 0; i < t->dims; i++)
+    if (!read_size(json_array_get(shape, i), &t->shape[i]) ||
+        __builtin_mul_overflow(t->bytes, t->shape[i], &t->bytes))
+      return misplaced(s, name, err, "has a dimension %zu that no file can hold", i);
+  if (*begin > end || end > data_size)
+    return misplaced(s, name, err, "is at bytes %zu to %zu of %zu", *begin, end, data_size);
+  if (t->bytes != end - *begin)
+    return misplaced(s, name, err, "needs %zu bytes and has %zu, at %zu", t->bytes, end - *begin,
+                     *begin);
   return true;
 }
 
@@ -102,6 +117,7 @@ static bool read_header(dg_safetensors *s, dg_error *err) {
   const char *text = (const char *)s->map.data + LENGTH_BYTES;
   const uint8_t *data = s->map.data + LENGTH_BYTES + length;
   size_t data_size = s->map.size - LENGTH_BYTES - (size_t)length, at = 0, n = 0;
+  s->header_end = LENGTH_BYTES + (size_t)length;
   s->header = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, NULL);
   if (!json_is_object(s->header)) return refuse(s, err, "its header is not a JSON object");
   s->metadata = json_object_get(s->header, "__metadata__");
@@ -121,11 +137,13 @@ static bool read_header(dg_safetensors *s, dg_error *err) {
     qsort(list, n, sizeof *list, by_place);
     s->tensors = dg_calloc(n + 1, sizeof *s->tensors);
     for (size_t i = 0; i < n && ok; i++) {
-      if (list[i].begin != at) ok = refuse(s, err, "its tensors overlap or leave gaps");
+      if (list[i].begin != at)
+        ok = misplaced(s, list[i].tensor.name, err, "begins at byte %zu, not %zu", list[i].begin,
+                       at);
       at = list[i].begin + list[i].tensor.bytes;
       s->tensors[s->count++] = list[i].tensor;
     }
-    if (ok && at != data_size) ok = refuse(s, err, "bytes are missing or left over at its end");
+    if (ok && at != data_size) ok = refuse(s, err, "bytes are left over at its end");
   }
   free(list);
   return ok;
@@ -139,7 +157,7 @@ static bool check_hash(dg_safetensors *s, bool foreign, dg_error *err) {
   }
   /* The digits stand where the header's text has them; find them there. */
   const uint8_t *digits = strlen(stated) == DG_HASH_TEXT - 1
-                              ? memmem(s->map.data, s->map.size, stated, DG_HASH_TEXT - 1)
+                              ? memmem(s->map.data, s->header_end, stated, DG_HASH_TEXT - 1)
                               : NULL;
   if (!digits) return refuse(s, err, "its content hash is malformed");
   XXH3_state_t *state = XXH3_createState();
@@ -206,6 +224,9 @@ struct dg_st_writer {
 dg_st_writer *dg_st_writer_new(void) {
   dg_st_writer *w = dg_calloc(1, sizeof *w);
   w->metadata = json_object();
+  /* First of all entries (jansson keeps their order), so that its digits are the first
+   * zeros in the file. */
+  json_object_set_new(w->metadata, hash_key, json_string(zero_hash));
   return w;
 }
 
@@ -244,7 +265,6 @@ static int by_alignment(const void *a, const void *b) {
 
 /* The header as it will stand in the file, hash digits zero, blanks up to alignment. */
 static char *header_text(dg_st_writer *w, size_t *length, size_t *digits) {
-  json_object_set_new(w->metadata, hash_key, json_string(zero_hash));
   json_t *header = json_object();
   json_object_set(header, "__metadata__", w->metadata);
   size_t at = 0;
@@ -266,13 +286,16 @@ static char *header_text(dg_st_writer *w, size_t *length, size_t *digits) {
   text = dg_realloc(text, *length + 1);
   memset(text + n, ' ', *length - n);
   text[*length] = 0;
-  char *mark = strstr(text, hash_key);
-  *digits = (size_t)(strstr(mark, zero_hash) - text);
+  *digits = (size_t)(strstr(text, zero_hash) - text);
   return text;
 }
 
 bool dg_st_writer_write(dg_st_writer *w, const char *path, char hash[DG_HASH_TEXT],
                         dg_error *err) {
+  size_t n = strlen(path);
+  if (n > 3 && !strcmp(path + n - 3, ".gz"))
+    return dg_fail(err, DG_ERR_USAGE, "%s: a model cannot be gzipped: choose a name without .gz",
+                   path);
   qsort(w->list, w->count, sizeof *w->list, by_alignment);
   size_t length, digits;
   char *header = header_text(w, &length, &digits);

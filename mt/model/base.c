@@ -1,19 +1,23 @@
 #include "mt/model/base.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mt/core/mem.h"
 
-enum { VERSION = 1, LANGUAGES_MOST = 4096 };
+static const char version[] = "1";
+enum { LANGUAGES_MOST = 4096, POSITION_FLOATS_MOST = 1 << 28 };
 
 /* --- tensors on disk ----------------------------------------------------------------- */
 
-static uint16_t to_bf16(float x) { /* nearest even; inputs are finite */
+static uint16_t to_bf16(float x) { /* nearest even; a finite x stays finite */
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
-  return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+  uint32_t rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+  if ((rounded & 0x7F80) == 0x7F80) rounded--;
+  return (uint16_t)rounded;
 }
 
 static float from_bf16(uint16_t h) {
@@ -39,49 +43,89 @@ static void borrowed_free(borrowed *b) {
   free(b->list);
 }
 
-/* Matrices go in the asked precision, vectors (norms, biases) always in fp32. */
-static void add_tensor(dg_st_writer *w, borrowed *b, const dg_tensor *t, dg_storage storage) {
+static bool ends_with(const char *s, const char *end) {
+  size_t n = strlen(s), k = strlen(end);
+  return n >= k && !strcmp(s + n - k, end);
+}
+
+/* Small and delicate: vectors, biases by distance, tags of new languages. */
+static bool stays_fp32(const dg_tensor *t) {
+  return t->rows == 1 || ends_with(t->name, ".relative") || !strcmp(t->name, "extra");
+}
+
+static const float *first_non_finite(const float *x, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (!isfinite(x[i])) return x + i;
+  return NULL;
+}
+
+/* Row by row q = round(127 x / max|x|). */
+static void quantize_row(const float *x, size_t n, int8_t *q, float *scale) {
+  float top = 0;
+  for (size_t i = 0; i < n; i++) top = fmaxf(top, fabsf(x[i]));
+  *scale = top / 127;
+  if (*scale < FLT_MIN) *scale = 0; /* below it the quotient is no longer exact enough */
+  for (size_t i = 0; i < n; i++) q[i] = (int8_t)(*scale > 0 ? lrintf(x[i] / *scale) : 0);
+}
+
+static bool add_tensor(dg_st_writer *w, borrowed *b, const dg_tensor *t, dg_storage storage,
+                       dg_error *err) {
   size_t shape[2] = {t->rows, t->cols}, n = t->rows * t->cols;
-  if (t->rows == 1) {
-    dg_st_writer_add(w, t->name, DG_F32, 1, &shape[1], t->value);
-  } else if (storage == DG_STORE_FP32) {
-    dg_st_writer_add(w, t->name, DG_F32, 2, shape, t->value);
+  if (first_non_finite(t->value, n))
+    return dg_fail(err, DG_ERR_UNSUPPORTED,
+                   "tensor %s holds a NaN or infinity: training diverged, nothing was written",
+                   t->name);
+  if (storage == DG_STORE_FP32 || stays_fp32(t)) {
+    bool vector = t->rows == 1;
+    dg_st_writer_add(w, t->name, DG_F32, vector ? 1 : 2, vector ? &shape[1] : shape, t->value);
   } else if (storage == DG_STORE_BF16) {
     uint16_t *out = borrow(b, n * sizeof *out);
     for (size_t i = 0; i < n; i++) out[i] = to_bf16(t->value[i]);
     dg_st_writer_add(w, t->name, DG_BF16_T, 2, shape, out);
-  } else { /* a symmetric scale a row */
+  } else {
     int8_t *out = borrow(b, n);
     float *scales = borrow(b, t->rows * sizeof *scales);
-    for (size_t r = 0; r < t->rows; r++) {
-      const float *x = t->value + r * t->cols;
-      float top = 0;
-      for (size_t c = 0; c < t->cols; c++)
-        if (fabsf(x[c]) > top) top = fabsf(x[c]);
-      scales[r] = top / 127;
-      for (size_t c = 0; c < t->cols; c++)
-        out[r * t->cols + c] = (int8_t)(top > 0 ? lrintf(x[c] / scales[r]) : 0);
-    }
+    for (size_t r = 0; r < t->rows; r++)
+      quantize_row(t->value + r * t->cols, t->cols, out + r * t->cols, &scales[r]);
     char name[sizeof t->name + 8];
     snprintf(name, sizeof name, "%s.scale", t->name);
     dg_st_writer_add(w, t->name, DG_I8, 2, shape, out);
     dg_st_writer_add(w, name, DG_F32, 1, &t->rows, scales);
   }
+  return true;
 }
 
-static bool bad_tensor(const dg_safetensors *s, const char *name, const char *what,
+static bool add_params(dg_st_writer *w, borrowed *b, const dg_params *p, dg_storage storage,
                        dg_error *err) {
-  return dg_fail(err, DG_ERR_FORMAT, "%s: tensor %s %s", dg_safetensors_path(s), name, what);
+  for (size_t i = 0; i < p->count; i++)
+    if (!add_tensor(w, b, &p->tensors[i], storage, err)) return false;
+  return true;
+}
+
+/* What follows says what is wrong with a file; dg_base_load and dg_adapter_file_load
+ * put its name in front. */
+
+static bool bad_tensor(const char *name, const char *what, dg_error *err) {
+  return dg_fail(err, DG_ERR_FORMAT, "tensor %s %s", name, what);
+}
+
+static bool bad_shape(const dg_tensor *want, const dg_st_tensor *found, dg_error *err) {
+  dg_strbuf shape = {0};
+  dg_strbuf_add(&shape, found->dims ? "" : "a single number");
+  for (size_t i = 0; i < found->dims; i++)
+    dg_strbuf_addf(&shape, "%s%zu", i ? " x " : "", found->shape[i]);
+  dg_fail(err, DG_ERR_FORMAT, "tensor %s is %s, not %zu x %zu as the configuration says",
+          want->name, shape.text, want->rows, want->cols);
+  free(shape.text);
+  return false;
 }
 
 static bool read_tensor(const dg_safetensors *s, dg_tensor *t, dg_error *err) {
   const dg_st_tensor *x = dg_safetensors_find(s, t->name);
-  if (!x) return bad_tensor(s, t->name, "is missing", err);
+  if (!x) return bad_tensor(t->name, "is missing", err);
   bool vector = x->dims == 1 && t->rows == 1 && x->shape[0] == t->cols;
   bool matrix = x->dims == 2 && x->shape[0] == t->rows && x->shape[1] == t->cols;
-  if (!vector && !matrix)
-    return dg_fail(err, DG_ERR_FORMAT, "%s: tensor %s is not %zu x %zu as its configuration says",
-                   dg_safetensors_path(s), t->name, t->rows, t->cols);
+  if (!vector && !matrix) return bad_shape(t, x, err);
   size_t n = t->rows * t->cols;
   const uint8_t *raw = x->data;
   switch (x->dtype) {
@@ -98,7 +142,7 @@ static bool read_tensor(const dg_safetensors *s, dg_tensor *t, dg_error *err) {
       snprintf(name, sizeof name, "%s.scale", t->name);
       const dg_st_tensor *scale = dg_safetensors_find(s, name);
       if (!scale || scale->dtype != DG_F32 || scale->dims != 1 || scale->shape[0] != t->rows)
-        return bad_tensor(s, name, "is missing or has the wrong shape", err);
+        return bad_tensor(name, "is missing or not one F32 a row", err);
       for (size_t r = 0; r < t->rows; r++) {
         float k;
         memcpy(&k, (const uint8_t *)scale->data + 4 * r, sizeof k);
@@ -107,10 +151,14 @@ static bool read_tensor(const dg_safetensors *s, dg_tensor *t, dg_error *err) {
       }
       break;
     }
-    default: return bad_tensor(s, t->name, "has an element type no model uses", err);
+    default:
+      return dg_fail(err, DG_ERR_FORMAT, "tensor %s has type %s; weights are F32, BF16 or I8",
+                     t->name, dg_dtype_name(x->dtype));
   }
-  for (size_t i = 0; i < n; i++)
-    if (!isfinite(t->value[i])) return bad_tensor(s, t->name, "holds a NaN or infinity", err);
+  const float *bad = first_non_finite(t->value, n);
+  if (bad)
+    return dg_fail(err, DG_ERR_FORMAT, "tensor %s holds a NaN or infinity at element %zu", t->name,
+                   (size_t)(bad - t->value));
   return true;
 }
 
@@ -120,13 +168,13 @@ static bool read_params(const dg_safetensors *s, dg_params *p, dg_error *err) {
   return true;
 }
 
-static json_t *read_json(const dg_safetensors *s, const char *key, dg_error *err) {
+static json_t *read_json(const dg_safetensors *s, const char *key, json_type type, dg_error *err) {
   const char *text = dg_safetensors_metadata(s, key);
-  json_t *j = text ? json_loads(text, 0, NULL) : NULL;
-  if (!j)
-    dg_fail(err, DG_ERR_FORMAT, "%s: metadata \"%s\" is missing or damaged",
-            dg_safetensors_path(s), key);
-  return j;
+  json_t *j = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+  if (j && json_typeof(j) == type) return j;
+  json_decref(j);
+  dg_fail(err, DG_ERR_FORMAT, "metadata \"%s\" is missing or damaged", key);
+  return NULL;
 }
 
 static void write_json(dg_st_writer *w, const char *key, const json_t *j) {
@@ -135,17 +183,30 @@ static void write_json(dg_st_writer *w, const char *key, const json_t *j) {
   free(text);
 }
 
+static void write_languages(dg_st_writer *w, const dg_language *languages, size_t count) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < count; i++) json_array_append_new(list, json_string(languages[i].code));
+  write_json(w, "languages", list);
+  json_decref(list);
+}
+
 static bool check_format(const dg_safetensors *s, const char *format, const char *what,
                          dg_error *err) {
   const char *found = dg_safetensors_metadata(s, "format");
-  const char *version = dg_safetensors_metadata(s, "version");
+  const char *found_version = dg_safetensors_metadata(s, "version");
   if (!found || strcmp(found, format))
-    return dg_fail(err, DG_ERR_FORMAT, "%s is not %s but %s: `dragoman info` tells more",
-                   dg_safetensors_path(s), what, found ? found : "some other safetensors file");
-  if (!version || atoi(version) != VERSION)
-    return dg_fail(err, DG_ERR_UNSUPPORTED, "%s has format version %s; this program reads %d",
-                   dg_safetensors_path(s), version ? version : "none", VERSION);
+    return dg_fail(err, DG_ERR_FORMAT, "not %s but %.40s: `dragoman info` tells more", what,
+                   found ? found : "some other safetensors file");
+  if (!found_version || strcmp(found_version, version))
+    return dg_fail(err, DG_ERR_UNSUPPORTED, "format version %.20s; this program reads version %s",
+                   found_version ? found_version : "unstated", version);
   return true;
+}
+
+/* Names the file; what the file said wrong is no mistake of the caller's. */
+static void blame(dg_error *err, const char *path) {
+  if (err && err->status == DG_ERR_USAGE) err->status = DG_ERR_FORMAT;
+  dg_error_context(err, "%s", path);
 }
 
 /* --- bases ----------------------------------------------------------------------------- */
@@ -218,39 +279,48 @@ bool dg_base_save(const dg_base *b, const char *path, dg_storage storage, char h
   dg_st_writer *w = dg_st_writer_new();
   borrowed buffers = {0};
   dg_st_writer_metadata(w, "format", "dragoman.base");
-  dg_st_writer_metadata(w, "version", "1");
+  dg_st_writer_metadata(w, "version", version);
   json_t *config = dg_options_to_json(dg_model_config_options, &b->model->config);
   write_json(w, "config", config);
   json_decref(config);
-  json_t *languages = json_array();
-  for (size_t i = 0; i < b->language_count; i++)
-    json_array_append_new(languages, json_string(b->languages[i].code));
-  write_json(w, "languages", languages);
-  json_decref(languages);
+  write_languages(w, b->languages, b->language_count);
   write_json(w, "card", b->card);
   size_t size;
   const void *bytes = dg_tokenizer_bytes(b->tokenizer, &size);
   dg_st_writer_add(w, "tokenizer", DG_U8, 1, &size, bytes);
-  for (size_t i = 0; i < b->model->params.count; i++)
-    add_tensor(w, &buffers, &b->model->params.tensors[i], storage);
-  bool ok = dg_st_writer_write(w, path, hash, err);
+  bool ok = add_params(w, &buffers, &b->model->params, storage, err);
+  if (!ok) dg_error_context(err, "%s", path);
+  ok = ok && dg_st_writer_write(w, path, hash, err);
   dg_st_writer_free(w);
   borrowed_free(&buffers);
   return ok;
 }
 
 /* Codes of a JSON array of strings; the array must outlive them. */
-static const char **read_codes(const dg_safetensors *s, const json_t *list, size_t *count,
-                               dg_error *err) {
+static const char **read_codes(const json_t *list, size_t *count, dg_error *err) {
   *count = json_array_size(list);
-  bool ok = json_is_array(list) && *count <= LANGUAGES_MOST;
+  bool ok = *count <= LANGUAGES_MOST;
   const char **codes = dg_calloc(*count + 1, sizeof *codes);
   for (size_t i = 0; i < *count && ok; i++)
     ok = (codes[i] = json_string_value(json_array_get(list, i))) != NULL;
   if (ok) return codes;
   free(codes);
-  dg_fail(err, DG_ERR_FORMAT, "%s: its list of languages is damaged", dg_safetensors_path(s));
+  dg_fail(err, DG_ERR_FORMAT, "its list of languages is damaged");
   return NULL;
+}
+
+/* What the file holds bounds what its configuration may make us allocate. */
+static bool plausible(const dg_safetensors *s, const dg_model_config *c, dg_error *err) {
+  double bytes = 0, d = c->d_model, h = (double)c->heads * c->head_dim;
+  for (size_t i = 0; i < dg_safetensors_count(s); i++)
+    bytes += (double)dg_safetensors_at(s, i)->bytes;
+  double layer = 4 * d * h + 2 * d * c->ffn_dim;
+  double least = c->vocab_size * d + (c->encoder_layers + c->decoder_layers) * layer;
+  if (least > bytes || c->max_positions * d > POSITION_FLOATS_MOST)
+    return dg_fail(err, DG_ERR_FORMAT,
+                   "its configuration asks for %.0f weights and %d positions; it holds %.0f bytes",
+                   least, c->max_positions, bytes);
+  return true;
 }
 
 static dg_base *read_base(const dg_safetensors *s, dg_error *err) {
@@ -260,27 +330,20 @@ static dg_base *read_base(const dg_safetensors *s, dg_error *err) {
   dg_base *b = NULL;
   const char **codes = NULL;
   size_t count = 0;
-  json_t *config = read_json(s, "config", err);
-  json_t *languages = config ? read_json(s, "languages", err) : NULL;
-  json_t *card = languages ? read_json(s, "card", err) : NULL;
-  dg_model_config c;
-  if (!card || !dg_options_from_json(dg_model_config_options, &c, config, err)) goto done;
+  json_t *config = read_json(s, "config", JSON_OBJECT, err);
+  json_t *languages = config ? read_json(s, "languages", JSON_ARRAY, err) : NULL;
+  json_t *card = languages ? read_json(s, "card", JSON_OBJECT, err) : NULL;
   const dg_st_tensor *bytes = dg_safetensors_find(s, "tokenizer");
+  dg_model_config c;
+  if (!card || !dg_options_from_json(dg_model_config_options, &c, config, err) ||
+      !dg_model_config_check(&c, err) || !plausible(s, &c, err))
+    goto done;
   if (!bytes || bytes->dtype != DG_U8) {
-    bad_tensor(s, "tokenizer", "is missing", err);
+    bad_tensor("tokenizer", "is missing", err);
     goto done;
   }
-  /* The file's own embedding bounds what the configuration may make us allocate. */
-  size_t file_bytes = 0;
-  for (size_t i = 0; i < dg_safetensors_count(s); i++)
-    file_bytes += dg_safetensors_at(s, i)->bytes;
-  if ((double)c.vocab_size * (double)c.d_model > (double)file_bytes) {
-    dg_fail(err, DG_ERR_FORMAT, "%s: its configuration asks for more weights than it holds",
-            dg_safetensors_path(s));
-    goto done;
-  }
-  if (!(codes = read_codes(s, languages, &count, err)) ||
-      !(model = dg_model_new(&c, err)) || !read_params(s, &model->params, err) ||
+  if (!(codes = read_codes(languages, &count, err)) || !(model = dg_model_new(&c, err)) ||
+      !read_params(s, &model->params, err) ||
       !(tokenizer = dg_tokenizer_load(bytes->data, bytes->bytes, err)))
     goto done;
   b = dg_base_new(model, tokenizer, codes, count, card, err);
@@ -300,6 +363,7 @@ dg_base *dg_base_load(const char *path, dg_error *err) {
   dg_safetensors *s = dg_safetensors_open(path, false, err);
   if (!s) return NULL;
   dg_base *b = read_base(s, err);
+  if (!b) blame(err, path);
   dg_safetensors_close(s);
   if (b && !dg_model_freeze(b->model, err)) {
     dg_base_free(b);
@@ -323,9 +387,14 @@ const dg_language *dg_base_language(const dg_base *b, const char *code, dg_error
   dg_strbuf near = {0};
   size_t language = strcspn(canonical, "-");
   for (int all = 0; all < 2 && !near.length; all++)
-    for (size_t i = 0; i < b->language_count && near.length < 160; i++)
-      if (all || common_prefix(b->languages[i].code, canonical) >= language)
-        dg_strbuf_addf(&near, "%s%s", near.length ? " " : "", b->languages[i].code);
+    for (size_t i = 0; i < b->language_count; i++) {
+      if (!all && common_prefix(b->languages[i].code, canonical) < language) continue;
+      if (near.length > 160) {
+        dg_strbuf_add(&near, " ...");
+        break;
+      }
+      dg_strbuf_addf(&near, "%s%s", near.length ? " " : "", b->languages[i].code);
+    }
   dg_fail(err, DG_ERR_USAGE,
           "the base does not know the language %s (it has: %s); a new one is added with `dragoman "
           "train --like RELATIVE`",
@@ -336,52 +405,63 @@ const dg_language *dg_base_language(const dg_base *b, const char *code, dg_error
 
 /* --- adapters --------------------------------------------------------------------------- */
 
-static dg_adapter_file *read_adapter(const dg_safetensors *s, const dg_base *base,
-                                     dg_error *err) {
-  if (!check_format(s, "dragoman.adapter", "an adapter", err)) return NULL;
-  const char *hash = dg_safetensors_metadata(s, "base"), *width = dg_safetensors_metadata(s, "width");
+static bool read_width(const char *text, size_t *width) {
+  char *end;
+  long w = strtol(text, &end, 10);
+  *width = (size_t)w;
+  return w > 0 && !*end;
+}
+
+static bool read_adapter(const dg_safetensors *s, const dg_base *base, dg_adapter_file *f,
+                         dg_error *err) {
+  const char *width_text = dg_safetensors_metadata(s, "width");
   const char *source = dg_safetensors_metadata(s, "source");
   const char *target = dg_safetensors_metadata(s, "target");
-  if (!hash || !width || !source || !target) {
-    dg_fail(err, DG_ERR_FORMAT, "%s: its metadata is incomplete", dg_safetensors_path(s));
-    return NULL;
-  }
-  if (strcmp(hash, base->hash)) {
-    dg_fail(err, DG_ERR_USAGE, "%s was trained on another base (%.12s..., this one is %.12s...)",
-            dg_safetensors_path(s), hash, base->hash);
-    return NULL;
-  }
-  dg_adapter_file *f = dg_calloc(1, sizeof *f);
-  json_t *languages = read_json(s, "languages", err);
-  const char **codes = NULL;
-  f->card = languages ? read_json(s, "card", err) : NULL;
-  bool ok = f->card && (codes = read_codes(s, languages, &f->language_count, err)) &&
-            dg_lang_canonical(source, f->source, err) && dg_lang_canonical(target, f->target, err);
+  size_t width;
+  if (!width_text || !source || !target || !read_width(width_text, &width))
+    return dg_fail(err, DG_ERR_FORMAT, "its metadata is incomplete");
+  f->card = read_json(s, "card", JSON_OBJECT, err);
+  json_t *languages = f->card ? read_json(s, "languages", JSON_ARRAY, err) : NULL;
+  const char **codes = languages ? read_codes(languages, &f->language_count, err) : NULL;
+  bool ok = codes && dg_lang_canonical(source, f->source, err) &&
+            dg_lang_canonical(target, f->target, err);
   f->languages = dg_calloc(f->language_count + 1, sizeof *f->languages);
   for (size_t i = 0; ok && i < f->language_count; i++) {
     f->languages[i].tag = base->model->config.vocab_size + (int32_t)i;
     ok = dg_lang_canonical(codes[i], f->languages[i].code, err);
   }
   if (ok) {
-    long w = strtol(width, NULL, 10);
-    f->adapter = dg_adapter_new(&base->model->config, w > 0 ? (size_t)w : 0, f->language_count, err);
+    f->adapter = dg_adapter_new(&base->model->config, width, f->language_count, err);
     ok = f->adapter && read_params(s, &f->adapter->params, err);
   }
   free(codes);
   json_decref(languages);
-  if (!ok) {
-    dg_adapter_file_free(f);
-    return NULL;
-  }
-  memcpy(f->base_hash, base->hash, sizeof f->base_hash);
-  memcpy(f->hash, dg_safetensors_hash(s), sizeof f->hash);
-  return f;
+  return ok;
 }
 
 dg_adapter_file *dg_adapter_file_load(const char *path, const dg_base *base, dg_error *err) {
   dg_safetensors *s = dg_safetensors_open(path, false, err);
   if (!s) return NULL;
-  dg_adapter_file *f = read_adapter(s, base, err);
+  dg_adapter_file *f = dg_calloc(1, sizeof *f);
+  const char *made_for = dg_safetensors_metadata(s, "base_hash");
+  bool ok = check_format(s, "dragoman.adapter", "an adapter", err);
+  if (ok && !made_for) ok = dg_fail(err, DG_ERR_FORMAT, "its metadata is incomplete");
+  if (ok && strcmp(made_for, base->hash)) {
+    ok = dg_fail(err, DG_ERR_USAGE,
+                 "%s was trained on the base %.32s, not on this one, %s: name its own base, or "
+                 "train it again",
+                 path, made_for, base->hash);
+  } else {
+    ok = ok && read_adapter(s, base, f, err);
+    if (!ok) blame(err, path);
+  }
+  if (ok) {
+    memcpy(f->base_hash, base->hash, sizeof f->base_hash);
+    memcpy(f->hash, dg_safetensors_hash(s), sizeof f->hash);
+  } else {
+    dg_adapter_file_free(f);
+    f = NULL;
+  }
   dg_safetensors_close(s);
   return f;
 }
@@ -393,20 +473,16 @@ bool dg_adapter_file_save(const dg_adapter_file *f, const char *path, dg_storage
   char width[24];
   snprintf(width, sizeof width, "%zu", f->adapter->width);
   dg_st_writer_metadata(w, "format", "dragoman.adapter");
-  dg_st_writer_metadata(w, "version", "1");
-  dg_st_writer_metadata(w, "base", f->base_hash);
+  dg_st_writer_metadata(w, "version", version);
+  dg_st_writer_metadata(w, "base_hash", f->base_hash);
   dg_st_writer_metadata(w, "width", width);
   dg_st_writer_metadata(w, "source", f->source);
   dg_st_writer_metadata(w, "target", f->target);
-  json_t *languages = json_array();
-  for (size_t i = 0; i < f->language_count; i++)
-    json_array_append_new(languages, json_string(f->languages[i].code));
-  write_json(w, "languages", languages);
-  json_decref(languages);
+  write_languages(w, f->languages, f->language_count);
   write_json(w, "card", f->card);
-  for (size_t i = 0; i < f->adapter->params.count; i++)
-    add_tensor(w, &buffers, &f->adapter->params.tensors[i], storage);
-  bool ok = dg_st_writer_write(w, path, hash, err);
+  bool ok = add_params(w, &buffers, &f->adapter->params, storage, err);
+  if (!ok) dg_error_context(err, "%s", path);
+  ok = ok && dg_st_writer_write(w, path, hash, err);
   dg_st_writer_free(w);
   borrowed_free(&buffers);
   return ok;

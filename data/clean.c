@@ -1,0 +1,258 @@
+#include "data/clean.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unicode/uchar.h>
+
+#include "mt/core/file.h"
+#include "mt/core/rng.h"
+#include "mt/core/utf8.h"
+#include "tokenizer/lang.h"
+#include "tokenizer/text.h"
+
+enum { WORDS_MOST = 200, PLACEHOLDERS_MOST = 64 };
+
+const char *dg_clean_verdict_name(dg_clean_verdict v) {
+  static const char *const names[] = {"kept",   "empty",        "untranslated", "length", "script",
+                                      "placeholders", "encoding", "credits", "duplicate"};
+  return names[v];
+}
+
+/* White space to single blanks, none at the ends. False: a character no text has. */
+static bool squeeze(const char *text, dg_strbuf *out) {
+  size_t n = strlen(text);
+  dg_strbuf_clear(out);
+  dg_strbuf_add(out, "");
+  if (dg_utf8_valid_prefix(text, n) != n) return false;
+  bool blank = false;
+  for (const char *p = text, *end = text + n; p < end;) {
+    const char *start = p;
+    uint32_t c = dg_utf8_next(&p, end);
+    if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+      blank = out->length > 0;
+      continue;
+    }
+    if (c < 0x20 || c == 0x7F || (c >= 0x80 && c < 0xA0) || c == 0xFFFD || c == 0xFEFF) return false;
+    if (blank) dg_strbuf_addc(out, ' ');
+    blank = false;
+    dg_strbuf_addn(out, start, (size_t)(p - start));
+  }
+  return true;
+}
+
+/* Removes the mark before a letter ("_File", "&File"), halves doubled marks, and
+ * drops the CJK form "(&F)" at the end. */
+static void strip_accelerator(char *s, char mark) {
+  if (!mark) return;
+  char *out = s;
+  for (char *p = s; *p; p++) {
+    if (*p == '(' && p[1] == mark && isalnum((unsigned char)p[2]) && p[3] == ')') {
+      p += 3;
+      continue;
+    }
+    if (*p == mark && p[1] == mark && mark == '&') {
+      *out++ = *p++;
+      continue;
+    }
+    bool letter = isalnum((unsigned char)p[1]) || (unsigned char)p[1] >= 0x80;
+    bool inside = p > s && (isalnum((unsigned char)p[-1]) || p[-1] == '_' || p[-1] == '/');
+    /* GTK marks inside words too ("Save _As", "E_xit"), but a_b_c is a name. */
+    bool name = mark == '_' && (strchr(p + 1, '_') || (inside && p[1] && isupper((unsigned char)p[1]) && isupper((unsigned char)p[-1])));
+    bool entity = mark == '&' && strchr(p, ';') && strcspn(p, " ") > strcspn(p, ";");
+    if (*p == mark && letter && !name && !entity) continue;
+    *out++ = *p;
+  }
+  *out = 0;
+}
+
+/* --- placeholders ------------------------------------------------------------------------ */
+
+static size_t printf_length(const char *p) { /* %s %1$d %'d %-5.2f %lu %%  */
+  size_t n = 1;
+  if (p[1] == '%') return 2;
+  while (p[n] && strchr("0123456789$-+ #'.*", p[n]) && !(p[n] == ' ')) n++;
+  while (p[n] && strchr("hlLqjzt", p[n])) n++;
+  if (p[n] && strchr("diouxXeEfFgGcsSpnmMLQ@", p[n]) && !isalpha((unsigned char)p[n + 1])) return n + 1;
+  return n > 1 ? n : 0; /* %1 of Qt */
+}
+
+static size_t up_to(const char *p, char close, size_t most) {
+  for (size_t i = 1; p[i] && i < most; i++)
+    if (p[i] == close) return i + 1;
+  return 0;
+}
+
+/* Length of the placeholder or tag at p, 0 if none is. */
+static size_t placeholder_length(const char *p) {
+  switch (*p) {
+    case '%': {
+      size_t n = printf_length(p), k = 1;
+      if (p[1] == '(' || p[1] == '{') { /* %(name)s %{name} */
+        size_t m = up_to(p + 1, p[1] == '(' ? ')' : '}', 40);
+        if (m) return 1 + m + (p[1] == '(' && isalpha((unsigned char)p[1 + m]));
+      }
+      while (isupper((unsigned char)p[k]) || p[k] == '_') k++; /* %PRODUCTNAME */
+      if (k > 3) return k;
+      return n;
+    }
+    case '{': return isalnum((unsigned char)p[1]) || p[1] == '}' || p[1] == ' ' || p[1] == '$' ? up_to(p, '}', 60) : 0;
+    case '$': {
+      if (p[1] == '(' || p[1] == '{' || p[1] == '[') {
+        size_t m = up_to(p + 1, p[1] == '(' ? ')' : p[1] == '{' ? '}' : ']', 60);
+        return m ? m + 1 : 0;
+      }
+      size_t n = 1;
+      while (isalnum((unsigned char)p[n]) || p[n] == '_') n++;
+      return n > 1 && !isdigit((unsigned char)p[1]) ? n : 0;
+    }
+    case '<': return isalpha((unsigned char)p[1]) || p[1] == '/' ? up_to(p, '>', 400) : 0;
+    case '&': {
+      size_t n = 1;
+      while (isalnum((unsigned char)p[n]) || p[n] == '#') n++;
+      return n > 1 && p[n] == ';' ? n + 1 : 0;
+    }
+    case '\\': return p[1] == 'n' || p[1] == 't' || p[1] == '"' || p[1] == '\\' ? 2 : 0;
+    default: return 0;
+  }
+}
+
+typedef struct span {
+  const char *text;
+  size_t length;
+} span;
+
+static int by_text(const void *a, const void *b) {
+  const span *x = a, *y = b;
+  size_t n = x->length < y->length ? x->length : y->length;
+  int c = memcmp(x->text, y->text, n);
+  return c ? c : x->length < y->length ? -1 : x->length > y->length;
+}
+
+static size_t placeholders(const char *text, span *out) {
+  size_t n = 0;
+  for (const char *p = text; *p;) {
+    size_t length = placeholder_length(p);
+    if (length && n < PLACEHOLDERS_MOST) {
+      out[n] = (span){p, length};
+      if (*p == '<') out[n].length = strcspn(p, " >"); /* attributes may be translated */
+      n++;
+    }
+    p += length ? length : 1;
+  }
+  qsort(out, n, sizeof *out, by_text);
+  return n;
+}
+
+static bool same_placeholders(const char *a, const char *b) {
+  span x[PLACEHOLDERS_MOST], y[PLACEHOLDERS_MOST];
+  size_t n = placeholders(a, x);
+  if (n != placeholders(b, y)) return false;
+  for (size_t i = 0; i < n; i++)
+    if (by_text(&x[i], &y[i])) return false;
+  return true;
+}
+
+/* --- likeness ------------------------------------------------------------------------------ */
+
+size_t dg_word_count(const char *text) {
+  size_t n = 0;
+  for (const char *p = text; *p;) {
+    p += strspn(p, " ");
+    if (*p) n++;
+    p += strcspn(p, " ");
+  }
+  return n;
+}
+
+/* Share of a's words that also stand in b, of those with 4 letters or more. */
+static double overlap(const char *a, const char *b) {
+  size_t words = 0, shared = 0;
+  for (const char *p = a; *p;) {
+    p += strspn(p, " ");
+    size_t n = strcspn(p, " ");
+    if (n >= 4) {
+      words++;
+      for (const char *q = b; (q = memmem(q, strlen(q), p, n)); q++)
+        if ((q == b || q[-1] == ' ') && (!q[n] || q[n] == ' ')) {
+          shared++;
+          break;
+        }
+    }
+    p += n;
+  }
+  return words ? (double)shared / (double)words : 0;
+}
+
+uint64_t dg_sentence_key(const char *text) {
+  uint64_t h = 0;
+  for (const char *p = text, *end = text + strlen(text); p < end;) {
+    uint32_t c = dg_utf8_next(&p, end);
+    if (c < 0x80) {
+      if (c >= '0' && c <= '9') c = '0';
+      else if (!isalpha((int)c)) continue;
+      else c |= 32;
+    } else if (u_isalpha((UChar32)c)) {
+      c = (uint32_t)u_foldCase((UChar32)c, U_FOLD_CASE_DEFAULT);
+    } else {
+      continue;
+    }
+    h = dg_hash64(h ^ c);
+  }
+  return h;
+}
+
+static size_t letters(const char *text) {
+  size_t n = 0;
+  for (const char *p = text, *end = text + strlen(text); p < end;) {
+    uint32_t c = dg_utf8_next(&p, end);
+    n += c < 0x80 ? isalpha((int)c) != 0 : u_isalpha((UChar32)c) != 0;
+  }
+  return n;
+}
+
+static bool credits(const char *s) {
+  static const char *const marks[] = {"translator-credits", "translator_credits", "EMAIL OF TRANSLATORS",
+                                      "NAME OF TRANSLATORS", "Your names", "Your emails",
+                                      "ROLES_OF_TRANSLATORS", "CREDIT_FOR_TRANSLATORS"};
+  for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+    if (strstr(s, marks[i])) return true;
+  return false;
+}
+
+static bool clean_side(const char *text, dg_accelerator accelerator, dg_strbuf *out) {
+  if (!squeeze(text, out)) return false;
+  char *normal = dg_text_normalize(out->text, out->length, DG_NFC, NULL);
+  if (!normal) return false;
+  strip_accelerator(normal, (char)accelerator);
+  dg_strbuf_clear(out);
+  dg_strbuf_add(out, normal);
+  free(normal);
+  return true;
+}
+
+dg_clean_verdict dg_clean_pair(const char *source, const char *target, const char *source_language,
+                               const char *target_language, dg_accelerator accelerator,
+                               dg_strbuf *a, dg_strbuf *b) {
+  if (credits(source)) return DG_CLEAN_CREDITS;
+  if (!clean_side(source, accelerator, a) || !clean_side(target, accelerator, b))
+    return DG_CLEAN_ENCODING;
+  size_t x = letters(a->text), y = letters(b->text);
+  if (x < 2 || y < 2) return DG_CLEAN_EMPTY;
+  if (!strcmp(a->text, b->text)) return DG_CLEAN_UNTRANSLATED;
+  if (dg_word_count(a->text) > WORDS_MOST || dg_word_count(b->text) > WORDS_MOST)
+    return DG_CLEAN_LENGTH;
+  char scripts[2][5];
+  dg_lang_script(source_language, scripts[0]);
+  dg_lang_script(target_language, scripts[1]);
+  bool dense = !strcmp(scripts[1], "Jpan") || !strcmp(scripts[1], "Hans") ||
+               !strcmp(scripts[1], "Hant") || !strcmp(scripts[1], "Kore");
+  double ratio = (double)y / (double)x;
+  if (x + y > 20 && (ratio < (dense ? 0.12 : 0.33) || ratio > (dense ? 2.5 : 3.2)))
+    return DG_CLEAN_LENGTH;
+  if (!same_placeholders(a->text, b->text)) return DG_CLEAN_PLACEHOLDERS;
+  if (strcmp(scripts[1], "Zyyy") && dg_text_script_share(b->text, b->length, scripts[1]) < 0.5)
+    return DG_CLEAN_SCRIPT;
+  if (dg_word_count(a->text) >= 4 && overlap(a->text, b->text) > 0.6) return DG_CLEAN_UNTRANSLATED;
+  return DG_CLEAN_KEPT;
+}

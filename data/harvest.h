@@ -1,0 +1,46 @@
+/* Building parallel corpora from Debian packages alone: the packages a
+ * configuration names are downloaded, unpacked and read; what is found is
+ * cleaned, deduplicated and split. The same packages give the same bytes. */
+#ifndef DG_DATA_HARVEST_H
+#define DG_DATA_HARVEST_H
+
+#include "data/clean.h"
+#include "mt/core/options.h"
+#include "mt/core/threads.h"
+
+enum { DG_HARVEST_CODE = 24 };
+
+typedef struct dg_harvest_options {
+  double label_share; /* of pairs under label_words words, how many are kept for training */
+  int label_words;
+  double dev_share, test_share; /* of documents */
+  int dev_pairs, test_pairs;    /* at most, a language; of at least test_words words */
+  int test_words, seed;
+} dg_harvest_options;
+extern const dg_option dg_harvest_options_table[];
+
+/* `language = CODE` and `package = NAME` lines, and the options above. */
+typedef struct dg_harvest_config {
+  dg_harvest_options options;
+  char (*languages)[DG_HARVEST_CODE]; /* canonical; English is always the other side */
+  size_t language_count, language_capacity;
+  char **packages;
+  size_t package_count, package_capacity;
+} dg_harvest_config;
+bool dg_harvest_read(dg_harvest_config *c, const char *path, dg_error *err);
+void dg_harvest_free(dg_harvest_config *c);
+
+/* Per language: pairs by verdict, and what the splits hold. */
+typedef struct dg_harvest_counts {
+  size_t verdicts[DG_CLEAN_VERDICTS];
+  size_t train, dev, test, held_back; /* held back: seen in dev or test of some language */
+} dg_harvest_counts;
+
+/* Writes DIR/{train,dev,test}.LANG.tsv.gz (columns English, translation,
+ * document, package, version, licence) and DIR/manifest.tsv. Packages are kept
+ * in `cache`; one that cannot be had is told to `note` and left out. */
+bool dg_harvest(const dg_harvest_config *c, const char *cache, const char *directory,
+                dg_threads *threads, void (*note)(void *context, const char *message),
+                void *context, dg_harvest_counts *counts, dg_error *err);
+
+#endif

@@ -1,0 +1,16 @@
+/* Setting dev and test sentences apart. */
+#ifndef DG_DATA_SPLIT_H
+#define DG_DATA_SPLIT_H
+
+#include <stdint.h>
+
+#include "data/parallel.h"
+
+/* Writes PREFIX.{train,dev,test}.tsv. Sentences (by the source side's
+ * dg_sentence_key) are chosen by hash: the lowest `test` distinct ones go to
+ * test, the next `dev` to dev; a dev or test sentence keeps its first pair. A
+ * corpus of which less than half would be left to train on is refused. */
+bool dg_split_write(const dg_parallel_text *p, const char *prefix, size_t dev, size_t test,
+                    uint64_t seed, size_t counts[3], dg_error *err);
+
+#endif

@@ -1,0 +1,239 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/harvest.h"
+#include "data/parallel.h"
+#include "data/split.h"
+#include "mt/cli/cli.h"
+#include "mt/core/file.h"
+#include "tokenizer/lang.h"
+
+static void note(void *context, const char *message) {
+  const dg_cli *cli = context;
+  if (!cli->quiet) fprintf(stderr, "dragoman: %s\n", message);
+}
+
+static int harvest(int argc, char **argv) {
+  const char *config = NULL, *directory = NULL, *cache = "debs";
+  const dg_flag flags[] = {
+      {"config", 'c', DG_FLAG_TEXT, &config, "FILE", "packages, languages and shares"},
+      {"output", 'o', DG_FLAG_TEXT, &directory, "DIR", "where the corpus goes"},
+      {"cache", 0, DG_FLAG_TEXT, &cache, "DIR", "where packages are kept (debs)"},
+      {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
+  };
+  dg_cli cli = {
+      .usage = "data harvest -c CONFIG -o DIR [--cache DIR]",
+      .summary =
+          "Builds parallel corpora from Debian packages: downloads the listed packages with apt,\n"
+          "reads their message catalogues, cleans, removes duplicates, and splits by document and\n"
+          "by English string over all languages together, so that no dev or test sentence was\n"
+          "seen in training in any language. The same packages give the same files.",
+      .examples = "  dragoman data harvest -c configs/harvest.conf -o corpus --cache debs\n",
+      .flags = flags,
+  };
+  int code = dg_cli_parse(&cli, argc, argv);
+  if (code == DG_CLI_GO && (!config || !directory))
+    code = dg_cli_usage(&cli, "%s", config ? "-o is missing" : "-c is missing");
+  dg_error err = {0};
+  dg_harvest_config c;
+  if (code == DG_CLI_GO) {
+    code = DG_EXIT_OK;
+    if (!dg_harvest_read(&c, config, &err)) {
+      code = dg_cli_fail(&err);
+    } else {
+      dg_threads *threads = dg_threads_new(cli.threads);
+      dg_harvest_counts *n = dg_calloc(c.language_count, sizeof *n);
+      if (!dg_harvest(&c, cache, directory, threads, note, &cli, n, &err)) code = dg_cli_fail(&err);
+      if (code == DG_EXIT_OK && cli.json) printf("{");
+      for (size_t i = 0; code == DG_EXIT_OK && i < c.language_count; i++) {
+        if (cli.json)
+          printf("%s\"%s\": {\"train\": %zu, \"dev\": %zu, \"test\": %zu, \"held_back\": %zu",
+                 i ? ", " : "", c.languages[i], n[i].train, n[i].dev, n[i].test, n[i].held_back);
+        else
+          printf("%-6s train %8zu  dev %5zu  test %5zu  held back %6zu ", c.languages[i],
+                 n[i].train, n[i].dev, n[i].test, n[i].held_back);
+        for (int v = 0; v < DG_CLEAN_VERDICTS; v++)
+          printf(cli.json ? ", \"%s\": %zu" : " %s %zu", dg_clean_verdict_name((dg_clean_verdict)v),
+                 n[i].verdicts[v]);
+        fputs(cli.json ? "}" : "\n", stdout);
+      }
+      if (code == DG_EXIT_OK && cli.json) puts("}");
+      free(n);
+      dg_threads_free(threads);
+      dg_harvest_free(&c);
+    }
+  }
+  dg_cli_free(&cli);
+  return code;
+}
+
+/* Pairs of all the files named, one after another. */
+static bool read_all(dg_parallel_text *p, const dg_list *files, dg_error *err) {
+  for (size_t i = 0; i < files->count; i++)
+    if (!dg_parallel_read(p, files->items[i], err)) return false;
+  return true;
+}
+
+static bool write_clean(const dg_parallel_text *p, const char *source, const char *target,
+                        const char *path, size_t verdicts[DG_CLEAN_VERDICTS], dg_error *err) {
+  dg_output *out = dg_output_open(path, err);
+  if (!out) return false;
+  dg_strbuf a = {0}, b = {0};
+  uint64_t last = 0;
+  bool ok = true;
+  for (size_t i = 0; i < p->count && ok; i++) {
+    dg_clean_verdict v = dg_clean_pair(p->pairs[i].source, p->pairs[i].target, source, target,
+                                       DG_ACCELERATOR_NONE, &a, &b);
+    if (v == DG_CLEAN_KEPT) {
+      uint64_t key = dg_sentence_key(a.text) ^ 3 * dg_sentence_key(b.text);
+      if (i && key == last) v = DG_CLEAN_DUPLICATE;
+      last = key;
+    }
+    verdicts[v]++;
+    if (v == DG_CLEAN_KEPT) ok = dg_output_printf(out, err, "%s\t%s\n", a.text, b.text);
+  }
+  free(a.text);
+  free(b.text);
+  if (ok) return dg_output_commit(out, err);
+  dg_output_abort(out);
+  return false;
+}
+
+static int clean(int argc, char **argv) {
+  const char *source = NULL, *target = NULL, *output = "-";
+  const dg_flag flags[] = {
+      {"source", 's', DG_FLAG_TEXT, &source, "LANG", "language of the first column"},
+      {"target", 't', DG_FLAG_TEXT, &target, "LANG", "language of the second"},
+      {"output", 'o', DG_FLAG_TEXT, &output, "FILE", "TSV to write (standard output)"},
+      {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
+  };
+  dg_cli cli = {
+      .usage = "data clean -s SRC -t TGT [-o FILE] FILE...",
+      .summary =
+          "Drops pairs that teach nothing or harm: empty, untranslated, of unlike length, in the\n"
+          "wrong script, with differing placeholders or tags, damaged, repeated. Says how many of\n"
+          "each. FILE is TSV or a,b, plain or gzipped.",
+      .examples = "  dragoman data clean -s en -t gl verses.tsv -o clean.tsv\n"
+                  "  dragoman data clean -s en -t gl a.en,a.gl.gz -o clean.tsv.gz\n",
+      .flags = flags,
+  };
+  int code = dg_cli_parse(&cli, argc, argv);
+  if (code == DG_CLI_GO && (!source || !target || !cli.rest.count))
+    code = dg_cli_usage(&cli, "say -s, -t and at least one file");
+  if (code == DG_CLI_GO) {
+    dg_error err = {0};
+    dg_parallel_text p = {0};
+    char from[DG_LANG_MAX], to[DG_LANG_MAX];
+    size_t verdicts[DG_CLEAN_VERDICTS] = {0};
+    bool ok = dg_lang_canonical(source, from, &err) && dg_lang_canonical(target, to, &err) &&
+              read_all(&p, &cli.rest, &err) && write_clean(&p, from, to, output, verdicts, &err);
+    code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
+    if (ok && !cli.quiet) {
+      if (cli.json) fputc('{', stderr);
+      for (int v = 0; v < DG_CLEAN_VERDICTS; v++)
+        fprintf(stderr, cli.json ? "%s\"%s\": %zu" : "%s%s %zu", v ? ", " : "",
+                dg_clean_verdict_name((dg_clean_verdict)v), verdicts[v]);
+      fputs(cli.json ? "}\n" : "\n", stderr);
+    }
+    dg_parallel_free(&p);
+  }
+  dg_cli_free(&cli);
+  return code;
+}
+
+static int split(int argc, char **argv) {
+  const char *output = NULL;
+  int dev = 500, test = 1000, seed = 1;
+  const dg_flag flags[] = {
+      {"output", 'o', DG_FLAG_TEXT, &output, "PREFIX", "writes PREFIX.{train,dev,test}.tsv"},
+      {"dev", 0, DG_FLAG_INT, &dev, "N", "distinct sentences for dev (500)"},
+      {"test", 0, DG_FLAG_INT, &test, "N", "distinct sentences for test (1000)"},
+      {"seed", 0, DG_FLAG_INT, &seed, "N", "of the choice (1)"},
+      {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
+  };
+  dg_cli cli = {
+      .usage = "data split -o PREFIX [--dev N] [--test N] FILE...",
+      .summary =
+          "Sets dev and test sentences apart from training text. Pairs whose source sides are the\n"
+          "same sentence (case, digits and punctuation aside) never stand on both sides. The\n"
+          "choice follows from the sentences and the seed, not from their order.",
+      .examples = "  dragoman data split -o verses --dev 300 --test 500 verses.tsv\n",
+      .flags = flags,
+  };
+  int code = dg_cli_parse(&cli, argc, argv);
+  if (code == DG_CLI_GO && (!output || !cli.rest.count))
+    code = dg_cli_usage(&cli, "say -o and at least one file");
+  if (code == DG_CLI_GO) {
+    dg_error err = {0};
+    dg_parallel_text p = {0};
+    size_t counts[3] = {0};
+    bool ok = read_all(&p, &cli.rest, &err) &&
+              dg_split_write(&p, output, (size_t)dev, (size_t)test, (uint64_t)seed, counts, &err);
+    code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
+    if (ok && cli.json)
+      printf("{\"train\": %zu, \"dev\": %zu, \"test\": %zu}\n", counts[0], counts[1], counts[2]);
+    else if (ok && !cli.quiet)
+      printf("train %zu, dev %zu, test %zu pairs\n", counts[0], counts[1], counts[2]);
+    dg_parallel_free(&p);
+  }
+  dg_cli_free(&cli);
+  return code;
+}
+
+static int stats(int argc, char **argv) {
+  const dg_flag flags[] = {{NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL}};
+  dg_cli cli = {
+      .usage = "data stats FILE...",
+      .summary = "Counts the pairs and words of parallel text.",
+      .examples = "  dragoman data stats corpus/train.gl.tsv.gz corpus/test.gl.tsv.gz\n",
+      .flags = flags,
+  };
+  int code = dg_cli_parse(&cli, argc, argv);
+  if (code == DG_CLI_GO && !cli.rest.count) code = dg_cli_usage(&cli, "name a file");
+  if (code == DG_CLI_GO) code = DG_EXIT_OK;
+  else cli.rest.count = 0;
+  for (size_t i = 0; i < cli.rest.count; i++) {
+    dg_error err = {0};
+    dg_parallel_text p = {0};
+    if (!dg_parallel_read(&p, cli.rest.items[i], &err)) {
+      code = dg_cli_fail(&err);
+    } else {
+      size_t words[2] = {0}, sentences = 0;
+      for (size_t k = 0; k < p.count; k++) {
+        size_t n = dg_word_count(p.pairs[k].source);
+        words[0] += n;
+        words[1] += dg_word_count(p.pairs[k].target);
+        sentences += n >= 5;
+      }
+      printf(cli.json ? "{\"file\": \"%s\", \"pairs\": %zu, \"of_5_words\": %zu, "
+                        "\"source_words\": %zu, \"target_words\": %zu}\n"
+                      : "%s: %zu pairs, %zu of them of 5 words or more; %zu and %zu words\n",
+             cli.rest.items[i], p.count, sentences, words[0], words[1]);
+    }
+    dg_parallel_free(&p);
+  }
+  dg_cli_free(&cli);
+  return code;
+}
+
+int dg_cmd_data(int argc, char **argv) {
+  static const struct {
+    const char *name, *summary;
+    dg_command_fn *run;
+  } parts[] = {{"harvest", "build corpora from Debian packages", harvest},
+               {"clean", "drop pairs that teach nothing", clean},
+               {"split", "set dev and test sentences apart", split},
+               {"stats", "count pairs and words", stats}};
+  if (argc)
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+      if (!strcmp(argv[0], parts[i].name)) return parts[i].run(argc - 1, argv + 1);
+  bool help = argc && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"));
+  FILE *out = help ? stdout : stderr;
+  fputs("usage: dragoman data harvest|clean|split|stats ...\n\n", out);
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    fprintf(out, "  %-8s %s\n", parts[i].name, parts[i].summary);
+  fputs("\nexamples:\n  dragoman data clean -s en -t gl verses.tsv -o clean.tsv\n"
+        "  dragoman data split --help\n", out);
+  return help ? DG_EXIT_OK : DG_EXIT_USAGE;
+}
