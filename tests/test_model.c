@@ -1,0 +1,240 @@
+/* Logits, losses and the gradient of every parameter against PyTorch, and of
+ * Marian, M2M-100, mBART and T5 against transformers (tests/goldens/model.py). */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "mt/core/threads.h"
+#include "tests/golden.h"
+
+static const double CLOSE = 1e-4;
+
+static void train(golden *g) {
+  dg_error err;
+  if (!dg_model_train(g->model, &err)) fail_msg("%s", err.message);
+  for (size_t k = 0; k < g->network.adapter_count; k++)
+    if (!dg_adapter_train(g->adapters[k], &err)) fail_msg("%s", err.message);
+}
+
+static dg_loss backward(golden *g) {
+  dg_error err;
+  dg_loss loss = {0};
+  if (!dg_loss_backward(&g->network, &g->batch, &g->options, g->arena, &loss, &err))
+    fail_msg("%s", err.message);
+  return loss;
+}
+
+/* Every gradient is `times` PyTorch's. */
+static void check_gradients(const golden *g, const char *prefix, const dg_params *p,
+                            float times) {
+  for (size_t i = 0; i < p->count; i++) {
+    const dg_tensor *t = &p->tensors[i];
+    size_t n = t->rows * t->cols, path = strlen(t->name) - strlen("k.bias");
+    const float *torch = golden_data(g, DG_F32, n, "%s.%s", prefix, t->name);
+    float *want = dg_malloc(n * sizeof *want);
+    for (size_t k = 0; k < n; k++) want[k] = times * torch[k];
+    /* Softmax does not see the bias of the keys: its gradient is what rounding
+     * leaves of 0, to be measured by that of the queries' bias. */
+    double least = 0;
+    if (strlen(t->name) > 6 && !strcmp(t->name + path, "k.bias"))
+      least = golden_largest(golden_data(g, DG_F32, n, "%s.%.*sq.bias", prefix, (int)path, t->name),
+                             n);
+    golden_close_to(t->name, t->grad, want, n, CLOSE, least);
+    free(want);
+  }
+}
+
+static void zero_gradients(golden *g) {
+  dg_params_zero_grads(&g->model->params);
+  for (size_t k = 0; k < g->network.adapter_count; k++)
+    dg_params_zero_grads(&g->adapters[k]->params);
+}
+
+static void check_adapters(const golden *g, float times) {
+  for (size_t k = 0; k < g->network.adapter_count; k++) {
+    char prefix[40];
+    snprintf(prefix, sizeof prefix, "adapter_grad.%zu", k);
+    if (g->adapters[k]->params.grads)
+      check_gradients(g, prefix, &g->adapters[k]->params, times);
+  }
+}
+
+static void check_loss(const golden *g, dg_loss loss, size_t times) {
+  const double *want = golden_data(g, DG_F64, 2, "loss");
+  size_t labels = 0;
+  for (size_t i = 0; i < g->tokens; i++) labels += g->batch.labels[i] >= 0;
+  assert_int_equal(loss.labels, labels * times);
+  assert_true(fabs(loss.smoothed / (double)times / want[0] - 1) < 1e-6);
+  assert_true(fabs(loss.nll / (double)times / want[1] - 1) < 1e-6);
+}
+
+static void test_golden(void **state) {
+  golden g = golden_open(*state);
+  dg_error err;
+  const float *want = golden_data(&g, DG_F32, g.logits, "logits");
+  float *logits = dg_malloc(g.logits * sizeof *logits);
+  assert_true(dg_logits(&g.network, &g.batch, g.arena, logits, &err));
+  golden_close_to("logits", logits, want, g.logits, 1e-5, 0);
+
+  dg_loss forward = {0};
+  for (size_t times = 1; times <= 2; times++) { /* losses are added up */
+    assert_true(dg_loss_forward(&g.network, &g.batch, &g.options, g.arena, &forward, &err));
+    check_loss(&g, forward, times);
+  }
+  assert_null(g.model->params.grads);
+  train(&g);
+  check_loss(&g, backward(&g), 1);
+  check_gradients(&g, "grad", &g.model->params, 1);
+  check_adapters(&g, 1);
+  backward(&g); /* and so are gradients */
+  check_gradients(&g, "grad", &g.model->params, 2);
+  check_adapters(&g, 2);
+
+  /* bfloat16 is near, or where the CPU has none the same. */
+  g.network.precision = DG_BF16;
+  assert_true(dg_logits(&g.network, &g.batch, g.arena, logits, &err));
+  golden_close_to("bf16 logits", logits, want, g.logits, 0.06, 0);
+  free(logits);
+  golden_close(&g);
+}
+
+/* Work that a frozen part saves must not be missed by what is trained above it. */
+static void test_frozen_parts(void **state) {
+  for (int trained = 1; trained < 4; trained++) {
+    golden g = golden_open(*state);
+    for (size_t k = 0; k < g.network.adapter_count; k++)
+      if (trained >> k & 1) assert_true(dg_adapter_train(g.adapters[k], NULL));
+    assert_true(dg_model_freeze(g.model, NULL));
+    check_loss(&g, backward(&g), 1);
+    check_adapters(&g, 1);
+    assert_null(g.model->params.grads);
+    golden_close(&g);
+  }
+}
+
+/* Bit for bit, with any number of threads. */
+static void test_threads(void **state) {
+  (void)state;
+  for (size_t i = 0; i < GOLDEN_COUNT; i++) {
+    golden g = golden_open(golden_names[i]);
+    train(&g);
+    g.options.dropout = g.options.attention_dropout = 0.1f;
+    g.options.activation_dropout = g.options.adapter_dropout = 0.2f;
+    g.options.dropout_key = 5;
+    dg_loss alone = backward(&g);
+    size_t bytes = g.model->params.total * sizeof(float);
+    float *grads = memcpy(dg_malloc(bytes), g.model->params.grads, bytes);
+    for (int count = 2; count < 5; count += 2) {
+      g.network.threads = dg_threads_new(count);
+      zero_gradients(&g);
+      dg_loss together = backward(&g);
+      assert_true(together.smoothed == alone.smoothed && together.nll == alone.nll);
+      assert_memory_equal(grads, g.model->params.grads, bytes);
+      dg_threads_free(g.network.threads);
+    }
+    free(grads);
+    golden_close(&g);
+  }
+}
+
+/* With dropout the gradient is that of the loss it reports: along a direction, by
+ * differences. The masks follow the key. */
+static void test_dropout(void **state) {
+  (void)state;
+  static const char *const smooth[] = {"marian", "t5", "adapters_post"};
+  for (size_t i = 0; i < 3; i++) {
+    golden g = golden_open(smooth[i]);
+    train(&g);
+    for (size_t k = 0; k < g.network.adapter_count; k++) /* away from the kink of ReLU */
+      for (size_t t = 0; t < g.adapters[k]->params.count; t++) {
+        const dg_tensor *bias = &g.adapters[k]->params.tensors[t];
+        for (size_t c = 0; strstr(bias->name, "down.bias") && c < bias->cols; c++)
+          bias->value[c] = 9;
+      }
+    dg_loss none = backward(&g);
+    zero_gradients(&g);
+    g.options.dropout = g.options.attention_dropout = 0.2f;
+    g.options.activation_dropout = g.options.adapter_dropout = 0.3f;
+    g.options.dropout_key = 7;
+    dg_loss here = backward(&g);
+    assert_true(fabs(here.nll / none.nll - 1) > 1e-4);
+    dg_params *p = &g.model->params;
+    size_t bytes = p->total * sizeof(float);
+    float *grads = memcpy(dg_malloc(bytes), p->grads, bytes);
+    float *values = memcpy(dg_malloc(bytes), p->values, bytes);
+    double squares = 0, difference[2];
+    for (size_t k = 0; k < p->total; k++) squares += (double)grads[k] * (double)grads[k];
+    for (int wide = 0; wide < 2; wide++) {
+      double h = 0.002 * (1 + wide) / sqrt(squares), loss[2];
+      for (int side = 0; side < 2; side++) {
+        for (size_t k = 0; k < p->total; k++)
+          p->values[k] = values[k] + (float)((side ? h : -h) * (double)grads[k]);
+        loss[side] = backward(&g).smoothed * (double)g.options.gradient_scale;
+      }
+      difference[wide] = (loss[1] - loss[0]) / (2 * h);
+    }
+    double slope = (4 * difference[0] - difference[1]) / 3;
+    if (!(fabs(slope / squares - 1) < 0.005))
+      fail_msg("%s: the loss falls by %.6g, not %.6g", smooth[i], slope, squares);
+    memcpy(p->values, values, bytes);
+    g.options.dropout_key = 8;
+    assert_true(backward(&g).nll != here.nll);
+    g.options.dropout_key = 7;
+    assert_true(backward(&g).nll == here.nll);
+    free(grads);
+    free(values);
+    golden_close(&g);
+  }
+}
+
+static void refuses(golden *g, const char *message) {
+  dg_error err;
+  dg_loss loss = {0};
+  assert_false(dg_loss_forward(&g->network, &g->batch, &g->options, g->arena, &loss, &err));
+  assert_int_equal(err.status, DG_ERR_USAGE);
+  if (!strstr(err.message, message)) fail_msg("\"%s\" lacks \"%s\"", err.message, message);
+}
+
+static void test_what_does_not_fit(void **state) {
+  (void)state;
+  golden g = golden_open("adapters"); /* 36 pieces, 2 tags, 16 positions */
+  dg_batch good = g.batch;
+  int32_t ids[40] = {0};
+  uint32_t offsets[2] = {0, 3};
+  g.batch = (dg_batch){1, ids, ids, ids, offsets, offsets};
+  dg_loss loss = {0};
+  assert_true(dg_loss_forward(&g.network, &g.batch, &g.options, g.arena, &loss, NULL));
+  ids[2] = 38;
+  refuses(&g, "source token 2 has id 38; the model has ids 0 to 37");
+  ids[2] = -1;
+  refuses(&g, "id -1");
+  ids[2] = 37; /* a tag is read, never predicted */
+  refuses(&g, "label 2 is 37");
+  ids[2] = 0;
+  offsets[1] = 17;
+  refuses(&g, "17 tokens");
+  g.batch = good;
+  golden_close(&g);
+}
+
+int main(void) {
+  struct CMUnitTest tests[GOLDEN_COUNT + 8];
+  size_t n = 0;
+  for (; n < GOLDEN_COUNT; n++)
+    tests[n] = (struct CMUnitTest){.name = golden_names[n], .test_func = test_golden,
+                                   .initial_state = (void *)(uintptr_t)golden_names[n]};
+  tests[n++] = (struct CMUnitTest){.name = "test_frozen_parts", .test_func = test_frozen_parts,
+                                   .initial_state = (void *)(uintptr_t)"adapters"};
+  tests[n++] = (struct CMUnitTest){.name = "test_frozen_post", .test_func = test_frozen_parts,
+                                   .initial_state = (void *)(uintptr_t)"adapters_post"};
+  tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_threads);
+  tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_dropout);
+  tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_what_does_not_fit);
+  return _cmocka_run_group_tests("model", tests, n, NULL, NULL);
+}
