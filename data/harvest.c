@@ -24,10 +24,10 @@ const dg_option dg_harvest_options_table[] = {
      "share of the short pairs kept for training"},
     {"label_words", DG_OPTION_INT, MEMBER(label_words), "5", 0, 100, NULL,
      "English words below which a pair is a label"},
-    {"dev_share", DG_OPTION_FLOAT, MEMBER(dev_share), "0.03", 0, 0.5, NULL,
-     "share of documents for dev sets"},
-    {"test_share", DG_OPTION_FLOAT, MEMBER(test_share), "0.05", 0, 0.5, NULL,
-     "share of documents for test sets"},
+    {"dev_share", DG_OPTION_FLOAT, MEMBER(dev_share), "0.05", 0, 0.5, NULL,
+     "dev pairs a language has at most, as a share of its own"},
+    {"test_share", DG_OPTION_FLOAT, MEMBER(test_share), "0.1", 0, 0.5, NULL,
+     "test pairs a language has at most, as a share of its own"},
     {"dev_pairs", DG_OPTION_INT, MEMBER(dev_pairs), "500", 0, 1e6, NULL, "largest dev set"},
     {"test_pairs", DG_OPTION_INT, MEMBER(test_pairs), "1000", 0, 1e6, NULL, "largest test set"},
     {"test_words", DG_OPTION_INT, MEMBER(test_words), "5", 0, 100, NULL,
@@ -378,15 +378,94 @@ static bool set_has(const key_set *s, uint64_t key) {
 
 static uint64_t text_hash(const char *s, uint64_t seed) { return XXH3_64bits_withSeed(s, strlen(s), seed); }
 
-static int split_of_document(const dg_harvest_options *o, const char *package, const char *document) {
-  uint64_t h = text_hash(document, text_hash(package, (uint64_t)o->seed));
-  double u = (double)(h >> 11) * 0x1p-53;
-  return u < o->test_share ? TEST : u < o->test_share + o->dev_share ? DEV : TRAIN;
+/* The splits of all documents; [package][document]. */
+typedef uint8_t **split_table;
+
+typedef struct document {
+  uint64_t order;
+  uint32_t package, number;
+  uint32_t *eligible; /* [languages]: pairs long enough to test with */
+} document;
+
+static int by_document_order(const void *a, const void *b) {
+  const document *x = a, *y = b;
+  if (x->order != y->order) return x->order < y->order ? -1 : 1;
+  if (x->package != y->package) return x->package < y->package ? -1 : 1;
+  return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static document *list_documents(const harvest_job *j, size_t *count, size_t *totals) {
+  size_t languages = j->config->language_count, n = 0;
+  *count = 0;
+  for (size_t p = 0; p < j->config->package_count; p++) *count += j->packages[p].document_count;
+  document *all = dg_calloc(*count + 1, sizeof *all);
+  for (size_t p = 0; p < j->config->package_count; p++) {
+    const harvested *h = &j->packages[p];
+    document *mine = all + n;
+    n += h->document_count;
+    for (size_t d = 0; d < h->document_count; d++)
+      mine[d] = (document){
+          text_hash(h->documents[d], text_hash(h->name, (uint64_t)j->config->options.seed)),
+          (uint32_t)p, (uint32_t)d, dg_calloc(languages, sizeof *mine->eligible)};
+    for (size_t i = 0; i < h->count; i++) {
+      const record *r = &h->records[i];
+      if (r->words < j->config->options.test_words) continue;
+      mine[r->document].eligible[r->language]++;
+      totals[r->language]++;
+    }
+  }
+  if (*count) qsort(all, *count, sizeof *all, by_document_order);
+  return all;
+}
+
+/* Documents go to test, then dev, in the order of their hashes until each
+ * language has what it asks for, languages with the least text first: they have
+ * the fewest documents to choose from, and what they take serves the others too.
+ * A document far larger than the need would starve training and is passed over. */
+static split_table choose_documents(const harvest_job *j) {
+  const dg_harvest_options *o = &j->config->options;
+  size_t languages = j->config->language_count, count;
+  size_t *totals = dg_calloc(languages, sizeof *totals), *order = dg_calloc(languages, sizeof *order);
+  document *all = list_documents(j, &count, totals);
+  split_table table = dg_calloc(j->config->package_count, sizeof *table);
+  for (size_t p = 0; p < j->config->package_count; p++)
+    table[p] = dg_calloc(j->packages[p].document_count + 1, 1);
+  for (size_t l = 0; l < languages; l++) { /* insertion sort by total */
+    size_t at = l;
+    for (; at && totals[order[at - 1]] > totals[l]; at--) order[at] = order[at - 1];
+    order[at] = l;
+  }
+  for (int split = TEST; split >= DEV; split--) {
+    double share = split == TEST ? o->test_share : o->dev_share;
+    double most = split == TEST ? o->test_pairs : o->dev_pairs;
+    for (size_t k = 0; k < languages; k++) {
+      size_t l = order[k], have = 0;
+      double need = share * (double)totals[l] < most ? share * (double)totals[l] : most;
+      for (size_t d = 0; d < count; d++)
+        if (table[all[d].package][all[d].number] == split) have += all[d].eligible[l];
+      /* Many small documents first: a test set from few of them measures those. */
+      const double largest[] = {0.1 * need, 0.3 * need, 1.5 * need - (double)have};
+      for (size_t pass = 0; pass < 3; pass++)
+        for (size_t d = 0; d < count && (double)have < need; d++) {
+          uint8_t *place = &table[all[d].package][all[d].number];
+          size_t size = all[d].eligible[l];
+          if (*place != TRAIN || !size || (double)size > largest[pass] + 1) continue;
+          *place = (uint8_t)split;
+          have += size;
+        }
+    }
+  }
+  for (size_t d = 0; d < count; d++) free(all[d].eligible);
+  free(all);
+  free(totals);
+  free(order);
+  return table;
 }
 
 typedef struct writer {
   const harvest_job *job;
   dg_harvest_counts *counts;
+  split_table splits;
   key_set held[3]; /* English keys of dev and of test documents, any language */
 } writer;
 
@@ -437,7 +516,7 @@ static bool write_language(writer *w, size_t language, dg_error *err) {
         n->verdicts[DG_CLEAN_DUPLICATE]++;
         continue;
       }
-      int split = split_of_document(o, h->name, h->documents[x->document]);
+      int split = w->splits[p][x->document];
       uint64_t key = dg_sentence_key(english), order = dg_hash64(key ^ (uint64_t)o->seed);
       if ((split != TEST && set_has(&w->held[TEST], key)) ||
           (split == TRAIN && set_has(&w->held[DEV], key))) {
@@ -503,18 +582,19 @@ static bool write_manifest(const harvest_job *j, dg_error *err) {
 }
 
 static bool split_and_write(const harvest_job *j, dg_harvest_counts *counts, dg_error *err) {
-  writer w = {.job = j, .counts = counts};
+  writer w = {.job = j, .counts = counts, .splits = choose_documents(j)};
   for (size_t p = 0; p < j->config->package_count; p++) {
     const harvested *h = &j->packages[p];
     for (size_t i = 0; i < h->count; i++) {
-      int split = split_of_document(&j->config->options, h->name,
-                                    h->documents[h->records[i].document]);
+      int split = w.splits[p][h->records[i].document];
       if (split != TRAIN)
         set_add(&w.held[split], dg_sentence_key(h->text.text + h->records[i].english));
     }
   }
   bool ok = true;
   for (size_t l = 0; ok && l < j->config->language_count; l++) ok = write_language(&w, l, err);
+  for (size_t p = 0; p < j->config->package_count; p++) free(w.splits[p]);
+  free(w.splits);
   free(w.held[DEV].keys);
   free(w.held[TEST].keys);
   return ok && write_manifest(j, err);

@@ -13,8 +13,8 @@ enum { DG_HARVEST_CODE = 24 };
 typedef struct dg_harvest_options {
   double label_share; /* of pairs under label_words words, how many are kept for training */
   int label_words;
-  double dev_share, test_share; /* of documents */
   int dev_pairs, test_pairs;    /* at most, a language; of at least test_words words */
+  double dev_share, test_share; /* and at most, of the pairs of such length it has */
   int test_words, seed;
 } dg_harvest_options;
 extern const dg_option dg_harvest_options_table[];

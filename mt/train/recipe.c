@@ -183,18 +183,8 @@ dg_tokenizer *dg_recipe_tokenizer(const dg_recipe *r, const dg_parallel_text *te
 /* --- identity ---------------------------------------------------------------------- */
 
 char *dg_recipe_identity(const dg_recipe *r, const dg_base *base, const dg_examples *examples) {
-  json_t *train = dg_options_to_json(dg_train_options_table, &r->train);
-  /* A run may be lengthened, and watched more or less closely. */
-  static const char *const free_to_change[] = {"max_minutes", "patience", "checkpoint_minutes",
-                                               "eval_every", "eval_sentences", "eval_beam"};
-  for (size_t i = 0; i < sizeof free_to_change / sizeof *free_to_change; i++)
-    json_object_del(train, free_to_change[i]);
-  if (r->train.schedule != DG_SCHEDULE_COSINE) json_object_del(train, "max_updates");
-  json_t *all = json_pack("{s:o,s:o,s:I,s:I}", "model",
-                          dg_options_to_json(dg_model_config_options, &base->model->config),
-                          "train", train, "parameters", (json_int_t)base->model->params.total,
-                          "text", (json_int_t)(dg_examples_hash(examples) >> 1));
-  char *text = json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS);
-  json_decref(all);
-  return text;
+  json_t *made_of =
+      json_pack("{s:o,s:I}", "model", dg_options_to_json(dg_model_config_options, &r->model),
+                "parameters", (json_int_t)base->model->params.total);
+  return dg_train_identity(&r->train, made_of, examples);
 }

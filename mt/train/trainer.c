@@ -59,6 +59,21 @@ dg_precision dg_train_precision(const dg_train_options *o) {
   return o->precision == 1 ? DG_FP32 : DG_BF16; /* bf16 falls back by itself */
 }
 
+char *dg_train_identity(const dg_train_options *o, json_t *made_of, const dg_examples *examples) {
+  json_t *train = dg_options_to_json(dg_train_options_table, o);
+  /* A run may be lengthened, and watched more or less closely. */
+  static const char *const free_to_change[] = {"max_minutes", "patience", "checkpoint_minutes",
+                                               "eval_every", "eval_sentences", "eval_beam"};
+  for (size_t i = 0; i < sizeof free_to_change / sizeof *free_to_change; i++)
+    json_object_del(train, free_to_change[i]);
+  if (o->schedule != DG_SCHEDULE_COSINE) json_object_del(train, "max_updates");
+  json_object_set_new(made_of, "train", train);
+  json_object_set_new(made_of, "text", json_integer((json_int_t)(dg_examples_hash(examples) >> 1)));
+  char *text = json_dumps(made_of, JSON_COMPACT | JSON_SORT_KEYS);
+  json_decref(made_of);
+  return text;
+}
+
 /* Everything a step changes. */
 typedef struct trainer {
   const dg_train_task *task;

@@ -24,6 +24,10 @@ typedef struct dg_train_options {
 extern const dg_option dg_train_options_table[];
 dg_precision dg_train_precision(const dg_train_options *o);
 
+/* Everything that decides the weights, as text: what a checkpoint must match.
+ * `made_of` says what the options do not; taken over. Caller frees. */
+char *dg_train_identity(const dg_train_options *o, json_t *made_of, const dg_examples *examples);
+
 /* A dev set in one direction. */
 typedef struct dg_dev_set {
   char name[2 * DG_LANG_MAX]; /* "en-gl" */

@@ -1,0 +1,239 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mt/cli/cli.h"
+#include "mt/cli/models.h"
+#include "mt/core/file.h"
+#include "mt/decode/translator.h"
+
+enum { CHUNK = 1024 }; /* lines read before they are sorted by length and searched */
+
+typedef struct session {
+  dg_cli *cli;
+  const char *base_path, *adapter_path, *source, *target, *output;
+  dg_translate_options options;
+  dg_base *base;
+  dg_adapter_file *adapter;
+  dg_network network;
+  int32_t source_tag, target_tag;
+  char source_code[DG_LANG_MAX], target_code[DG_LANG_MAX];
+  dg_output *out;
+  dg_progress progress;
+  size_t done;
+} session;
+
+/* --- models ----------------------------------------------------------------------------- */
+
+/* Without -a, SRC-TGT.safetensors beside the base is what the pair's adapter is called. */
+static char *adapter_beside(const char *base, const char *source, const char *target) {
+  const char *slash = strrchr(base, '/');
+  char *path = dg_format("%.*s%s-%s.safetensors", slash ? (int)(slash - base + 1) : 0, base, source,
+                         target);
+  if (!access(path, R_OK)) return path;
+  free(path);
+  return NULL;
+}
+
+static bool load_adapter(session *s, const char *base, dg_error *err) {
+  char *path = NULL;
+  bool chosen = s->adapter_path && strcmp(s->adapter_path, "none");
+  if (chosen && !(path = dg_find_model(s->adapter_path, err))) return false;
+  char source[DG_LANG_MAX], target[DG_LANG_MAX];
+  if (!s->adapter_path && s->target) {
+    if (!dg_lang_canonical(s->source ? s->source : "en", source, err) ||
+        !dg_lang_canonical(s->target, target, err))
+      return false;
+    path = adapter_beside(base, source, target);
+  }
+  if (!path) return true;
+  s->adapter = dg_adapter_file_load(path, s->base, err);
+  if (s->adapter && !s->cli->quiet && !chosen)
+    fprintf(stderr, "dragoman: with the adapter %s (-a none: without)\n", path);
+  free(path);
+  return s->adapter != NULL;
+}
+
+static bool find_tag(const session *s, const char *code, char canonical[DG_LANG_MAX], int32_t *tag,
+                     dg_error *err) {
+  if (!dg_lang_canonical(code, canonical, err)) return false;
+  for (size_t i = 0; s->adapter && i < s->adapter->language_count; i++)
+    if (!strcmp(s->adapter->languages[i].code, canonical)) {
+      *tag = s->adapter->languages[i].tag;
+      return true;
+    }
+  const dg_language *l = dg_base_language(s->base, canonical, err);
+  if (!l) return false;
+  *tag = l->tag;
+  return true;
+}
+
+static bool load(session *s, dg_error *err) {
+  char *base = dg_find_model(s->base_path ? s->base_path : "base", err);
+  bool ok = base && (s->base = dg_base_load(base, err)) && load_adapter(s, base, err);
+  free(base);
+  if (!ok) return false;
+  const char *source = s->source ? s->source : s->adapter ? s->adapter->source : "en";
+  const char *target = s->target ? s->target : s->adapter ? s->adapter->target : NULL;
+  if (!target) return dg_fail(err, DG_ERR_USAGE, "say with -t into which language");
+  if (!find_tag(s, source, s->source_code, &s->source_tag, err) ||
+      !find_tag(s, target, s->target_code, &s->target_tag, err))
+    return false;
+  if (s->adapter && !s->cli->quiet &&
+      (strcmp(s->source_code, s->adapter->source) || strcmp(s->target_code, s->adapter->target)))
+    fprintf(stderr, "dragoman: warning: the adapter was trained for %s-%s, not %s-%s\n",
+            s->adapter->source, s->adapter->target, s->source_code, s->target_code);
+  s->network = (dg_network){.model = s->base->model, .threads = dg_threads_new(s->cli->threads),
+                            .precision = DG_BF16};
+  if (s->adapter) s->network.adapters[s->network.adapter_count++] = s->adapter->adapter;
+  return true;
+}
+
+/* --- text ------------------------------------------------------------------------------- */
+
+typedef struct chunk {
+  char **lines;
+  size_t count;
+} chunk;
+
+static void chunk_clear(chunk *c) {
+  for (size_t i = 0; i < c->count; i++) free(c->lines[i]);
+  c->count = 0;
+}
+
+static bool write_json(session *s, const char *source, const dg_translation *t, dg_error *err) {
+  json_t *list = json_array();
+  for (size_t k = 0; k < t->count; k++)
+    json_array_append_new(list, json_pack("{s:s,s:f}", "text", t->texts[k], "score", t->scores[k]));
+  json_t *line = json_pack("{s:s,s:s,s:s,s:o}", "source", source, "from", s->source_code, "to",
+                           s->target_code, "translations", list);
+  if (t->cut) json_object_set_new(line, "cut", json_true());
+  char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(7));
+  bool ok = dg_output_printf(s->out, err, "%s\n", text);
+  free(text);
+  json_decref(line);
+  return ok;
+}
+
+static bool write_plain(session *s, size_t number, const dg_translation *t, dg_error *err) {
+  if (s->options.nbest == 1)
+    return dg_output_printf(s->out, err, "%s\n", t->count ? t->texts[0] : "");
+  for (size_t k = 0; k < t->count; k++)
+    if (!dg_output_printf(s->out, err, "%zu\t%.4f\t%s\n", number, t->scores[k], t->texts[k]))
+      return false;
+  return true;
+}
+
+static bool translate_chunk(session *s, const char *file, size_t first, const chunk *c,
+                            dg_error *err) {
+  dg_translation *found = dg_calloc(c->count, sizeof *found);
+  bool ok = dg_translate(&s->network, s->base, s->source_tag, s->target_tag, &s->options,
+                         (const char *const *)c->lines, c->count, found, err);
+  for (size_t i = 0; ok && i < c->count; i++) {
+    if (found[i].cut && !s->cli->quiet)
+      fprintf(stderr, "dragoman: warning: %s:%zu: too long for the base, its end is lost: break "
+                      "the line into sentences\n",
+              strcmp(file, "-") ? file : "stdin", first + i);
+    ok = s->cli->json ? write_json(s, c->lines[i], &found[i], err)
+                      : write_plain(s, first + i, &found[i], err);
+  }
+  if (ok) dg_translations_free(found, c->count);
+  free(found);
+  s->done += c->count;
+  return ok;
+}
+
+static bool translate_file(session *s, const char *file, dg_error *err) {
+  dg_lines *r = dg_lines_open(file, err);
+  if (!r) return false;
+  /* At a terminal a line is answered at once; otherwise many are searched together. */
+  size_t most = !strcmp(file, "-") && isatty(STDIN_FILENO) ? 1 : CHUNK, length;
+  chunk c = {.lines = dg_calloc(CHUNK, sizeof *c.lines)};
+  char *line;
+  int more = 1;
+  bool ok = true;
+  while (ok && more > 0) {
+    size_t first = dg_lines_number(r) + 1;
+    while (c.count < most && (more = dg_lines_next(r, &line, &length, err)) > 0)
+      c.lines[c.count++] = dg_strndup(line, length);
+    if (more < 0) ok = false;
+    if (ok && dg_cli_interrupted(NULL)) ok = dg_fail(err, DG_ERR_INTERRUPTED, "interrupted");
+    if (ok && c.count) ok = translate_chunk(s, file, first, &c, err);
+    if (ok && !s->output) ok = fflush(stdout) == 0 || dg_fail_errno(err, "standard output");
+    chunk_clear(&c);
+    dg_progress_show(&s->progress, (double)s->done, 0, "lines", NULL);
+  }
+  chunk_clear(&c);
+  free(c.lines);
+  dg_lines_close(r);
+  return ok;
+}
+
+static bool translate_all(session *s, dg_error *err) {
+  dg_cli_catch_signals();
+  s->progress = dg_progress_begin(s->cli, "translating");
+  if (!s->output && isatty(STDOUT_FILENO)) s->progress.active = false;
+  if (!(s->out = dg_output_open(s->output ? s->output : "-", err))) return false;
+  const dg_list *files = &s->cli->rest;
+  bool ok = true;
+  if (!files->count) ok = translate_file(s, "-", err);
+  for (size_t i = 0; ok && i < files->count; i++) ok = translate_file(s, files->items[i], err);
+  dg_progress_end(&s->progress);
+  if (ok) return dg_output_commit(s->out, err);
+  dg_output_abort(s->out);
+  return false;
+}
+
+int dg_cmd_translate(int argc, char **argv) {
+  int beam = 4, nbest = 1, min_length = 0, max_length = 0;
+  session s = {.options = dg_translate_defaults()};
+  const dg_flag flags[] = {
+      {"base", 'b', DG_FLAG_TEXT, &s.base_path, "BASE", "path or name of the base (base)"},
+      {"adapter", 'a', DG_FLAG_TEXT, &s.adapter_path, "ADAPTER",
+       "path or name; none (SRC-TGT beside the base, if there)"},
+      {"source", 's', DG_FLAG_TEXT, &s.source, "SRC", "language code (the adapter's, or en)"},
+      {"target", 't', DG_FLAG_TEXT, &s.target, "TGT", "language code (the adapter's)"},
+      {"beam", 0, DG_FLAG_INT, &beam, "N", "hypotheses kept; 1: greedy (4)"},
+      {"nbest", 0, DG_FLAG_INT, &nbest, "N", "give the N best: LINE, SCORE, TEXT (1)"},
+      {"length-penalty", 0, DG_FLAG_FLOAT, &s.options.length_penalty, "X",
+       "scores are divided by length^X (1)"},
+      {"min-length", 0, DG_FLAG_INT, &min_length, "N", "tokens of a translation at least (0)"},
+      {"max-length", 0, DG_FLAG_INT, &max_length, "N", "and at most (by the source)"},
+      {"output", 'o', DG_FLAG_TEXT, &s.output, "OUT", "file to write (standard output)"},
+      {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
+  };
+  dg_cli cli = {
+      .usage = "translate [-b BASE] [-a ADAPTER] [-s SRC] -t TGT [-o OUT] [FILE...]",
+      .summary =
+          "Translates text, a line a segment, from files or standard input. Files may be gzipped.\n"
+          "Models are paths, or names looked up in $DRAGOMAN_MODELS and the installed models. With\n"
+          "--json each line gives an object with its translations and their scores.",
+      .examples = "  echo 'Open the file' | dragoman translate -t gl\n"
+                  "  dragoman translate -s gl -t en -o out.txt in.txt\n"
+                  "  dragoman translate -b base.safetensors -a en-nah.safetensors --beam 8 in.txt\n"
+                  "  dragoman translate -t es --nbest 3 --json in.txt.gz\n",
+      .flags = flags,
+  };
+  s.cli = &cli;
+  int code = dg_cli_parse(&cli, argc, argv);
+  if (code == DG_CLI_GO && (beam < 1 || beam > 256))
+    code = dg_cli_usage(&cli, "--beam is not in 1..256");
+  if (code == DG_CLI_GO && (nbest < 1 || nbest > beam))
+    code = dg_cli_usage(&cli, "--nbest is not in 1..%d, the beam", beam);
+  if (code == DG_CLI_GO) {
+    dg_error err = {0};
+    s.options.beam = (size_t)beam;
+    s.options.nbest = (size_t)nbest;
+    s.options.min_length = (size_t)min_length;
+    s.options.max_length = (size_t)max_length;
+    code = load(&s, &err) && translate_all(&s, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
+  }
+  dg_threads_free(s.network.threads);
+  dg_adapter_file_free(s.adapter);
+  dg_base_free(s.base);
+  dg_cli_free(&cli);
+  return code;
+}
