@@ -106,7 +106,7 @@ static void test_golden(void **state) {
 
 /* Work that a frozen part saves must not be missed by what is trained above it. */
 static void test_frozen_parts(void **state) {
-  for (int trained = 1; trained < 4; trained++) {
+  for (int trained = 1; trained < 8; trained++) {
     golden g = golden_open(*state);
     for (size_t k = 0; k < g.network.adapter_count; k++)
       if (trained >> k & 1) assert_true(dg_adapter_train(g.adapters[k], NULL));
@@ -193,6 +193,29 @@ static void test_dropout(void **state) {
   }
 }
 
+/* The same sentence twice, counting one of the two: attention drops differently. */
+static void test_dropout_of_sentences(void **state) {
+  (void)state;
+  golden g = golden_open("pre_norm");
+  train(&g);
+  const int32_t source[] = {5, 6, 7, 8, 5, 6, 7, 8}, input[] = {9, 10, 11, 9, 10, 11};
+  const uint32_t sources[] = {0, 4, 8}, targets[] = {0, 3, 6};
+  double loss[2][2];
+  for (int dropping = 0; dropping < 2; dropping++)
+    for (int counted = 0; counted < 2; counted++) {
+      int32_t labels[] = {-1, -1, -1, -1, -1, -1};
+      for (int i = 0; i < 3; i++) labels[3 * counted + i] = 12 + i;
+      g.options.attention_dropout = dropping ? 0.3f : 0;
+      dg_batch keep = g.batch;
+      g.batch = (dg_batch){2, source, input, labels, sources, targets};
+      loss[dropping][counted] = backward(&g).nll;
+      g.batch = keep;
+    }
+  assert_true(loss[0][0] == loss[0][1]);
+  assert_true(loss[1][0] != loss[1][1]);
+  golden_close(&g);
+}
+
 static void refuses(golden *g, const char *message) {
   dg_error err;
   dg_loss loss = {0};
@@ -235,6 +258,7 @@ int main(void) {
                                    .initial_state = (void *)(uintptr_t)"adapters_post"};
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_threads);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_dropout);
+  tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_dropout_of_sentences);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_what_does_not_fit);
   return _cmocka_run_group_tests("model", tests, n, NULL, NULL);
 }

@@ -404,8 +404,8 @@ plain("odd_width", d_model=17, heads=2, head_dim=9, ffn_dim=19, encoder_layers=1
       ffn_bias=False, norm_bias=False, final_norm=False)
 plain("odd_sinusoids", d_model=9, ffn_dim=10, heads=1, encoder_layers=1, decoder_layers=1,
       activation="gelu")
-# (width, tags) of each; the second without tags lets the gradient end early.
-plain("adapters", adapters=[(5, 2), (3, 0)], encoder_layers=1)
+# (width, tags) of each; training the one without tags ends the gradient early.
+plain("adapters", adapters=[(5, 1), (3, 0), (2, 1)], encoder_layers=1)
 plain("adapters_post", adapters=[(4, 1)], pre_norm=False, final_norm=False, position="relative",
       activation="silu", encoder_layers=1, decoder_layers=1)
 
