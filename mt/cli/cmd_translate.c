@@ -9,6 +9,7 @@
 #include "mt/cli/models.h"
 #include "mt/core/file.h"
 #include "mt/decode/translator.h"
+#include "mt/model/packed.h"
 
 enum { CHUNK = 1024 }; /* lines read before they are sorted by length and searched */
 
@@ -19,6 +20,7 @@ typedef struct session {
   dg_base *base;
   dg_adapter_file *adapter;
   dg_network network;
+  dg_packed_model *packed;
   int32_t source_tag, target_tag;
   char source_code[DG_LANG_MAX], target_code[DG_LANG_MAX];
   dg_output *out;
@@ -89,7 +91,9 @@ static bool load(session *s, dg_error *err) {
   s->network = (dg_network){.model = s->base->model, .threads = dg_threads_new(s->cli->threads),
                             .precision = DG_BF16};
   if (s->adapter) s->network.adapters[s->network.adapter_count++] = s->adapter->adapter;
-  return true;
+  s->packed = dg_packed_model_new(s->base->model, s->network.precision, err);
+  s->network.packed = s->packed;
+  return s->packed != NULL;
 }
 
 /* --- text ------------------------------------------------------------------------------- */
@@ -231,6 +235,7 @@ int dg_cmd_translate(int argc, char **argv) {
     s.options.max_length = (size_t)max_length;
     code = load(&s, &err) && translate_all(&s, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
   }
+  dg_packed_model_free(s.packed);
   dg_threads_free(s.network.threads);
   dg_adapter_file_free(s.adapter);
   dg_base_free(s.base);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mt/core/rng.h"
+#include "mt/model/packed.h"
 
 enum {
   ROW_BLOCK = 64,    /* rows a task takes */
@@ -141,8 +142,13 @@ static void column_sums(void *context, size_t task, int worker) {
 /* --- linear -------------------------------------------------------------- */
 
 void dg_linear_forward(const dg_pass *p, const dg_linear *l, size_t rows, const float *x, float *y) {
-  dg_gemm(p->network->threads, p->network->precision, false, true, rows, l->out, l->in, x, l->in,
-          l->weight, l->in, 0, y, l->out);
+  const dg_network *n = p->network;
+  const dg_packed *packed = dg_packed_model_find(n->packed, l);
+  if (packed)
+    dg_gemm_packed(n->threads, rows, x, l->in, packed, y, l->out);
+  else
+    dg_gemm(n->threads, n->precision, false, true, rows, l->out, l->in, x, l->in, l->weight, l->in,
+            0, y, l->out);
 }
 
 void dg_linear_backward(const dg_pass *p, const dg_linear *l, size_t rows, const float *x,

@@ -112,6 +112,7 @@ typedef struct dg_network {
   size_t adapter_count;
   dg_threads *threads;
   dg_precision precision;
+  const struct dg_packed_model *packed; /* of this model and precision, or NULL */
 } dg_network;
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "eval/metrics.h"
 #include "mt/decode/translator.h"
+#include "mt/model/packed.h"
 
 bool dg_evaluate_loss(const dg_network *n, const dg_examples *e, const dg_direction *d,
                       size_t micro_tokens, dg_arena *arena, double *loss, dg_error *err) {
@@ -33,8 +34,13 @@ bool dg_evaluate_text(const dg_network *n, const dg_base *b, const dg_dev_set *s
   const char **hypotheses = dg_calloc(set->sentences, sizeof *hypotheses);
   dg_bleu_score bleu;
   dg_chrf_score chrf;
-  bool ok = dg_translate(n, b, set->direction.source_tag, set->direction.target_tag, &o,
+  dg_network packed = *n;
+  dg_packed_model *weights = dg_packed_model_new(n->model, n->precision, err);
+  packed.packed = weights;
+  bool ok = weights &&
+            dg_translate(&packed, b, set->direction.source_tag, set->direction.target_tag, &o,
                          set->sources, set->sentences, out, err);
+  dg_packed_model_free(weights);
   if (ok) {
     for (size_t i = 0; i < set->sentences; i++)
       hypotheses[i] = out[i].count ? out[i].texts[0] : "";

@@ -1,0 +1,70 @@
+#include "mt/model/packed.h"
+
+#include <stdlib.h>
+
+#include "mt/core/mem.h"
+
+/* Ordered by weight; q, kv and qkv share memory, so a view is told by its size too. */
+typedef struct entry {
+  const float *weight;
+  size_t out;
+  dg_packed *packed;
+} entry;
+
+struct dg_packed_model {
+  entry *entries;
+  size_t count, capacity;
+};
+
+static int compare(const void *a, const void *b) {
+  const entry *x = a, *y = b;
+  if (x->weight != y->weight) return x->weight < y->weight ? -1 : 1;
+  return (x->out > y->out) - (x->out < y->out);
+}
+
+static bool add(dg_packed_model *p, dg_precision precision, const dg_linear *l, dg_error *err) {
+  dg_packed *w = dg_pack_new(precision, l->out, l->in, l->weight, l->in, err);
+  if (!w) return false;
+  DG_GROW(p->entries, p->capacity, p->count + 1);
+  p->entries[p->count++] = (entry){l->weight, l->out, w};
+  return true;
+}
+
+static bool add_stack(dg_packed_model *p, dg_precision precision, const dg_stack *s, bool cross,
+                      dg_error *err) {
+  for (size_t i = 0; i < s->count; i++) {
+    const dg_layer *l = &s->layers[i];
+    if (!add(p, precision, &l->self.qkv, err) || !add(p, precision, &l->self.out, err) ||
+        !add(p, precision, &l->ffn.in, err) || !add(p, precision, &l->ffn.out, err))
+      return false;
+    if (cross && (!add(p, precision, &l->cross.q, err) || !add(p, precision, &l->cross.kv, err) ||
+                  !add(p, precision, &l->cross.out, err)))
+      return false;
+  }
+  return true;
+}
+
+dg_packed_model *dg_packed_model_new(const dg_model *m, dg_precision precision, dg_error *err) {
+  dg_packed_model *p = dg_calloc(1, sizeof *p);
+  if (!add_stack(p, precision, &m->encoder, false, err) ||
+      !add_stack(p, precision, &m->decoder, true, err) || !add(p, precision, &m->output, err)) {
+    dg_packed_model_free(p);
+    return NULL;
+  }
+  qsort(p->entries, p->count, sizeof *p->entries, compare);
+  return p;
+}
+
+void dg_packed_model_free(dg_packed_model *p) {
+  if (!p) return;
+  for (size_t i = 0; i < p->count; i++) dg_pack_free(p->entries[i].packed);
+  free(p->entries);
+  free(p);
+}
+
+const dg_packed *dg_packed_model_find(const dg_packed_model *p, const dg_linear *l) {
+  if (!p) return NULL;
+  entry key = {l->weight, l->out, NULL};
+  const entry *found = bsearch(&key, p->entries, p->count, sizeof key, compare);
+  return found ? found->packed : NULL;
+}
