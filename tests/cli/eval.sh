@@ -1,34 +1,5 @@
 # dragoman eval: what it prints is what sacreBLEU 2.6 printed for the same text.
-LC_ALL=C
-export LC_ALL
-dragoman=$DRAGOMAN_BUILD/dragoman
-n=0
-# check NAME COMMAND...: the command must succeed.
-check() {
-  n=$((n + 1))
-  name=$1
-  shift
-  if "$@" >"$TMPDIR/log" 2>&1; then echo "ok $n - $name"; else
-    echo "not ok $n - $name"
-    sed 's/^/# /' "$TMPDIR/log"
-  fi
-}
-# prints FILE COMMAND...: standard output must be the file, byte for byte.
-prints() {
-  want=$1
-  shift
-  "$@" >"$TMPDIR/got" && diff "$want" "$TMPDIR/got"
-}
-# refuses STATUS WORD COMMAND...: it fails so and its one line of complaint has WORD.
-refuses() {
-  status=$1 word=$2
-  shift 2
-  "$@" >"$TMPDIR/out" 2>"$TMPDIR/err" </dev/null
-  got=$?
-  cat "$TMPDIR/err"
-  [ $got -eq "$status" ] && [ "$(wc -l <"$TMPDIR/err")" -eq 1 ] && grep -q -e "$word" "$TMPDIR/err" &&
-    [ ! -s "$TMPDIR/out" ]
-}
+. tests/tap.sh
 score() { "$dragoman" eval "$@"; }
 
 cat >"$TMPDIR/ref" <<'END'
@@ -90,28 +61,28 @@ printf '[\n%s,\n%s\n]\n' "$(bleu_json 47.6)" "$(chrf_json 73.6)" >"$TMPDIR/both.
 
 helps() { score --help >"$TMPDIR/help" && grep -q '^examples:' "$TMPDIR/help"; }
 check "help" helps
-check "both metrics" prints "$TMPDIR/text" score -r "$TMPDIR/ref" "$TMPDIR/hyp"
+check "both metrics" prints_file "$TMPDIR/text" score -r "$TMPDIR/ref" "$TMPDIR/hyp"
 piped() { score -r "$TMPDIR/ref" <"$TMPDIR/hyp"; }
-check "from standard input" prints "$TMPDIR/text" piped
+check "from standard input" prints_file "$TMPDIR/text" piped
 turned() { score -r - "$TMPDIR/hyp" <"$TMPDIR/ref"; }
-check "reference from standard input" prints "$TMPDIR/text" turned
+check "reference from standard input" prints_file "$TMPDIR/text" turned
 gzip -k "$TMPDIR/ref" "$TMPDIR/hyp"
-check "gzipped" prints "$TMPDIR/text" score -r "$TMPDIR/ref.gz" "$TMPDIR/hyp.gz"
+check "gzipped" prints_file "$TMPDIR/text" score -r "$TMPDIR/ref.gz" "$TMPDIR/hyp.gz"
 sed 's/$/\r/' "$TMPDIR/hyp" >"$TMPDIR/crlf"
-check "lines end as on Windows" prints "$TMPDIR/text" score -r "$TMPDIR/ref" "$TMPDIR/crlf"
-check "order of metrics is fixed" prints "$TMPDIR/text" score -m chrf,bleu -r "$TMPDIR/ref" "$TMPDIR/hyp"
-check "one metric, four digits" prints "$TMPDIR/bleu4" score -m bleu -w 4 -r "$TMPDIR/ref" "$TMPDIR/hyp"
-check "--quiet" prints "$TMPDIR/numbers" score --quiet -w 3 -r "$TMPDIR/ref" "$TMPDIR/hyp"
-check "--json" prints "$TMPDIR/both.json" score --json -r "$TMPDIR/ref" "$TMPDIR/hyp"
-check "--json, one metric" prints "$TMPDIR/bleu.json" score --json -m bleu -w 4 -r "$TMPDIR/ref" "$TMPDIR/hyp"
-check "--json, no digits" prints "$TMPDIR/chrf.json" score --json -m chrf -w 0 -r "$TMPDIR/ref" "$TMPDIR/hyp"
-check "--json --quiet" prints "$TMPDIR/list" score --json --quiet -r "$TMPDIR/ref" "$TMPDIR/hyp"
+check "lines end as on Windows" prints_file "$TMPDIR/text" score -r "$TMPDIR/ref" "$TMPDIR/crlf"
+check "order of metrics is fixed" prints_file "$TMPDIR/text" score -m chrf,bleu -r "$TMPDIR/ref" "$TMPDIR/hyp"
+check "one metric, four digits" prints_file "$TMPDIR/bleu4" score -m bleu -w 4 -r "$TMPDIR/ref" "$TMPDIR/hyp"
+check "--quiet" prints_file "$TMPDIR/numbers" score --quiet -w 3 -r "$TMPDIR/ref" "$TMPDIR/hyp"
+check "--json" prints_file "$TMPDIR/both.json" score --json -r "$TMPDIR/ref" "$TMPDIR/hyp"
+check "--json, one metric" prints_file "$TMPDIR/bleu.json" score --json -m bleu -w 4 -r "$TMPDIR/ref" "$TMPDIR/hyp"
+check "--json, no digits" prints_file "$TMPDIR/chrf.json" score --json -m chrf -w 0 -r "$TMPDIR/ref" "$TMPDIR/hyp"
+check "--json --quiet" prints_file "$TMPDIR/list" score --json --quiet -r "$TMPDIR/ref" "$TMPDIR/hyp"
 printf '100.00\n100.00\n' >"$TMPDIR/perfect"
-check "a perfect translation" prints "$TMPDIR/perfect" score --quiet -w 2 -r "$TMPDIR/ref" "$TMPDIR/ref"
+check "a perfect translation" prints_file "$TMPDIR/perfect" score --quiet -w 2 -r "$TMPDIR/ref" "$TMPDIR/ref"
 printf '0.0\n5.7\n' >"$TMPDIR/poor"
 printf 'quite other words\n' >"$TMPDIR/other"
 printf 'A mesa\n' >"$TMPDIR/mesa"
-check "no word right" prints "$TMPDIR/poor" score --quiet -r "$TMPDIR/mesa" "$TMPDIR/other"
+check "no word right" prints_file "$TMPDIR/poor" score --quiet -r "$TMPDIR/mesa" "$TMPDIR/other"
 
 check "no reference" refuses 2 '-r' score "$TMPDIR/hyp"
 check "two hypotheses" refuses 2 'too much' score -r "$TMPDIR/ref" "$TMPDIR/hyp" "$TMPDIR/hyp"

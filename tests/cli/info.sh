@@ -1,18 +1,5 @@
 # dragoman info: what it says of files made here.
-LC_ALL=C
-export LC_ALL
-dragoman=$DRAGOMAN_BUILD/dragoman
-n=0
-# check NAME COMMAND...: the command must succeed.
-check() {
-  n=$((n + 1))
-  name=$1
-  shift
-  if "$@" >"$TMPDIR/log" 2>&1; then echo "ok $n - $name"; else
-    echo "not ok $n - $name"
-    sed 's/^/# /' "$TMPDIR/log"
-  fi
-}
+. tests/tap.sh
 # says FILE REGEX...: standard output of `info` has lines like these, in this order.
 says() {
   info $1 >"$TMPDIR/got" || return
@@ -23,16 +10,6 @@ says() {
     [ -n "$line" ] || { echo "no line like: $regex (after line $at of)"; cat "$TMPDIR/got"; return 1; }
     at=$((at + line))
   done
-}
-# refuses STATUS WORD COMMAND...: it fails so and its one line of complaint has WORD.
-refuses() {
-  status=$1 word=$2
-  shift 2
-  "$@" >"$TMPDIR/out" 2>"$TMPDIR/err" </dev/null
-  got=$?
-  cat "$TMPDIR/err"
-  [ $got -eq "$status" ] && [ "$(wc -l <"$TMPDIR/err")" -eq 1 ] && grep -q -e "$word" "$TMPDIR/err" &&
-    [ ! -s "$TMPDIR/out" ]
 }
 info() { "$dragoman" info "$@"; }
 
