@@ -12,11 +12,11 @@ MACHINE := $(shell uname -m)
 
 # The Debian packages a build, the tests and the demo need.
 DEBIAN_PACKAGES := gcc g++ make pkg-config libsentencepiece-dev libopenblas-dev zlib1g-dev \
-  libicu-dev libjansson-dev libxxhash-dev libgettextpo-dev libxml2-dev libcmocka-dev gettext
+  libicu-dev libjansson-dev libxxhash-dev libxml2-dev libcmocka-dev gettext
 
 PKGS := sentencepiece openblas zlib icu-uc icu-i18n jansson libxxhash libxml-2.0
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS = $(shell pkg-config --libs $(PKGS)) -lgettextpo
+PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 
 WARNINGS := -Wno-psabi -Wall -Wextra -Wshadow -Wconversion -Wvla -Wpointer-arith -Wwrite-strings
 C_WARNINGS = $(WARNINGS) -Wstrict-prototypes -Wmissing-prototypes
@@ -136,7 +136,7 @@ $(BUILD)/libdragoman.so: $(LIB_O)
 
 $(BUILD)/dragoman.pc: Makefile
 	@mkdir -p $(@D)
-	@printf 'prefix=%s\nName: dragoman\nDescription: Low-resource machine translation with adapters\nVersion: %s\nCflags: -I$${prefix}/include/dragoman\nLibs: -L$${prefix}/lib -ldragoman\nRequires.private: %s\nLibs.private: -lgettextpo -lstdc++ -lm -pthread\n' '$(PREFIX)' '$(VERSION)' '$(PKGS)' > $@
+	@printf 'prefix=%s\nName: dragoman\nDescription: Low-resource machine translation with adapters\nVersion: %s\nCflags: -I$${prefix}/include/dragoman\nLibs: -L$${prefix}/lib -ldragoman\nRequires.private: %s\nLibs.private: -lstdc++ -lm -pthread\n' '$(PREFIX)' '$(VERSION)' '$(PKGS)' > $@
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.c.o $(TEST_LIB_O) $(BUILD)/libdragoman.a
 	$(call say,LINK,$@)

@@ -48,9 +48,9 @@ int main(int argc, char **argv) {
   for (int i = 0; i < COMMANDS; i++)
     if (!strcmp(argv[1], commands[i].name)) {
       int code = commands[i].run(argc - 2, argv + 2);
-      if (fflush(stdout) || ferror(stdout)) {
+      if ((fflush(stdout) || ferror(stdout)) && code == DG_EXIT_OK) {
         perror("dragoman: standard output");
-        if (code == DG_EXIT_OK) code = DG_EXIT_FAILURE;
+        code = DG_EXIT_FAILURE;
       }
       return code;
     }

@@ -1,0 +1,175 @@
+# dragoman pretrain, train and translate: a whole life on a language of numbers.
+. tests/tap.sh
+cd "$TMPDIR" || exit 1
+
+# pairs FROM TO LANGUAGE: the numbers from FROM to TO in figures and in words.
+pairs() {
+  awk -v from="$1" -v to="$2" -v language="$3" 'BEGIN {
+    n["es"] = "cero uno dos tres cuatro cinco seis siete ocho nueve"
+    n["gl"] = "cero un dous tres catro cinco seis sete oito nove"
+    n["en"] = "zero one two three four five six seven eight nine"
+    split(n[language], word, " "); split(n["en"], english, " ")
+    for (i = from; i <= to; i++) {
+      x = (i * 7919) % 100003; a = b = ""
+      while (x > 0) { d = x % 10; x = int(x / 10); a = a english[d + 1] " "; b = b word[d + 1] " " }
+      sub(/ $/, "", a); sub(/ $/, "", b); print a "\t" b
+    }
+  }'
+}
+pairs 1 400 es >train.es.tsv
+pairs 401 420 es | gzip >dev.es.tsv.gz
+pairs 1 200 gl >train.gl.tsv
+pairs 401 420 gl >dev.gl.tsv
+cut -f1 dev.gl.tsv >dev.en
+cut -f2 dev.gl.tsv | gzip >dev.gl.gz
+cat >tiny.conf <<'END'
+train = en es train.es.tsv
+dev = en es dev.es.tsv.gz
+vocab_size = 300
+d_model = 32
+encoder_layers = 1
+decoder_layers = 1
+heads = 2
+ffn_dim = 64
+max_positions = 64
+learning_rate = 0.01
+warmup = 20
+batch_tokens = 512
+max_updates = 60
+eval_every = 20
+eval_sentences = 5
+dropout = 0.1
+ema = 0.9
+storage = fp32
+precision = fp32
+END
+
+pretrain() { "$dragoman" pretrain -c tiny.conf --quiet --threads 2 "$@"; }
+# The weights of a safetensors file: what follows its header.
+weights() {
+  length=$(od -An -t u8 -N 8 "$1" | tr -d ' ')
+  tail -c +$((length + 9)) "$1"
+}
+same_weights() { weights "$1" >a.bytes && weights "$2" >b.bytes && [ -s a.bytes ] && cmp a.bytes b.bytes; }
+
+check "pretrain" pretrain -o base.safetensors
+learned() { # the loss of the card's dev sets
+  "$dragoman" info --json base.safetensors >info.json && grep -q '"update' info.json
+}
+check "its card says so" learned
+again() { pretrain -o again.safetensors && same_weights base.safetensors again.safetensors; }
+check "the same again" again
+# Scoring more often keeps other best weights: compare with a run scored alike.
+often() { pretrain -o often.safetensors --set eval_every=1 --set eval_sentences=0; }
+killed_often() {
+  rm -f killed.*
+  "$dragoman" pretrain -c tiny.conf --json --threads 2 -o killed.safetensors \
+    --set checkpoint_minutes=0 --set eval_every=1 --set eval_sentences=0 >killed.log 2>&1 &
+  pid=$!
+  for i in $(seq 800); do
+    [ "$(wc -l <killed.log)" -ge "$1" ] && break
+    sleep 0.01
+  done
+  kill -"$2" $pid
+  wait $pid 2>/dev/null
+  code=$?
+  [ -f killed.safetensors.checkpoint ] || { echo "no checkpoint"; return 1; }
+  grep -q '"update": 60,' killed.log && { echo "it was over already"; return 1; }
+  [ "$2" = 9 ] || [ $code -eq 130 ] || { echo "exit status $code"; return 1; }
+  pretrain -o killed.safetensors --set eval_every=1 --set eval_sentences=0 &&
+    same_weights often.safetensors killed.safetensors
+}
+check "scored after every update" often
+check "killed at update 3, started again" killed_often 3 9
+check "killed at update 30, started again" killed_often 30 9
+check "interrupted, started again" killed_often 15 INT
+longer() { # a longer run goes on from the checkpoint, other settings do not
+  refuses 2 'other settings' "$dragoman" pretrain -c tiny.conf -o killed.safetensors --quiet --set seed=2
+}
+check "a checkpoint of other settings is refused" longer
+damaged() {
+  head -c 5000 killed.safetensors.checkpoint >cut && cp cut killed.safetensors.checkpoint
+  refuses 1 'killed.safetensors.checkpoint' pretrain -o killed.safetensors
+}
+check "a truncated checkpoint is refused" damaged
+
+train() {
+  "$dragoman" train -b base.safetensors -s en -t gl --train train.gl.tsv --dev dev.gl.tsv --quiet \
+    --threads 2 --width 8 --max_updates 60 --eval_every 20 --eval_sentences 5 --learning_rate 0.01 \
+    --batch_tokens 512 --precision fp32 "$@"
+}
+check "a new language needs a relative" refuses 2 '--like' train -o gl.safetensors
+cp base.safetensors before
+check "train" train --like es -o gl.safetensors
+check "the base is as it was" cmp base.safetensors before
+check "no checkpoint stays" test ! -e gl.safetensors.checkpoint
+aligned() {
+  train --like ES -o gl2.safetensors --dev dev.en,dev.gl.gz && same_weights gl.safetensors gl2.safetensors
+}
+check "aligned files are as good as TSV" aligned
+train_killed() {
+  train --like es -o gl3.safetensors --checkpoint_minutes 0 >/dev/null 2>&1 &
+  pid=$!
+  for i in $(seq 400); do [ -f gl3.safetensors.checkpoint ] && break; sleep 0.02; done
+  sleep 0.1
+  kill -9 $pid
+  wait $pid 2>/dev/null
+  train --like es -o gl3.safetensors && same_weights gl.safetensors gl3.safetensors
+}
+check "train killed, started again" train_killed
+useless() {
+  train --like es -o none.safetensors --learning_rate 0 --max_updates 20 2>warning &&
+    grep -q 'nothing was gained' warning
+}
+check "training that gains nothing says so" useless
+
+translate() { "$dragoman" translate -b base.safetensors --quiet "$@"; }
+step_zero() { # such an adapter leaves the base's translations as they are
+  translate -t es dev.en >zero.base && translate -t gl -a none.safetensors dev.en >zero.adapter &&
+    cmp zero.base zero.adapter
+}
+check "an adapter before training is the base" step_zero
+lines() { translate -a gl.safetensors dev.en >out.gl && [ "$(wc -l <out.gl)" -eq 20 ]; }
+check "translate: a line a line" lines
+stdin() { translate -t gl -a gl.safetensors <dev.en >out2.gl && cmp out.gl out2.gl; }
+check "from standard input" stdin
+output() { gzip -c dev.en >in.gz && translate -a gl.safetensors -o out3.gl in.gz && cmp out.gl out3.gl; }
+check "gzip in, -o out" output
+one_by_one() {
+  while read -r line; do echo "$line" | translate -a gl.safetensors; done <dev.en >out4.gl
+  cmp out.gl out4.gl
+}
+check "alone as in company" one_by_one
+blank() { [ "$(printf 'one\n\n  \ntwo\n' | translate -a gl.safetensors | sed -n '2,3p' | tr -d '\n')" = "" ]; }
+check "blank lines stay blank" blank
+nbest() {
+  translate -a gl.safetensors --nbest 3 dev.en >n.best
+  [ "$(cut -f1 n.best | uniq -c | awk '$1 != 3' | wc -l)" -eq 0 ] &&
+    awk -F'\t' '$1 == n && $2 > s { exit 1 } { n = $1; s = $2 }' n.best &&
+    awk -F'\t' '$1 != n { print $3 } { n = $1 }' n.best | cmp - out.gl
+}
+check "--nbest, best first" nbest
+json() { translate -a gl.safetensors --json dev.en | grep -c '"translations":\[{"text":"' | grep -qx 20; }
+check "--json" json
+spelled() { translate -s eng -t glg -a gl.safetensors dev.en | cmp - out.gl; }
+check "any spelling of a code" spelled
+beside() { "$dragoman" translate -b ./base.safetensors -t gl dev.en 2>remark >out5.gl && cmp out.gl out5.gl && grep -q 'en-gl' remark; }
+cp gl.safetensors en-gl.safetensors
+check "the adapter beside the base" beside
+named() { DRAGOMAN_MODELS=$PWD "$dragoman" translate -t gl --quiet dev.en | cmp - out.gl; }
+check "models by name" named
+check "unknown language" refuses 2 'es' translate -t de dev.en
+check "no language" refuses 2 '-t' translate dev.en
+check "no such file" refuses 1 'nosuch' translate -t es nosuch
+check "no such base" refuses 2 'DRAGOMAN_MODELS' "$dragoman" translate -b nosuch -t es dev.en
+printf 'one\ntw\377o\n' >bad.txt
+check "invalid UTF-8" refuses 1 'bad.txt.*2' translate -t es bad.txt
+pretrain -o other.safetensors --set seed=2
+check "an adapter of another base" refuses 2 'another\|not on this one' "$dragoman" translate -b other.safetensors -a gl.safetensors dev.en
+full() { translate -t es dev.en >/dev/full 2>err; code=$?; cat err; [ $code -eq 1 ] && [ "$(wc -l <err)" -eq 1 ]; }
+check "full disk" full
+nothing_left() { refuses 1 'UTF-8' translate -t es -o left.txt dev.en bad.txt && [ -z "$(ls left.txt* 2>/dev/null)" ]; }
+check "a failed run leaves no output" nothing_left
+truncated() { head -c 9000 base.safetensors >cut.safetensors; refuses 1 'cut.safetensors' "$dragoman" translate -b cut.safetensors -t es dev.en; }
+check "a truncated base" truncated
+echo "1..$n"
