@@ -1,0 +1,245 @@
+/* Adapters: their gradients by differences, the base's very outputs before any
+ * training, and a base that training cannot change. */
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "mt/core/mem.h"
+#include "mt/core/rng.h"
+#include "mt/model/decoder.h"
+#include "mt/train/optimizer.h"
+#include "tests/golden.h"
+
+static double loss_of(golden *g, bool backward) {
+  dg_error err;
+  dg_loss loss = {0};
+  if (!(backward ? dg_loss_backward : dg_loss_forward)(&g->network, &g->batch, &g->options,
+                                                       g->arena, &loss, &err))
+    fail_msg("%s", err.message);
+  return loss.smoothed * (double)g->options.gradient_scale;
+}
+
+/* The slope along `way` in t, by central differences of fourth order. */
+static double slope(golden *g, dg_tensor *t, const float *way, double h) {
+  size_t n = t->rows * t->cols;
+  float *at = memcpy(dg_malloc(n * sizeof *at), t->value, n * sizeof *at);
+  double difference[2];
+  for (int wide = 0; wide < 2; wide++) {
+    double step = h * (1 + wide), loss[2];
+    for (int side = 0; side < 2; side++) {
+      for (size_t i = 0; i < n; i++)
+        t->value[i] = at[i] + (float)((side ? step : -step) * (double)way[i]);
+      loss[side] = loss_of(g, false);
+    }
+    difference[wide] = (loss[1] - loss[0]) / (2 * step);
+  }
+  memcpy(t->value, at, n * sizeof *at);
+  free(at);
+  return (4 * difference[0] - difference[1]) / 3;
+}
+
+static double dot(const float *a, const float *b, size_t n) {
+  double sum = 0;
+  for (size_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
+  return sum;
+}
+
+/* Shifts the hidden units so that none crosses the kink of ReLU: half of them
+ * always on, half off. */
+static void clear_of_kinks(dg_adapter *a) {
+  for (size_t i = 0; i < a->params.count; i++) {
+    dg_tensor *t = &a->params.tensors[i];
+    for (size_t c = 0; strstr(t->name, "down.bias") && c < t->cols; c++)
+      t->value[c] += c % 2 ? 6 : -6;
+  }
+}
+
+static void check_differences(const char *name, size_t which) {
+  golden g = golden_open(name);
+  dg_adapter *a = g.adapters[which];
+  for (size_t k = 0; k < g.network.adapter_count; k++) clear_of_kinks(g.adapters[k]);
+  assert_true(dg_adapter_train(a, NULL));
+  assert_true(dg_model_freeze(g.model, NULL));
+  loss_of(&g, true);
+  for (size_t i = 0; i < a->params.count; i++) {
+    dg_tensor *t = &a->params.tensors[i];
+    size_t n = t->rows * t->cols;
+    double length = sqrt(dot(t->grad, t->grad, n));
+    assert_true(length > 0);
+    dg_rng r = {.key = dg_rng_key(11, i)};
+    float *way = dg_malloc(n * sizeof *way);
+    for (int random = 0; random < 3; random++) { /* along the gradient, then anywhere */
+      for (size_t c = 0; c < n; c++)
+        way[c] = random ? (float)(dg_rng_normal(&r) / sqrt((double)n))
+                        : (float)((double)t->grad[c] / length);
+      double want = dot(t->grad, way, n), got = slope(&g, t, way, 0.01);
+      if (!(fabs(got - want) < 2e-3 * length + 2e-4))
+        fail_msg("%s.%zu %s: the slope is %.6g, not %.6g", name, which, t->name, got, want);
+    }
+    free(way);
+  }
+  golden_close(&g);
+}
+
+static void test_differences(void **state) {
+  (void)state;
+  for (size_t k = 0; k < 3; k++) check_differences("adapters", k);
+  check_differences("adapters_post", 0);
+}
+
+static float *logits_of(golden *g) {
+  float *logits = dg_malloc(g->logits * sizeof *logits);
+  dg_error err;
+  if (!dg_logits(&g->network, &g->batch, g->arena, logits, &err)) fail_msg("%s", err.message);
+  return logits;
+}
+
+/* One step of one row a sentence, as search would take it. */
+static float *first_step(golden *g) {
+  size_t n = g->batch.sequences, vocab = (size_t)g->model->config.vocab_size;
+  dg_decoder *d = dg_decoder_new(&g->network, g->batch.source, g->batch.source_offsets, n, n, 4,
+                                 NULL);
+  const int32_t tokens[] = {3, 4, 5};
+  const uint32_t rows[] = {0, 1, 2};
+  float *logits = dg_malloc(n * vocab * sizeof *logits);
+  assert_int_equal(n, 3);
+  dg_decoder_step(d, n, tokens, NULL, rows, logits);
+  dg_decoder_free(d);
+  return logits;
+}
+
+static void test_untrained(void **state) {
+  (void)state;
+  for (size_t i = 0; i < GOLDEN_COUNT; i++) {
+    golden g = golden_open(golden_names[i]);
+    if (!g.network.adapter_count) {
+      size_t bytes = g.logits * sizeof(float);
+      size_t step_bytes = 3 * (size_t)g.model->config.vocab_size * sizeof(float);
+      float *base = logits_of(&g), *step = first_step(&g);
+      for (size_t k = 0; k < 2; k++) {
+        g.adapters[k] = dg_adapter_new(&g.model->config, 7 + k, k, NULL);
+        dg_adapter_initialize(g.adapters[k], 5 + k);
+        g.network.adapters[g.network.adapter_count++] = g.adapters[k];
+        float *adapted = logits_of(&g), *adapted_step = first_step(&g);
+        assert_memory_equal(base, adapted, bytes);
+        assert_memory_equal(step, adapted_step, step_bytes);
+        free(adapted);
+        free(adapted_step);
+      }
+      free(base);
+      free(step);
+    }
+    golden_close(&g);
+  }
+}
+
+static sigjmp_buf after_fault;
+static void on_fault(int signal) {
+  (void)signal;
+  siglongjmp(after_fault, 1);
+}
+
+static bool write_faults(float *place) {
+  struct sigaction catch = {.sa_handler = on_fault}, old[2];
+  sigaction(SIGSEGV, &catch, &old[0]);
+  sigaction(SIGBUS, &catch, &old[1]);
+  bool fault = sigsetjmp(after_fault, 1) != 0;
+  if (!fault) {
+    volatile float *p = place;
+    *p = *p + 1;
+  }
+  sigaction(SIGSEGV, &old[0], NULL);
+  sigaction(SIGBUS, &old[1], NULL);
+  return fault;
+}
+
+static void test_frozen_base(void **state) {
+  (void)state;
+  dg_error err;
+  static const char *const names[] = {"pre_norm", "post_norm", "t5"};
+  for (size_t i = 0; i < 3; i++) {
+    golden g = golden_open(names[i]);
+    dg_params *base = &g.model->params;
+    size_t bytes = base->total * sizeof(float);
+    float *before = memcpy(dg_malloc(bytes), base->values, bytes);
+    float *said = logits_of(&g);
+    assert_true(dg_model_freeze(g.model, &err));
+
+    dg_adapter *a = g.adapters[0] = dg_adapter_new(&g.model->config, 8, 1, &err);
+    dg_adapter_initialize(a, 3);
+    assert_true(dg_adapter_train(a, &err));
+    g.network.adapters[g.network.adapter_count++] = a;
+    int32_t *source = dg_malloc(g.batch.source_offsets[3] * sizeof *source);
+    memcpy(source, g.batch.source, g.batch.source_offsets[3] * sizeof *source);
+    for (size_t s = 0; s < 3; s++) /* a new language's tag begins each source */
+      source[g.batch.source_offsets[s]] = g.model->config.vocab_size;
+    const int32_t *old_source = g.batch.source;
+    g.batch.source = source;
+
+    dg_adam adam;
+    dg_adam_options o = {0.9, 0.98, 1e-9, 0.01, 1};
+    assert_true(dg_adam_init(&adam, a->params.total, &err));
+    size_t adapter_bytes = a->params.total * sizeof(float);
+    float *untrained = memcpy(dg_malloc(adapter_bytes), a->params.values, adapter_bytes);
+    double first = loss_of(&g, false);
+    g.options.adapter_dropout = 0.1f;
+    for (int step = 0; step < 60; step++) {
+      dg_params_zero_grads(&a->params);
+      g.options.dropout_key = (uint64_t)step;
+      loss_of(&g, true);
+      dg_adam_update(&adam, &o, 0.02, &a->params, NULL);
+    }
+    assert_true(loss_of(&g, false) < 0.9 * first);
+    for (size_t k = 0; k < a->params.count; k++) /* everything of the adapter has learned */
+      assert_memory_not_equal(a->params.tensors[k].value, untrained + a->params.tensors[k].offset,
+                              a->params.tensors[k].rows * a->params.tensors[k].cols * 4);
+    assert_null(base->grads);
+    assert_memory_equal(before, base->values, bytes);
+    for (size_t k = 0; k < base->count; k++) {
+      dg_tensor *t = &base->tensors[k];
+      assert_true(write_faults(t->value));
+      assert_true(write_faults(t->value + t->rows * t->cols - 1));
+    }
+    assert_memory_equal(before, base->values, bytes);
+    assert_false(write_faults(a->params.values)); /* the check itself can tell */
+
+    g.batch.source = old_source;
+    g.network.adapter_count = 0;
+    float *again = logits_of(&g);
+    assert_memory_equal(said, again, g.logits * sizeof *said);
+    g.network.adapter_count = 1;
+    dg_adam_free(&adam);
+    free(untrained);
+    free(source);
+    free(before);
+    free(said);
+    free(again);
+    golden_close(&g);
+  }
+}
+
+static void test_sizes(void **state) {
+  (void)state;
+  golden g = golden_open("pre_norm");
+  dg_error err;
+  assert_null(dg_adapter_new(&g.model->config, 0, 0, &err));
+  assert_int_equal(err.status, DG_ERR_USAGE);
+  assert_null(dg_adapter_new(&g.model->config, 1 << 20, 0, &err));
+  golden_close(&g);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_differences),
+      cmocka_unit_test(test_untrained),
+      cmocka_unit_test(test_frozen_base),
+      cmocka_unit_test(test_sizes),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
