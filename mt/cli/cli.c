@@ -70,11 +70,14 @@ static size_t distance(const char *a, const char *b) {
   return row[m];
 }
 
-static int unknown_flag(const dg_cli *c, const char *word, const char *name) {
+static int unknown_flag(const dg_cli *c, const dg_flag *common, const char *word,
+                        const char *name) {
   const char *near = NULL;
   size_t least = 3;
-  for (const dg_flag *f = c->flags; f && f->name; f++)
-    if (distance(name, f->name) < least) least = distance(name, f->name), near = f->name;
+  const dg_flag *const tables[] = {c->flags, common};
+  for (int t = 0; t < 2; t++)
+    for (const dg_flag *f = tables[t]; f && f->name; f++)
+      if (distance(name, f->name) < least) least = distance(name, f->name), near = f->name;
   for (const dg_option *o = c->options; o && o->name; o++)
     if (distance(name, o->name) < least) least = distance(name, o->name), near = o->name;
   if (near) return dg_cli_usage(c, "there is no flag %s; did you mean --%s?", word, near);
@@ -140,7 +143,7 @@ int dg_cli_parse(dg_cli *c, int argc, char **argv) {
           found = f;
     const dg_option *option =
         !found && is_long && c->options ? dg_options_find(c->options, name) : NULL;
-    if (!found && !option) return unknown_flag(c, word, name);
+    if (!found && !option) return unknown_flag(c, common, word, name);
     if (found && found->type == DG_FLAG_BOOL) {
       if (equals) return dg_cli_usage(c, "--%s takes no value", name);
       *(bool *)found->target = true;

@@ -1,0 +1,28 @@
+# Every command explains itself; mistakes are one line and exit with status 2.
+. tests/tap.sh
+
+"$dragoman" --help >"$TMPDIR/commands"
+for command in translate train pretrain eval tokenizer data info; do
+  listed() { grep -q "^  $command " "$TMPDIR/commands"; }
+  check "$command is listed" listed
+  helps() {
+    "$dragoman" $command --help >"$TMPDIR/help" && grep -q '^usage: dragoman '$command "$TMPDIR/help" &&
+      grep -q '^examples:' "$TMPDIR/help"
+  }
+  check "$command --help has examples" helps
+done
+for command in translate train pretrain eval info "tokenizer train" "tokenizer encode" \
+  "tokenizer decode" "data harvest" "data clean" "data split" "data stats"; do
+  common() {
+    "$dragoman" $command --help >"$TMPDIR/help" &&
+      for flag in threads quiet json help; do grep -q -e "--$flag" "$TMPDIR/help" || return 1; done
+  }
+  check "$command has the common flags" common
+  narrow() { ! "$dragoman" $command --help | grep -n '.\{101\}'; }
+  check "$command --help fits 100 columns" narrow
+  check "$command knows no --nonsense" refuses 2 'nonsense' "$dragoman" $command --nonsense
+done
+check "a near miss is named" refuses 2 'did you mean --threads' "$dragoman" translate --thread 2
+check "unknown command" refuses 2 'nosuch' "$dragoman" nosuch
+check "version" prints "dragoman $(sed -n 's/^VERSION := //p' Makefile)" "$dragoman" --version
+echo "1..$n"
