@@ -22,27 +22,53 @@ static int by_pair(const void *a, const void *b) {
   return x->pair < y->pair ? -1 : x->pair > y->pair;
 }
 
-static bool write_part(const dg_parallel_text *p, keyed *list, size_t n, const char *prefix,
-                       const char *part, dg_error *err) {
-  qsort(list, n, sizeof *list, by_pair);
-  char *path = dg_format("%s.%s.tsv", prefix, part);
+static bool write_pairs(const dg_parallel_text *p, keyed *list, size_t n, const char *path,
+                        dg_error *err) {
+  if (n) qsort(list, n, sizeof *list, by_pair);
   dg_output *out = dg_output_open(path, err);
   bool ok = out != NULL;
   for (size_t i = 0; i < n && ok; i++)
     ok = dg_output_printf(out, err, "%s\t%s\n", p->pairs[list[i].pair].source,
                           p->pairs[list[i].pair].target);
-  if (ok) ok = dg_output_commit(out, err);
-  else dg_output_abort(out);
+  if (ok) return dg_output_commit(out, err);
+  dg_output_abort(out);
+  return false;
+}
+
+static bool write_part(const dg_parallel_text *p, keyed *list, size_t n, const char *prefix,
+                       const char *part, dg_error *err) {
+  char *path = dg_format("%s.%s.tsv", prefix, part);
+  bool ok = write_pairs(p, list, n, path, err);
   free(path);
+  return ok;
+}
+
+/* The pairs with enough words, by the hashes of their sentences. */
+static keyed *in_order(const dg_parallel_text *p, size_t least_words, uint64_t seed, size_t *count) {
+  keyed *list = dg_calloc(p->count + 1, sizeof *list);
+  *count = 0;
+  for (size_t i = 0; i < p->count; i++)
+    if (!least_words || dg_word_count(p->pairs[i].source) >= least_words)
+      list[(*count)++] =
+          (keyed){dg_hash64(dg_sentence_key(p->pairs[i].source) ^ dg_hash64(seed)), i};
+  if (*count) qsort(list, *count, sizeof *list, by_order);
+  return list;
+}
+
+bool dg_sample_write(const dg_parallel_text *p, const char *path, size_t count,
+                     size_t least_words, uint64_t seed, size_t *written, dg_error *err) {
+  size_t found;
+  keyed *list = in_order(p, least_words, seed, &found);
+  *written = found < count ? found : count;
+  bool ok = write_pairs(p, list, *written, path, err);
+  free(list);
   return ok;
 }
 
 bool dg_split_write(const dg_parallel_text *p, const char *prefix, size_t dev, size_t test,
                     uint64_t seed, size_t counts[3], dg_error *err) {
-  keyed *list = dg_calloc(p->count + 1, sizeof *list), *held = dg_calloc(p->count + 1, sizeof *held);
-  for (size_t i = 0; i < p->count; i++)
-    list[i] = (keyed){dg_hash64(dg_sentence_key(p->pairs[i].source) ^ dg_hash64(seed)), i};
-  qsort(list, p->count, sizeof *list, by_order);
+  size_t count;
+  keyed *list = in_order(p, 0, seed, &count), *held = dg_calloc(count + 1, sizeof *held);
   size_t chosen = 0, train = 0, first = 0;
   while (first < p->count && chosen < dev + test) { /* one pair of each run of equal keys */
     held[chosen++] = list[first];

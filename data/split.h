@@ -13,4 +13,10 @@
 bool dg_split_write(const dg_parallel_text *p, const char *prefix, size_t dev, size_t test,
                     uint64_t seed, size_t counts[3], dg_error *err);
 
+/* Writes `count` pairs (all, if there are fewer) of at least `least_words` source words
+ * as TSV, in file order. The sentences are those whose keys hash lowest, so a larger sample
+ * of the same text holds the smaller ones. *written says how many. */
+bool dg_sample_write(const dg_parallel_text *p, const char *path, size_t count,
+                     size_t least_words, uint64_t seed, size_t *written, dg_error *err);
+
 #endif

@@ -181,6 +181,42 @@ static int split(int argc, char **argv) {
   return code;
 }
 
+static int sample(int argc, char **argv) {
+  const char *output = "-";
+  int count = 0, words = 0, seed = 1;
+  const dg_flag flags[] = {
+      {"output", 'o', DG_FLAG_TEXT, &output, "FILE", "TSV to write (standard output)"},
+      {"count", 'n', DG_FLAG_INT, &count, "N", "pairs to choose"},
+      {"words", 0, DG_FLAG_INT, &words, "N", "words their source sides have at least (0)"},
+      {"seed", 0, DG_FLAG_INT, &seed, "N", "of the choice (1)"},
+      {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
+  };
+  dg_cli cli = {
+      .usage = "data sample -n N [-o FILE] FILE...",
+      .summary =
+          "Chooses pairs at random. The choice follows from the sentences and the seed, and a\n"
+          "larger sample of the same text holds the smaller ones.",
+      .examples = "  dragoman data sample -n 5000 --words 5 -o train.tsv corpus/train.gl.tsv.gz\n",
+      .flags = flags,
+  };
+  int code = dg_cli_parse(&cli, argc, argv);
+  if (code == DG_CLI_GO && !count) code = dg_cli_usage(&cli, "say with -n how many pairs");
+  if (code == DG_CLI_GO && !cli.rest.count) code = dg_cli_usage(&cli, "name a file");
+  if (code == DG_CLI_GO) {
+    dg_error err = {0};
+    dg_parallel_text p = {0};
+    size_t written;
+    bool ok = read_all(&p, &cli.rest, &err) &&
+              dg_sample_write(&p, output, (size_t)count, (size_t)words, (uint64_t)seed, &written, &err);
+    code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
+    if (ok && written < (size_t)count && !cli.quiet)
+      fprintf(stderr, "dragoman: warning: there are only %zu such pairs\n", written);
+    dg_parallel_free(&p);
+  }
+  dg_cli_free(&cli);
+  return code;
+}
+
 static int stats(int argc, char **argv) {
   const dg_flag flags[] = {{NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL}};
   dg_cli cli = {
@@ -224,13 +260,14 @@ int dg_cmd_data(int argc, char **argv) {
   } parts[] = {{"harvest", "build corpora from Debian packages", harvest},
                {"clean", "drop pairs that teach nothing", clean},
                {"split", "set dev and test sentences apart", split},
+               {"sample", "choose some pairs", sample},
                {"stats", "count pairs and words", stats}};
   if (argc)
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
       if (!strcmp(argv[0], parts[i].name)) return parts[i].run(argc - 1, argv + 1);
   bool help = argc && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"));
   FILE *out = help ? stdout : stderr;
-  fputs("usage: dragoman data harvest|clean|split|stats ...\n\n", out);
+  fputs("usage: dragoman data harvest|clean|split|sample|stats ...\n\n", out);
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
     fprintf(out, "  %-8s %s\n", parts[i].name, parts[i].summary);
   fputs("\nexamples:\n  dragoman data clean -s en -t gl verses.tsv -o clean.tsv\n"

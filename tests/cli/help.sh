@@ -12,7 +12,7 @@ for command in translate train pretrain eval tokenizer data info; do
   check "$command --help has examples" helps
 done
 for command in translate train pretrain eval info "tokenizer train" "tokenizer encode" \
-  "tokenizer decode" "data harvest" "data clean" "data split" "data stats"; do
+  "tokenizer decode" "data harvest" "data clean" "data split" "data sample" "data stats"; do
   common() {
     "$dragoman" $command --help >"$TMPDIR/help" &&
       for flag in threads quiet json help; do grep -q -e "--$flag" "$TMPDIR/help" || return 1; done
