@@ -1,0 +1,811 @@
+/* The training loop: a run that is killed and goes on ends as if nothing had been,
+ * bit for bit; and it stops, scores and averages as its options say. */
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "mt/core/file.h"
+#include "mt/core/mem.h"
+#include "mt/core/rng.h"
+#include "mt/train/trainer.h"
+
+/* Time stands still unless a test moves it: checkpoints of equal runs are equal. */
+static double minutes;
+
+int clock_gettime(clockid_t id, struct timespec *t) {
+  (void)id;
+  *t = (struct timespec){.tv_sec = 1000 + (time_t)(60 * minutes)};
+  return 0;
+}
+
+/* Disks differ too much to wait for them; a short wait is a moment to be killed in. */
+int fsync(int fd) {
+  (void)fd;
+  return usleep(200);
+}
+
+/* --- a language of few words ------------------------------------------------------------- */
+
+static dg_parallel_text text[2]; /* train, dev */
+static dg_tokenizer *tokenizer;
+static char *checkpoint;
+
+static void add_sentence(dg_parallel_text *p, dg_rng *r) {
+  static const char *const words[2][8] = {
+      {"one", "two", "red", "blue", "house", "tree", "a", "the"},
+      {"un", "dous", "vermello", "azul", "casa", "arbore", "unha", "o"}};
+  dg_strbuf sides[2] = {{0}, {0}};
+  for (size_t n = 2 + dg_rng_below(r, 6); n > 0; n--) {
+    size_t w = dg_rng_below(r, 8);
+    for (int k = 0; k < 2; k++) {
+      if (sides[k].length) dg_strbuf_addc(&sides[k], ' ');
+      dg_strbuf_add(&sides[k], words[k][w]);
+    }
+  }
+  dg_parallel_add(p, sides[0].text, sides[1].text);
+  free(sides[0].text);
+  free(sides[1].text);
+}
+
+static int next_sentence(void *context, const char **sentence, size_t *n, dg_error *err) {
+  (void)err;
+  size_t *i = context;
+  if (*i == 2 * text[0].count) return 0;
+  const dg_pair *p = &text[0].pairs[*i / 2];
+  *sentence = *i % 2 ? p->target : p->source;
+  *n = strlen(*sentence);
+  ++*i;
+  return 1;
+}
+
+static int set_up(void **state) {
+  (void)state;
+  dg_rng r = {dg_rng_key(11, 0), 0};
+  for (int i = 0; i < 90; i++) add_sentence(&text[i >= 80], &r);
+  dg_tokenizer_options o = dg_tokenizer_defaults();
+  o.type = DG_TOKENIZER_BPE;
+  o.vocab_size = 48;
+  o.character_coverage = 1;
+  o.byte_fallback = false;
+  o.normalization = "identity";
+  o.tags = (const char *const[]){"<2en>", "<2gl>"};
+  o.tag_count = 2;
+  o.quiet = true;
+  dg_error err;
+  size_t at = 0;
+  tokenizer = dg_tokenizer_train(&o, next_sentence, &at, &err);
+  if (!tokenizer) print_error("%s\n", err.message);
+  const char *tmp = getenv("TMPDIR");
+  checkpoint = dg_format("%s/test_trainer-%ld.checkpoint", tmp ? tmp : "/tmp", (long)getpid());
+  return tokenizer ? 0 : -1;
+}
+
+static void clean(void) {
+  unlink(checkpoint);
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  clean();
+  free(checkpoint);
+  dg_tokenizer_free(tokenizer);
+  dg_parallel_free(&text[0]);
+  dg_parallel_free(&text[1]);
+  return 0;
+}
+
+/* --- one run -------------------------------------------------------------------------------- */
+
+/* Everything dg_train needs, made anew for each run. */
+typedef struct rig {
+  dg_threads *threads;
+  dg_base *base;
+  dg_examples *examples, *dev;
+  dg_direction directions[2];
+  dg_dev_set set;
+  const char *sources[4], *references[4];
+  dg_train_options o;
+  dg_train_task task;
+  dg_train_result result;
+  size_t total;
+  /* What its callbacks do and saw. */
+  uint64_t polls, kill_at, limit_at, stop_at, cut_at;
+  double minutes_an_update;
+  size_t reports, scored, bests;
+  double lowest, highest;
+  float *best, *average;
+} rig;
+
+static void set(rig *r, const char *name, const char *value) {
+  dg_error err;
+  if (!dg_options_set(dg_train_options_table, &r->o, name, value, &err))
+    fail_msg("%s", err.message);
+}
+
+/* Polled before every update, so at poll n there have been n-1. */
+static bool on_stop(void *context) {
+  rig *r = context;
+  r->polls++;
+  minutes += r->minutes_an_update;
+  if (r->kill_at && r->polls == r->kill_at) raise(SIGKILL);
+  if (r->limit_at && r->polls == r->limit_at) { /* dies when a file grows to this */
+    struct rlimit limit = {r->cut_at, RLIM_INFINITY};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  if (r->average && r->polls > 1) { /* as the option is documented */
+    double n = (double)(r->polls - 1), decay = (1 + n) / (10 + n);
+    float step = 1 - (float)(decay < r->o.ema ? decay : r->o.ema);
+    const float *w = r->task.trained->values;
+    for (size_t i = 0; i < r->total; i++) r->average[i] += step * (w[i] - r->average[i]);
+  }
+  return r->stop_at && r->polls == r->stop_at;
+}
+
+static void on_report(void *context, const dg_train_report *report) {
+  rig *r = context;
+  r->reports++;
+  if (!report->scores) return;
+  assert_true(report->scores->loss == report->mean.loss); /* one dev set */
+  r->scored++;
+  if (report->mean.loss < r->lowest) r->lowest = report->mean.loss;
+  if (report->mean.chrf > r->highest) r->highest = report->mean.chrf;
+}
+
+static bool on_best(void *context, const dg_train_report *report, dg_error *err) {
+  (void)err;
+  rig *r = context;
+  r->bests++;
+  assert_true(report->improved);
+  memcpy(r->best, r->task.trained->values, r->total * sizeof(float));
+  return true;
+}
+
+static rig *rig_new(int threads) {
+  dg_error err;
+  rig *r = dg_calloc(1, sizeof *r);
+  r->threads = threads > 1 ? dg_threads_new(threads) : NULL;
+  r->lowest = INFINITY;
+  dg_options_defaults(dg_train_options_table, &r->o);
+  static const char *const settings[][2] = {
+      {"max_updates", "12"},   {"batch_tokens", "48"},    {"micro_tokens", "24"},
+      {"eval_every", "3"},     {"warmup", "4"},           {"learning_rate", "0.01"},
+      {"dropout", "0.2"},      {"attention_dropout", "0.1"}, {"activation_dropout", "0.1"},
+      {"checkpoint_minutes", "0"}, {"temperature", "2"}};
+  for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+    set(r, settings[i][0], settings[i][1]);
+
+  dg_model_config c;
+  dg_options_defaults(dg_model_config_options, &c);
+  c.d_model = 16, c.heads = 2, c.ffn_dim = 24, c.encoder_layers = c.decoder_layers = 1;
+  c.max_positions = 64;
+  size_t size;
+  const void *bytes = dg_tokenizer_bytes(tokenizer, &size);
+  dg_tokenizer *t = dg_tokenizer_load(bytes, size, &err);
+  assert_non_null(t);
+  c.vocab_size = dg_tokenizer_size(t);
+  dg_model *m = dg_model_new(&c, &err);
+  assert_non_null(m);
+  dg_model_initialize(m, 1);
+  r->base = dg_base_new(m, t, (const char *const[]){"en", "gl"}, 2, NULL, &err);
+  if (!r->base || !dg_model_train(m, &err)) fail_msg("%s", err.message);
+  r->examples = dg_examples_new(r->base, 64);
+  r->dev = dg_examples_new(r->base, 64);
+  size_t corpus;
+  assert_true(dg_examples_add(r->examples, &text[0], r->threads, &corpus, &err));
+  assert_int_equal(dg_examples_count(r->examples, corpus), 80);
+  assert_true(dg_examples_add(r->dev, &text[1], r->threads, &corpus, &err));
+  int32_t en = r->base->languages[0].tag, gl = r->base->languages[1].tag;
+  r->directions[0] = (dg_direction){0, false, en, gl};
+  r->directions[1] = (dg_direction){0, true, gl, en};
+  r->set = (dg_dev_set){.name = "en-gl", .direction = r->directions[0],
+                        .sources = r->sources, .references = r->references};
+  for (int i = 0; i < 4; i++) {
+    r->sources[i] = text[1].pairs[i].source;
+    r->references[i] = text[1].pairs[i].target;
+  }
+  r->total = m->params.total;
+  r->best = dg_calloc(r->total, sizeof(float));
+  r->task = (dg_train_task){
+      .base = r->base,
+      .network = {.model = m, .threads = r->threads, .precision = dg_train_precision(&r->o)},
+      .trained = &m->params,
+      .examples = r->examples,
+      .directions = r->directions,
+      .direction_count = 2,
+      .dev_examples = r->dev,
+      .dev_sets = &r->set,
+      .dev_count = 1,
+      .checkpoint_path = checkpoint,
+      .identity = "this run",
+      .context = r,
+      .stop = on_stop,
+      .report = on_report,
+      .best = on_best,
+  };
+  return r;
+}
+
+static void rig_free(rig *r) {
+  free(r->result.best_scores);
+  free(r->result.start_scores);
+  free(r->best);
+  free(r->average);
+  dg_examples_free(r->examples);
+  dg_examples_free(r->dev);
+  dg_base_free(r->base);
+  dg_threads_free(r->threads);
+  free(r);
+}
+
+static void train(rig *r) {
+  dg_error err;
+  if (!dg_train(&r->task, &r->o, &r->result, &err)) fail_msg("%s", err.message);
+}
+
+/* --- comparing runs --------------------------------------------------------------------------- */
+
+/* How a run ended: its checkpoint's bytes, the weights it left, its counts. */
+typedef struct ending {
+  uint8_t *checkpoint;
+  size_t checkpoint_size;
+  float *weights;
+  size_t total;
+  uint64_t updates, best_update;
+  double best_loss, epochs;
+} ending;
+
+static ending end_of(const rig *r) {
+  ending e = {.total = r->total, .updates = r->result.updates,
+              .best_update = r->result.best_update, .best_loss = r->result.best.loss,
+              .epochs = r->result.epochs};
+  dg_mapping m;
+  dg_error err;
+  if (!dg_map(checkpoint, &m, &err)) fail_msg("%s", err.message);
+  e.checkpoint = dg_malloc(m.size);
+  memcpy(e.checkpoint, m.data, e.checkpoint_size = m.size);
+  dg_unmap(&m);
+  e.weights = dg_malloc(r->total * sizeof(float));
+  memcpy(e.weights, r->task.trained->values, r->total * sizeof(float));
+  return e;
+}
+
+static void ending_free(ending *e) {
+  free(e->checkpoint);
+  free(e->weights);
+}
+
+static void assert_same_end(const ending *a, const ending *b) {
+  assert_int_equal(a->updates, b->updates);
+  assert_int_equal(a->best_update, b->best_update);
+  assert_true(a->best_loss == b->best_loss && a->epochs == b->epochs);
+  assert_int_equal(a->total, b->total);
+  assert_memory_equal(a->weights, b->weights, a->total * sizeof(float));
+  assert_int_equal(a->checkpoint_size, b->checkpoint_size);
+  assert_memory_equal(a->checkpoint, b->checkpoint, a->checkpoint_size);
+}
+
+typedef void change(rig *r); /* of a run's options */
+
+static ending whole_run(int threads, change *options) {
+  clean();
+  rig *r = rig_new(threads);
+  if (options) options(r);
+  train(r);
+  ending e = end_of(r);
+  rig_free(r);
+  return e;
+}
+
+static ending resumed_run(int threads, change *options) {
+  rig *r = rig_new(threads);
+  if (options) options(r);
+  train(r);
+  ending e = end_of(r);
+  rig_free(r);
+  return e;
+}
+
+/* Starts or goes on with the run in a child that dies of a signal; false: it came to its end. */
+static bool killed_run(int threads, change *options, uint64_t kill_at, uint64_t limit_at,
+                       uint64_t cut_at, useconds_t after) {
+  fflush(NULL);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (!child) {
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    signal(SIGXFSZ, SIG_DFL);
+    rig *r = rig_new(threads);
+    if (options) options(r);
+    r->kill_at = kill_at, r->limit_at = limit_at, r->cut_at = cut_at;
+    _exit(dg_train(&r->task, &r->o, &r->result, NULL) ? 0 : 1);
+  }
+  if (after) {
+    usleep(after);
+    kill(child, SIGKILL);
+  }
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  if (WIFEXITED(status)) assert_int_equal(WEXITSTATUS(status), 0);
+  return WIFSIGNALED(status);
+}
+
+static void with_average(rig *r) { set(r, "ema", "0.9"); }
+static void cosine(rig *r) {
+  set(r, "schedule", "cosine");
+  set(r, "weight_decay", "0.01");
+  set(r, "seed", "77");
+  set(r, "eval_every", "5");
+  r->task.evaluate_start = true;
+}
+static void without_dev(rig *r) {
+  r->task.dev_count = 0;
+  with_average(r);
+}
+static void by_translation(rig *r) {
+  set(r, "metric", "chrf");
+  set(r, "eval_every", "6");
+  r->set.sentences = 4;
+}
+
+static void over_pools(rig *r) { /* the sampler draws pairs for 32 updates at a time */
+  set(r, "max_updates", "75");
+  set(r, "batch_tokens", "24");
+  set(r, "eval_every", "10");
+}
+
+static const struct {
+  change *options;
+  uint64_t updates;
+} variants[] = {{NULL, 12},        {with_average, 12},   {cosine, 12},
+                {without_dev, 12}, {by_translation, 12}, {over_pools, 75}};
+enum { VARIANTS = sizeof variants / sizeof *variants };
+
+static void test_same_run_twice(void **state) {
+  (void)state;
+  for (int v = 0; v < VARIANTS; v++)
+    for (int threads = 1; threads < 3; threads++) {
+      ending a = whole_run(threads, variants[v].options), b = whole_run(threads, variants[v].options);
+      assert_same_end(&a, &b);
+      ending_free(&b);
+      b = resumed_run(threads, variants[v].options); /* of a run that is over */
+      assert_same_end(&a, &b);
+      ending_free(&a);
+      ending_free(&b);
+    }
+  ending a = whole_run(1, NULL), b = whole_run(1, cosine);
+  assert_memory_not_equal(a.weights, b.weights, a.total * sizeof(float)); /* options matter */
+  ending_free(&a);
+  ending_free(&b);
+}
+
+/* Killed between updates, once or again and again. */
+static void test_killed_between_updates(void **state) {
+  (void)state;
+  for (int v = 0; v < VARIANTS; v++)
+    for (int threads = 1; threads < 3; threads++) {
+      change *options = variants[v].options;
+      ending whole = whole_run(threads, options);
+      uint64_t n = variants[v].updates, life = n / 5;
+      const uint64_t moments[] = {1, 2, n / 3, n / 2 + 1, n};
+      for (size_t i = 0; i < sizeof moments / sizeof *moments; i++) {
+        clean();
+        assert_true(killed_run(threads, options, moments[i], 0, 0, 0));
+        ending e = resumed_run(threads, options);
+        assert_same_end(&whole, &e);
+        ending_free(&e);
+      }
+      clean();
+      size_t deaths = 0;
+      while (killed_run(threads, options, life + 1, 0, 0, 0)) assert_true(++deaths < 20);
+      assert_int_equal(deaths, (n - 1) / life);
+      ending e = resumed_run(threads, options);
+      assert_same_end(&whole, &e);
+      ending_free(&e);
+      ending_free(&whole);
+    }
+}
+
+/* Killed while a checkpoint is half written: the one before it is still good. */
+static void test_killed_while_writing(void **state) {
+  (void)state;
+  for (int v = 0; v < 2; v++) {
+    change *options = variants[v].options;
+    ending whole = whole_run(2, options);
+    for (uint64_t at = 1; at <= 9; at += 4)
+      for (uint64_t part = 0; part < 4; part++) {
+        uint64_t cut = 1 + part * (whole.checkpoint_size - 2) / 4;
+        clean();
+        assert_true(killed_run(2, options, 0, at, cut, 0));
+        assert_int_equal(access(checkpoint, F_OK), at == 1 ? -1 : 0);
+        ending e = resumed_run(2, options);
+        assert_same_end(&whole, &e);
+        ending_free(&e);
+      }
+    ending_free(&whole);
+  }
+  /* What the dead left beside it is theirs to lose. */
+  char *left = dg_format("rm -f %s.tmp-*", checkpoint);
+  assert_int_equal(system(left), 0);
+  free(left);
+}
+
+/* Killed from outside at any moment; with a checkpoint an update most time goes to them. */
+static void test_killed_at_any_moment(void **state) {
+  (void)state;
+  ending whole = whole_run(2, with_average);
+  size_t deaths = 0;
+  for (useconds_t after = 2000; after < 42000; after += 4000) {
+    clean();
+    bool died = true;
+    for (int life = 0; died && life < 3; life++)
+      deaths += died = killed_run(2, with_average, 0, 0, 0, after + (useconds_t)life * 1700);
+    ending e = resumed_run(2, with_average);
+    assert_same_end(&whole, &e);
+    ending_free(&e);
+  }
+  assert_true(deaths > 0);
+  ending_free(&whole);
+  char *left = dg_format("rm -f %s.tmp-*", checkpoint);
+  assert_int_equal(system(left), 0);
+  free(left);
+}
+
+/* --- how a run ends --------------------------------------------------------------------------- */
+
+static void test_interruption(void **state) {
+  (void)state;
+  ending whole = whole_run(1, with_average);
+  clean();
+  rig *r = rig_new(1);
+  with_average(r);
+  r->stop_at = 6;
+  set(r, "checkpoint_minutes", "10"); /* so that only the stop writes one */
+  dg_error err;
+  assert_false(dg_train(&r->task, &r->o, &r->result, &err));
+  assert_int_equal(err.status, DG_ERR_INTERRUPTED);
+  if (!strstr(err.message, "update 5") || !strstr(err.message, checkpoint))
+    fail_msg("%s", err.message);
+  rig_free(r);
+  ending e = resumed_run(1, with_average);
+  assert_same_end(&whole, &e);
+  ending_free(&e);
+  ending_free(&whole);
+}
+
+static void test_max_updates(void **state) {
+  (void)state;
+  clean();
+  rig *r = rig_new(1);
+  set(r, "max_updates", "40");
+  set(r, "eval_every", "7");
+  train(r);
+  assert_int_equal(r->result.end, DG_TRAIN_FINISHED);
+  assert_int_equal(r->result.updates, 40);
+  assert_int_equal(r->polls, 40);
+  assert_int_equal(r->scored, 6); /* at 7, 14, 21, 28, 35 and, because it is the last, 40 */
+  assert_int_equal(r->reports, 7); /* and a word at 25 */
+  assert_true(r->result.best.loss == r->lowest && r->lowest < 4);
+  assert_true(r->result.best_scores[0].loss == r->lowest);
+  assert_null(r->result.start_scores);
+  assert_true(r->result.epochs > 0);
+  /* The best weights are handed out when found, and left at the end. */
+  assert_true(r->bests > 0);
+  assert_memory_equal(r->best, r->task.trained->values, r->total * sizeof(float));
+  rig_free(r);
+
+  /* A run goes on with a larger max_updates as if it had always had it. */
+  ending whole = whole_run(1, NULL);
+  clean();
+  r = rig_new(1);
+  set(r, "max_updates", "6");
+  train(r);
+  assert_int_equal(r->result.updates, 6);
+  rig_free(r);
+  ending e = resumed_run(1, NULL);
+  assert_same_end(&whole, &e);
+  ending_free(&e);
+  ending_free(&whole);
+}
+
+static void test_patience(void **state) {
+  (void)state;
+  for (int start = 0; start < 2; start++) {
+    clean();
+    rig *r = rig_new(1);
+    float *initial = dg_malloc(r->total * sizeof(float));
+    memcpy(initial, r->task.trained->values, r->total * sizeof(float));
+    set(r, "max_updates", "1000");
+    set(r, "learning_rate", "0"); /* nothing ever gets better */
+    set(r, "patience", "4");
+    r->task.evaluate_start = start;
+    train(r);
+    assert_int_equal(r->result.end, DG_TRAIN_PATIENCE);
+    assert_int_equal(r->result.updates, start ? 12 : 15);
+    assert_int_equal(r->result.best_update, start ? 0 : 3);
+    assert_int_equal(r->scored, 5);
+    assert_int_equal(r->bests, 1);
+    assert_int_equal(r->result.start_scores != NULL, start);
+    if (start) assert_true(r->result.start.loss == r->result.best.loss);
+    assert_memory_equal(initial, r->task.trained->values, r->total * sizeof(float));
+    free(initial);
+    rig_free(r);
+    /* Going on does not forget how long nothing got better. */
+    r = rig_new(1);
+    set(r, "max_updates", "1000");
+    set(r, "learning_rate", "0");
+    set(r, "patience", "6");
+    r->task.evaluate_start = start;
+    train(r);
+    assert_int_equal(r->result.end, DG_TRAIN_PATIENCE);
+    assert_int_equal(r->result.updates, start ? 18 : 21);
+    rig_free(r);
+  }
+  clean();
+  rig *r = rig_new(1); /* 0 is never */
+  set(r, "max_updates", "60");
+  set(r, "learning_rate", "0");
+  set(r, "patience", "0");
+  train(r);
+  assert_int_equal(r->result.end, DG_TRAIN_FINISHED);
+  rig_free(r);
+}
+
+/* The weights kept are the best by the metric, not the last. */
+static void test_worse_weights_are_not_kept(void **state) {
+  (void)state;
+  clean();
+  rig *r = rig_new(1);
+  set(r, "learning_rate", "0.02");
+  set(r, "max_updates", "30");
+  train(r);
+  float *good = dg_malloc(r->total * sizeof(float));
+  memcpy(good, r->task.trained->values, r->total * sizeof(float));
+  uint64_t best = r->result.best_update;
+  rig_free(r);
+  r = rig_new(1); /* goes on, ruinously */
+  set(r, "learning_rate", "5");
+  set(r, "max_updates", "60");
+  set(r, "patience", "5");
+  train(r);
+  assert_int_equal(r->result.end, DG_TRAIN_PATIENCE);
+  assert_int_equal(r->result.best_update, best);
+  assert_memory_equal(good, r->task.trained->values, r->total * sizeof(float));
+  free(good);
+  rig_free(r);
+}
+
+static void test_metric(void **state) {
+  (void)state;
+  clean();
+  rig *r = rig_new(1);
+  set(r, "metric", "chrf");
+  set(r, "max_updates", "60");
+  set(r, "eval_every", "10");
+  r->set.sentences = 4;
+  train(r);
+  assert_true(r->highest > 0);
+  assert_true(r->result.best.chrf == r->highest);
+  rig_free(r);
+}
+
+static void test_learns(void **state) {
+  (void)state;
+  clean();
+  rig *r = rig_new(2);
+  set(r, "max_updates", "250");
+  set(r, "batch_tokens", "200");
+  set(r, "micro_tokens", "200");
+  set(r, "dropout", "0");
+  set(r, "eval_every", "125");
+  set(r, "checkpoint_minutes", "10");
+  r->task.evaluate_start = true;
+  train(r);
+  if (r->result.start.loss < 3 || r->result.best.loss > 1.5)
+    fail_msg("dev loss %g, at first %g", r->result.best.loss, r->result.start.loss);
+  rig_free(r);
+}
+
+/* --- averages ---------------------------------------------------------------------------------- */
+
+static void test_average(void **state) {
+  (void)state;
+  static const char *const decays[] = {"0.3", "0.9", "0.999999"};
+  for (int i = 0; i < 3; i++) {
+    clean();
+    rig *r = rig_new(1);
+    set(r, "ema", decays[i]);
+    set(r, "max_updates", "21");
+    r->task.dev_count = 0; /* then the average is what a run leaves */
+    r->average = dg_malloc(r->total * sizeof(float));
+    memcpy(r->average, r->task.trained->values, r->total * sizeof(float));
+    train(r);
+    float *left = dg_malloc(r->total * sizeof(float));
+    memcpy(left, r->task.trained->values, r->total * sizeof(float));
+    /* The weights of the last update stand in the checkpoint. */
+    dg_error err;
+    dg_safetensors *s = dg_safetensors_open(checkpoint, false, &err);
+    assert_non_null(s);
+    const dg_st_tensor *w = dg_safetensors_find(s, "weights");
+    assert_int_equal(w->bytes, r->total * sizeof(float));
+    memcpy(r->task.trained->values, w->data, w->bytes);
+    dg_safetensors_close(s);
+    on_stop(r);
+    double far = 0;
+    for (size_t k = 0; k < r->total; k++) {
+      assert_true(fabsf(left[k] - r->average[k]) < 1e-6f);
+      far = fmax(far, fabs((double)left[k] - (double)r->task.trained->values[k]));
+    }
+    assert_true(far > 1e-3);
+    free(left);
+    rig_free(r);
+  }
+  /* Without one the last weights are left. */
+  clean();
+  rig *r = rig_new(1);
+  r->task.dev_count = 0;
+  train(r);
+  dg_safetensors *s = dg_safetensors_open(checkpoint, false, NULL);
+  assert_memory_equal(dg_safetensors_find(s, "weights")->data, r->task.trained->values,
+                      r->total * sizeof(float));
+  assert_int_equal(r->result.best_update, 12);
+  dg_safetensors_close(s);
+  rig_free(r);
+}
+
+static void with_one_score(rig *r) {
+  with_average(r);
+  set(r, "eval_every", "12");
+}
+
+/* Being scored changes nothing of what is trained, and it is the average that is scored. */
+static void test_average_is_scored(void **state) {
+  (void)state;
+  ending apart = whole_run(1, without_dev), scored = whole_run(1, with_average),
+         once = whole_run(1, with_one_score);
+  assert_memory_equal(apart.weights, once.weights, apart.total * sizeof(float));
+  assert_int_equal(once.best_update, 12);
+  const ending *all[] = {&apart, &scored, &once};
+  float *trained[3];
+  for (int i = 0; i < 3; i++) {
+    FILE *f = fopen(checkpoint, "wb");
+    assert_int_equal(fwrite(all[i]->checkpoint, 1, all[i]->checkpoint_size, f),
+                     all[i]->checkpoint_size);
+    assert_int_equal(fclose(f), 0);
+    dg_safetensors *s = dg_safetensors_open(checkpoint, false, NULL);
+    trained[i] = dg_malloc(apart.total * sizeof(float));
+    memcpy(trained[i], dg_safetensors_find(s, "weights")->data, apart.total * sizeof(float));
+    dg_safetensors_close(s);
+    assert_memory_equal(trained[i], trained[0], apart.total * sizeof(float));
+  }
+  for (int i = 0; i < 3; i++) free(trained[i]);
+  ending_free(&apart);
+  ending_free(&scored);
+  ending_free(&once);
+}
+
+/* --- time -------------------------------------------------------------------------------------- */
+
+static void test_max_minutes(void **state) {
+  (void)state;
+  clean();
+  rig *r = rig_new(1);
+  r->minutes_an_update = 1;
+  set(r, "max_minutes", "5");
+  set(r, "checkpoint_minutes", "1000");
+  train(r);
+  assert_int_equal(r->result.end, DG_TRAIN_TIME);
+  assert_int_equal(r->result.updates, 5);
+  assert_true(fabs(r->result.seconds - 300) < 1e-9);
+  rig_free(r);
+  r = rig_new(1);
+  r->minutes_an_update = 1;
+  set(r, "checkpoint_minutes", "1000");
+  train(r);
+  assert_int_equal(r->result.end, DG_TRAIN_FINISHED);
+  assert_true(fabs(r->result.seconds - 720) < 1e-9); /* over both */
+  float *weights = dg_malloc(r->total * sizeof(float));
+  memcpy(weights, r->task.trained->values, r->total * sizeof(float));
+  rig_free(r);
+  ending whole = whole_run(1, NULL);
+  assert_memory_equal(whole.weights, weights, whole.total * sizeof(float));
+  ending_free(&whole);
+  free(weights);
+}
+
+static bool watch(void *context) {
+  rig *r = context;
+  bool there = !access(checkpoint, F_OK);
+  unlink(checkpoint);
+  on_stop(r);
+  if (there) r->cut_at = r->cut_at * 100 + r->polls - 1; /* the updates it was written after */
+  return false;
+}
+
+static void test_checkpoint_minutes(void **state) {
+  (void)state;
+  clean();
+  rig *r = rig_new(1);
+  r->minutes_an_update = 1;
+  r->task.stop = watch;
+  set(r, "checkpoint_minutes", "4");
+  set(r, "max_updates", "14");
+  train(r);
+  assert_int_equal(r->cut_at, 40812);
+  rig_free(r);
+}
+
+/* --- refusals ---------------------------------------------------------------------------------- */
+
+static void refuse(rig *r, dg_status status, const char *word) {
+  dg_error err = {0};
+  if (dg_train(&r->task, &r->o, &r->result, &err)) fail_msg("%s: passed", word);
+  assert_int_equal(err.status, status);
+  if (!strstr(err.message, word)) fail_msg("%s", err.message);
+  assert_int_equal(r->polls, 0); /* no update was made */
+  rig_free(r);
+}
+
+static void test_refusals(void **state) {
+  (void)state;
+  ending e = whole_run(1, NULL);
+  rig *r = rig_new(1);
+  r->task.identity = "another run";
+  refuse(r, DG_ERR_USAGE, "other settings");
+  r = rig_new(1);
+  with_average(r); /* a checkpoint without an average */
+  refuse(r, DG_ERR_FORMAT, "average");
+  r = rig_new(1);
+  r->task.direction_count = 1;
+  refuse(r, DG_ERR_FORMAT, "position");
+  assert_int_equal(truncate(checkpoint, (off_t)e.checkpoint_size / 2), 0);
+  refuse(rig_new(1), DG_ERR_FORMAT, "cannot resume");
+  assert_int_equal(access(checkpoint, F_OK), 0); /* nobody deletes it */
+  ending_free(&e);
+  clean();
+  r = rig_new(1);
+  dg_parallel_text none = {0};
+  size_t corpus;
+  assert_true(dg_examples_add(r->examples, &none, NULL, &corpus, NULL));
+  r->directions[0].corpus = r->directions[1].corpus = corpus;
+  refuse(r, DG_ERR_USAGE, "no usable training pairs");
+  /* A checkpoint that cannot be written ends the run; what it says is why. */
+  r = rig_new(1);
+  r->task.checkpoint_path = "/nonexistent/checkpoint";
+  dg_error err = {0};
+  assert_false(dg_train(&r->task, &r->o, &r->result, &err));
+  assert_int_equal(err.status, DG_ERR_IO);
+  assert_non_null(strstr(err.message, "/nonexistent/checkpoint"));
+  rig_free(r);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_same_run_twice),
+      cmocka_unit_test(test_killed_between_updates),
+      cmocka_unit_test(test_killed_while_writing),
+      cmocka_unit_test(test_killed_at_any_moment),
+      cmocka_unit_test(test_interruption),
+      cmocka_unit_test(test_max_updates),
+      cmocka_unit_test(test_patience),
+      cmocka_unit_test(test_worse_weights_are_not_kept),
+      cmocka_unit_test(test_metric),
+      cmocka_unit_test(test_learns),
+      cmocka_unit_test(test_average),
+      cmocka_unit_test(test_average_is_scored),
+      cmocka_unit_test(test_max_minutes),
+      cmocka_unit_test(test_checkpoint_minutes),
+      cmocka_unit_test(test_refusals),
+  };
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}
