@@ -143,6 +143,29 @@ static void test_threads(void **state) {
   }
 }
 
+/* A batch taken a few sequences at a time adds up to the whole. */
+static void test_parts(void **state) {
+  (void)state;
+  for (size_t i = 0; i < GOLDEN_COUNT; i++) {
+    golden g = golden_open(golden_names[i]);
+    train(&g);
+    dg_batch all = g.batch;
+    dg_loss sum = {0};
+    for (size_t first = 0, end = 2; first < all.sequences; first = end, end = all.sequences) {
+      size_t s = all.source_offsets[first], t = all.target_offsets[first];
+      g.batch = (dg_batch){end - first, all.source + s, all.input + t, all.labels + t,
+                           all.source_offsets + first, all.target_offsets + first};
+      dg_loss part = backward(&g);
+      sum.smoothed += part.smoothed, sum.nll += part.nll, sum.labels += part.labels;
+    }
+    g.batch = all;
+    check_loss(&g, sum, 1);
+    check_gradients(&g, "grad", &g.model->params, 1);
+    check_adapters(&g, 1);
+    golden_close(&g);
+  }
+}
+
 /* With dropout the gradient is that of the loss it reports: along a direction, by
  * differences. The masks follow the key. */
 static void test_dropout(void **state) {
@@ -257,6 +280,7 @@ int main(void) {
   tests[n++] = (struct CMUnitTest){.name = "test_frozen_post", .test_func = test_frozen_parts,
                                    .initial_state = (void *)(uintptr_t)"adapters_post"};
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_threads);
+  tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_parts);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_dropout);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_dropout_of_sentences);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_what_does_not_fit);
