@@ -1,0 +1,45 @@
+# dragoman data: clean, split, sample, stats.
+. tests/tap.sh
+cd "$TMPDIR" || exit 1
+data() { "$dragoman" data "$@"; }
+
+printf '%s\t%s\n' \
+  'Open the file' 'Abrir o ficheiro' \
+  'Close %s now' 'Pechar %d agora' \
+  'Same text here' 'Same text here' \
+  'Open the file' 'Abrir o ficheiro' \
+  'Save the document' 'Gardar o documento' >mixed.tsv
+printf '%s\t%s\n' 'Open the file' 'Abrir o ficheiro' 'Save the document' 'Gardar o documento' >want
+check "clean" prints_file want data clean -s en -t gl --quiet mixed.tsv
+again() { data clean -s en -t gl --quiet -o cleaned.tsv mixed.tsv && data clean -s en -t gl --quiet cleaned.tsv | cmp - want; }
+check "clean text stays as it is" again
+reasons() { data clean -s en -t gl mixed.tsv 2>&1 >/dev/null | grep -q 'untranslated 1.*placeholders 1.*duplicate 1'; }
+check "clean says why" reasons
+
+awk 'BEGIN { for (i = 0; i < 2000; i++) print "sentence " i * 7919 % 10007 " of some words\tfrase " i }' |
+  tr '0123456789' 'abcdefghij' >all.tsv
+split() {
+  data split -o s --dev 100 --test 200 --quiet all.tsv &&
+    [ "$(wc -l <s.train.tsv) $(wc -l <s.dev.tsv) $(wc -l <s.test.tsv)" = '1700 100 200' ] &&
+    cat s.*.tsv | sort >x && sort all.tsv | cmp - x
+}
+check "split deals every pair once" split
+order() { sort -r all.tsv >reversed.tsv && data split -o r --dev 100 --test 200 --quiet reversed.tsv && sort s.test.tsv >a && sort r.test.tsv | cmp - a; }
+check "split does not depend on the order" order
+check "too few to split" refuses 2 'too few' data split -o t mixed.tsv
+sample() {
+  data sample -n 50 all.tsv >small && data sample -n 500 all.tsv >large && [ "$(wc -l <small)" -eq 50 ] &&
+    sort small >a && sort large >b && [ -z "$(comm -23 a b)" ]
+}
+check "a larger sample holds the smaller" sample
+seeds() { data sample -n 50 --seed 2 all.tsv >other && ! cmp -s small other; }
+check "another seed, another sample" seeds
+check "sample by words" prints '' data sample -n 5 --words 6 --quiet all.tsv
+cp want want.tsv
+check "stats" prints 'want.tsv: 2 pairs, 0 of them of 5 words or more; 6 and 6 words' data stats want.tsv
+check "no such file" refuses 1 'nosuch' data stats nosuch
+printf 'one column\n' >one.tsv
+check "one column" refuses 1 'one.tsv.*1' data stats one.tsv
+echo 'nonsense = 1' >bad.conf
+check "an unknown setting of harvest" refuses 2 'bad.conf.*nonsense' data harvest -c bad.conf -o h
+echo "1..$n"
