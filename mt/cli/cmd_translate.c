@@ -73,6 +73,13 @@ static bool find_tag(const session *s, const char *code, char canonical[DG_LANG_
   return true;
 }
 
+/* Sentences longer than any seen in training come out badly: they are cut up. */
+static size_t longest_trained(const dg_base *b) {
+  const json_t *settings = json_object_get(b->card, "settings");
+  json_int_t n = json_integer_value(json_object_get(settings, "max_tokens"));
+  return n > 0 ? (size_t)n : 0;
+}
+
 static bool load(session *s, dg_error *err) {
   char *base = dg_find_model(s->base_path ? s->base_path : "base", err);
   bool ok = base && (s->base = dg_base_load(base, err)) && load_adapter(s, base, err);
@@ -91,6 +98,8 @@ static bool load(session *s, dg_error *err) {
   s->network = (dg_network){.model = s->base->model, .threads = dg_threads_new(s->cli->threads),
                             .precision = DG_BF16};
   if (s->adapter) s->network.adapters[s->network.adapter_count++] = s->adapter->adapter;
+  s->options.max_source = longest_trained(s->base);
+  s->options.source_language = s->source_code;
   s->packed = dg_packed_model_new(s->base->model, s->network.precision, err);
   s->network.packed = s->packed;
   return s->packed != NULL;
@@ -138,8 +147,8 @@ static bool translate_chunk(session *s, const char *file, size_t first, const ch
                          (const char *const *)c->lines, c->count, found, err);
   for (size_t i = 0; ok && i < c->count; i++) {
     if (found[i].cut && !s->cli->quiet)
-      fprintf(stderr, "dragoman: warning: %s:%zu: too long for the base, its end is lost: break "
-                      "the line into sentences\n",
+      fprintf(stderr, "dragoman: warning: %s:%zu: a sentence is too long for the base, its end is "
+                      "lost: break it up\n",
               strcmp(file, "-") ? file : "stdin", first + i);
     ok = s->cli->json ? write_json(s, c->lines[i], &found[i], err)
                       : write_plain(s, first + i, &found[i], err);
@@ -213,6 +222,7 @@ int dg_cmd_translate(int argc, char **argv) {
       .usage = "translate [-b BASE] [-a ADAPTER] [-s SRC] -t TGT [-o OUT] [FILE...]",
       .summary =
           "Translates text, a line a segment, from files or standard input. Files may be gzipped.\n"
+          "A line longer than the base was trained on is translated sentence by sentence.\n"
           "Models are paths, or names looked up in $DRAGOMAN_MODELS and the installed models. With\n"
           "--json each line gives an object with its translations and their scores.",
       .examples = "  echo 'Open the file' | dragoman translate -t gl\n"

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "mt/core/mem.h"
+#include "mt/core/utf8.h"
 #include "mt/decode/beam.h"
 #include "mt/model/decoder.h"
+#include "tokenizer/text.h"
 
 enum { PREFIX_MOST = 16, LONGEST_WITHOUT_TABLE = 4096, ROWS_MOST = 512 };
 
@@ -13,10 +15,12 @@ dg_translate_options dg_translate_defaults(void) {
   return (dg_translate_options){.beam = 4, .nbest = 1, .length_penalty = 1, .batch_tokens = 2048};
 }
 
+/* What is searched as one: a line, or some sentences of a long line. */
 typedef struct request {
-  size_t line;
-  int32_t *ids; /* formatted source */
+  size_t line, order; /* order: its place in the text */
+  int32_t *ids;       /* formatted source */
   size_t length;
+  dg_translation found;
 } request;
 
 typedef struct job {
@@ -24,34 +28,76 @@ typedef struct job {
   const dg_base *base;
   const dg_translate_options *o;
   int32_t source_tag, target_tag, prefix[PREFIX_MOST];
-  size_t prefix_length, longest;
+  size_t prefix_length, longest, comfortable;
   bool *banned;
+  request *requests;
+  size_t count, capacity;
+  dg_tokens tokens;
+  size_t *ends, ends_capacity; /* of sentences */
   dg_translation *out;
 } job;
 
 static bool blank(const char *s) { return !s[strspn(s, " \t\r\n\f\v")]; }
 
-static bool prepare(const job *j, const char *text, size_t line, request *r, dg_tokens *tokens,
-                    dg_error *err) {
-  if (!dg_tokenizer_encode(j->base->tokenizer, text, strlen(text), tokens, err))
-    return dg_error_context(err, "line %zu", line + 1);
-  size_t capacity = tokens->count + 64;
-  if (capacity > j->longest) capacity = j->longest;
+/* Makes a request of the tokens at hand. */
+static void add_request(job *j, size_t line) {
+  const dg_tokens *tokens = &j->tokens;
+  size_t capacity = tokens->count + 64 < j->longest ? tokens->count + 64 : j->longest;
   int32_t *ids = dg_malloc((tokens->count + 1) * sizeof *ids);
   for (size_t i = 0; i < tokens->count; i++) ids[i] = tokens->items[i].id;
-  r->line = line;
+  DG_GROW(j->requests, j->capacity, j->count + 1);
+  request *r = &j->requests[j->count];
+  *r = (request){.line = line, .order = j->count++};
   r->ids = dg_malloc(capacity * sizeof *r->ids);
   r->length = dg_format_source(j->base, j->source_tag, j->target_tag, ids, tokens->count, r->ids,
                                capacity);
   if (tokens->count >= j->longest) j->out[line].cut = true;
   free(ids);
+}
+
+static bool encode(job *j, const char *text, size_t n, dg_error *err) {
+  return dg_tokenizer_encode(j->base->tokenizer, text, n, &j->tokens, err);
+}
+
+/* Sentences are taken together while they fit. */
+static bool prepare_long(job *j, const char *text, size_t n, size_t line, dg_error *err) {
+  const char *language = j->o->source_language ? j->o->source_language : "und";
+  size_t sentences, begin = 0, end = 0;
+  if (!dg_text_sentences(text, n, language, &j->ends, &j->ends_capacity, &sentences, err))
+    return false;
+  for (size_t i = 0; i < sentences; i++) {
+    if (!encode(j, text + begin, j->ends[i] - begin, err)) return false;
+    if (j->tokens.count > j->comfortable && end > begin) {
+      if (!encode(j, text + begin, end - begin, err)) return false;
+      add_request(j, line);
+      begin = end;
+    }
+    end = j->ends[i];
+  }
+  if (!encode(j, text + begin, n - begin, err)) return false;
+  if (j->tokens.count) add_request(j, line);
   return true;
+}
+
+static bool prepare(job *j, const char *text, size_t line, dg_error *err) {
+  size_t n = strlen(text);
+  bool ok = encode(j, text, n, err);
+  if (ok && j->tokens.count > j->comfortable)
+    ok = prepare_long(j, text, n, line, err);
+  else if (ok)
+    add_request(j, line);
+  return ok || dg_error_context(err, "line %zu", line + 1);
 }
 
 static int by_length(const void *a, const void *b) {
   const request *x = a, *y = b;
   if (x->length != y->length) return x->length > y->length ? -1 : 1;
-  return x->line < y->line ? -1 : x->line > y->line;
+  return x->order < y->order ? -1 : x->order > y->order;
+}
+
+static int by_place(const void *a, const void *b) {
+  const request *x = a, *y = b;
+  return x->order < y->order ? -1 : x->order > y->order;
 }
 
 static void step(void *context, size_t rows, const int32_t *tokens, const uint32_t *parents,
@@ -65,7 +111,7 @@ static size_t target_limit(const job *j, size_t source_length) {
   return limit < most ? limit : most;
 }
 
-static bool translate_batch(const job *j, const request *batch, size_t n, dg_error *err) {
+static bool translate_batch(const job *j, request *batch, size_t n, dg_error *err) {
   const dg_translate_options *o = j->o;
   size_t total = 0, longest = 0;
   for (size_t i = 0; i < n; i++) total += batch[i].length;
@@ -91,7 +137,7 @@ static bool translate_batch(const job *j, const request *batch, size_t n, dg_err
     dg_beam_search(step, d, &bo, sentences, n, j->network->threads, found);
   }
   for (size_t i = 0; i < n && ok; i++) {
-    dg_translation *t = &j->out[batch[i].line];
+    dg_translation *t = &batch[i].found;
     t->texts = dg_calloc(o->nbest, sizeof *t->texts);
     t->scores = dg_calloc(o->nbest, sizeof *t->scores);
     for (size_t k = 0; k < o->nbest && ok; k++) {
@@ -112,8 +158,10 @@ static bool translate_batch(const job *j, const request *batch, size_t n, dg_err
   return ok;
 }
 
-static bool translate_all(const job *j, request *list, size_t n, dg_error *err) {
-  qsort(list, n, sizeof *list, by_length);
+static bool search_all(job *j, dg_error *err) {
+  request *list = j->requests;
+  size_t n = j->count;
+  if (n) qsort(list, n, sizeof *list, by_length);
   for (size_t i = 0; i < n;) {
     size_t end = i, tokens = 0;
     while (end < n && (end == i || (tokens + list[end].length <= j->o->batch_tokens &&
@@ -123,6 +171,44 @@ static bool translate_all(const job *j, request *list, size_t n, dg_error *err) 
     i = end;
   }
   return true;
+}
+
+/* Scripts without blanks between sentences: a full-width mark or Han, Kana before. */
+static bool wants_blank(const char *before) {
+  const char *p = before + strlen(before);
+  while (p > before && ((unsigned char)*--p & 0xC0) == 0x80) continue;
+  if (!*p) return false;
+  uint32_t c = dg_utf8_next(&p, p + strlen(p));
+  return !((c >= 0x3000 && c < 0xA000) || (c >= 0xFF00 && c < 0xFFF0));
+}
+
+static char *join(char *before, const char *after) {
+  char *both = dg_format("%s%s%s", before, wants_blank(before) ? " " : "", after);
+  free(before);
+  return both;
+}
+
+/* Puts the translations of a line's requests together; takes them over. */
+static void assemble(job *j) {
+  if (j->count) qsort(j->requests, j->count, sizeof *j->requests, by_place);
+  for (size_t i = 0; i < j->count; i++) {
+    dg_translation *part = &j->requests[i].found, *whole = &j->out[j->requests[i].line];
+    if (!whole->texts) {
+      part->cut = whole->cut;
+      *whole = *part;
+      *part = (dg_translation){0};
+      continue;
+    }
+    /* The k-th best of the whole is made of the k-th best parts. */
+    if (part->count < whole->count) {
+      for (size_t k = part->count; k < whole->count; k++) free(whole->texts[k]);
+      whole->count = part->count;
+    }
+    for (size_t k = 0; k < whole->count; k++) {
+      whole->texts[k] = join(whole->texts[k], part->texts[k]);
+      whole->scores[k] += part->scores[k];
+    }
+  }
 }
 
 /* Control pieces and the unknown piece never stand in a translation. */
@@ -144,6 +230,7 @@ bool dg_translate(const dg_network *network, const dg_base *base, int32_t source
            .target_tag = target_tag, .out = out};
   bool table = c->position == DG_POSITION_SINUSOIDAL || c->position == DG_POSITION_LEARNED;
   j.longest = table ? (size_t)(c->max_positions - c->position_offset) : LONGEST_WITHOUT_TABLE;
+  j.comfortable = o->max_source && o->max_source < j.longest ? o->max_source : j.longest - 1;
   j.prefix_length =
       dg_format_target(base, source_tag, target_tag, NULL, 0, j.prefix, PREFIX_MOST);
   memset(out, 0, n * sizeof *out);
@@ -151,25 +238,25 @@ bool dg_translate(const dg_network *network, const dg_base *base, int32_t source
     return dg_fail(err, DG_ERR_FORMAT, "the base's target format \"%s\" gives the decoder nothing "
                    "to begin with", c->target_format);
   j.banned = banned_pieces(base);
-  request *list = dg_calloc(n + 1, sizeof *list);
-  dg_tokens tokens = {0};
-  size_t count = 0;
   bool ok = true;
+  for (size_t i = 0; i < n && ok; i++)
+    if (!blank(lines[i])) ok = prepare(&j, lines[i], i, err);
+  ok = ok && search_all(&j, err);
+  if (ok) assemble(&j);
   for (size_t i = 0; i < n && ok; i++) {
-    if (!blank(lines[i])) {
-      ok = prepare(&j, lines[i], i, &list[count], &tokens, err);
-      if (ok) count++;
-    } else {
-      out[i].texts = dg_calloc(1, sizeof *out[i].texts);
-      out[i].scores = dg_calloc(1, sizeof *out[i].scores);
-      out[i].texts[0] = dg_strdup("");
-      out[i].count = 1;
-    }
+    if (out[i].texts) continue; /* nothing to translate */
+    out[i].texts = dg_calloc(1, sizeof *out[i].texts);
+    out[i].scores = dg_calloc(1, sizeof *out[i].scores);
+    out[i].texts[0] = dg_strdup("");
+    out[i].count = 1;
   }
-  ok = ok && translate_all(&j, list, count, err);
-  for (size_t i = 0; i < count; i++) free(list[i].ids);
-  free(list);
-  dg_tokens_free(&tokens);
+  for (size_t i = 0; i < j.count; i++) {
+    free(j.requests[i].ids);
+    dg_translations_free(&j.requests[i].found, 1);
+  }
+  free(j.requests);
+  dg_tokens_free(&j.tokens);
+  free(j.ends);
   free(j.banned);
   if (!ok) dg_translations_free(out, n);
   return ok;

@@ -9,6 +9,9 @@ typedef struct dg_translate_options {
   double length_penalty;
   size_t min_length, max_length; /* tokens; max 0: twice the source and a few */
   size_t batch_tokens;           /* source tokens searched together */
+  size_t max_source;             /* a line of more tokens is translated sentence by sentence;
+                                    0: only one that the model cannot read whole */
+  const char *source_language;   /* BCP-47, decides where sentences end; NULL: any */
 } dg_translate_options;
 dg_translate_options dg_translate_defaults(void);
 
@@ -16,7 +19,7 @@ typedef struct dg_translation {
   char **texts; /* [count], best first */
   double *scores;
   size_t count;
-  bool cut; /* the source was longer than the model can read */
+  bool cut; /* a sentence was longer than the model can read: its end is lost */
 } dg_translation;
 
 /* Translates lines[0,n); an empty line gives an empty line. The network is the

@@ -39,6 +39,7 @@ max_updates = 60
 eval_every = 20
 eval_sentences = 5
 dropout = 0.1
+max_tokens = 32
 ema = 0.9
 storage = fp32
 precision = fp32
@@ -64,7 +65,7 @@ often() { pretrain -o often.safetensors --set eval_every=1 --set eval_sentences=
 killed_often() {
   rm -f killed.*
   "$dragoman" pretrain -c tiny.conf --json --threads 2 -o killed.safetensors \
-    --set checkpoint_minutes=0 --set eval_every=1 --set eval_sentences=0 >killed.log 2>&1 &
+    --set checkpoint_minutes=0 --set eval_every=1 --set eval_sentences=0 >killed.log 2>/dev/null &
   pid=$!
   for i in $(seq 800); do
     [ "$(wc -l <killed.log)" -ge "$1" ] && break
@@ -140,6 +141,16 @@ one_by_one() {
   cmp out.gl out4.gl
 }
 check "alone as in company" one_by_one
+# A line longer than any in training gives what its sentences give: here each fills
+# more than half of max_tokens, so that no two are taken together.
+long_line() {
+  sed 's/^/Five nine eight seven six five four three two one /; s/$/./' dev.en | head -n 8 >dotted
+  "$dragoman" tokenizer encode -m base.safetensors dotted | awk 'NF <= 16 || NF > 32 { print NF; exit 1 }' || return 1
+  translate -a gl.safetensors dotted | tr '\n' ' ' | sed 's/ $//' >parts
+  tr '\n' ' ' <dotted | translate -a gl.safetensors | tr -d '\n' >whole
+  cmp parts whole
+}
+check "a long line keeps all its sentences" long_line
 blank() { [ "$(printf 'one\n\n  \ntwo\n' | translate -a gl.safetensors | sed -n '2,3p' | tr -d '\n')" = "" ]; }
 check "blank lines stay blank" blank
 nbest() {
