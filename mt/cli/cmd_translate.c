@@ -76,7 +76,8 @@ static bool find_tag(const session *s, const char *code, char canonical[DG_LANG_
 /* Sentences longer than any seen in training come out badly: they are cut up. */
 static size_t longest_trained(const dg_base *b) {
   const json_t *settings = json_object_get(b->card, "settings");
-  json_int_t n = json_integer_value(json_object_get(settings, "max_tokens"));
+  const char *text = json_string_value(json_object_get(settings, "max_tokens"));
+  long n = text ? strtol(text, NULL, 10) : 0;
   return n > 0 ? (size_t)n : 0;
 }
 

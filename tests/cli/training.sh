@@ -94,8 +94,9 @@ damaged() {
 }
 check "a truncated checkpoint is refused" damaged
 
-train() {
-  "$dragoman" train -b base.safetensors -s en -t gl --train train.gl.tsv --dev dev.gl.tsv --quiet \
+launch=
+train() { # launch=exec: in place of the subshell, so that a kill reaches it
+  $launch "$dragoman" train -b base.safetensors -s en -t gl --train train.gl.tsv --dev dev.gl.tsv --quiet \
     --threads 2 --width 8 --max_updates 60 --eval_every 20 --eval_sentences 5 --learning_rate 0.01 \
     --batch_tokens 512 --precision fp32 "$@"
 }
@@ -109,7 +110,7 @@ aligned() {
 }
 check "aligned files are as good as TSV" aligned
 train_killed() {
-  train --like es -o gl3.safetensors --checkpoint_minutes 0 >/dev/null 2>&1 &
+  launch=exec train --like es -o gl3.safetensors --checkpoint_minutes 0 >/dev/null 2>&1 &
   pid=$!
   for i in $(seq 400); do [ -f gl3.safetensors.checkpoint ] && break; sleep 0.02; done
   sleep 0.1
