@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
 #include "mt/decode/beam.h"
@@ -157,9 +158,13 @@ static items exhaustive(next_fn *next, void *context, const dg_beam_options *o,
   return found;
 }
 
-/* The rules of beam.h and of generate() word for word, one sentence. */
+/* When `beam` hypotheses have ended, a search goes on while the best one of this
+ * step could rank among them: of those still alive by beam.h, of all by generate(). */
+typedef enum rule { BEST_LIVE, BEST_OF_ALL } rule;
+
+/* One sentence, word for word. */
 static items plain_beam(next_fn *next, void *context, const dg_beam_options *o,
-                        const dg_beam_sentence *s, uint64_t sentence, size_t *steps) {
+                        const dg_beam_sentence *s, uint64_t sentence, rule stop, size_t *steps) {
   items live = {0}, done = {0};
   item first = start(s, sentence);
   push(&live, &first);
@@ -179,11 +184,12 @@ static items plain_beam(next_fn *next, void *context, const dg_beam_options *o,
         done.list[k - 1] = swap;
       }
     if (done.count > o->beam) done.count = o->beam;
+    const item *best = stop == BEST_LIVE ? kept.list : every.list;
+    bool over = done.count == o->beam && kept.count && best->score <= done.list[o->beam - 1].score;
     free(live.list);
     free(every.list);
     live = kept;
-    if (done.count == o->beam && kept.count && kept.list[0].score <= done.list[o->beam - 1].score)
-      break;
+    if (over) break;
   }
   free(live.list);
   return done;
@@ -283,7 +289,8 @@ static void test_narrow(void **state) {
         dg_hypothesis *found = search(o, &options, list, COUNT, NULL);
         for (size_t i = 0; i < COUNT; i++) {
           size_t steps;
-          items want = plain_beam(oracle_next, o, &options, &list[i], kinds[i], &steps);
+          items want = plain_beam(oracle_next, o, &options, &list[i], kinds[i], BEST_LIVE,
+                                  &steps);
           check(found + i * options.nbest, options.nbest, &want, &list[i]);
           assert_int_equal(o->steps[i], steps);
           early += steps < list[i].prefix_length + list[i].max_length;
@@ -343,7 +350,7 @@ static void test_ties(void **state) {
     dg_beam_options options = {.beam = beam, .nbest = beam, .vocab = 5, .end = END};
     dg_hypothesis *found = search(o, &options, &s, 1, NULL);
     size_t steps;
-    items want = plain_beam(oracle_next, o, &options, &s, LEVEL, &steps);
+    items want = plain_beam(oracle_next, o, &options, &s, LEVEL, BEST_LIVE, &steps);
     check(found, beam, &want, &s);
     assert_int_equal(o->steps[0], steps);
     free(want.list);
@@ -365,7 +372,8 @@ static void test_not_a_number(void **state) {
     dg_hypothesis *found = search(o, &options, list, 3, NULL);
     for (size_t i = 0; i < 3; i += 2) {
       size_t steps;
-      items want = plain_beam(oracle_next, o, &options, &list[i], mixed[i], &steps);
+      items want = plain_beam(oracle_next, o, &options, &list[i], mixed[i], BEST_LIVE,
+                              &steps);
       check(found + i * beam, beam, &want, &list[i]);
       free(want.list);
     }
@@ -404,7 +412,7 @@ static dg_hypothesis *translate(golden *g, const dg_beam_options *o, const dg_be
                                 size_t first, size_t count) {
   const uint32_t *from = g->batch.source_offsets + first;
   model m = {g, dg_decoder_new(&g->network, g->batch.source + from[0], from, count,
-                               count * o->beam, LENGTH, NULL)};
+                               count * o->beam, LENGTH + 1, NULL)};
   dg_hypothesis *found = dg_calloc(count * o->nbest, sizeof *found);
   dg_beam_search(model_step, &m, o, list + first, count, NULL, found);
   dg_decoder_free(m.decoder);
@@ -448,11 +456,63 @@ static void test_models(void **state) {
   }
 }
 
+/* The n-best lists of transformers' generate(), where the length limit plays no
+ * part, are those of the plain search; the two rules seldom tell lists apart. */
+static void test_generate(void **state) {
+  (void)state;
+  dg_error err;
+  dg_lines *lines = dg_lines_open("tests/model/generate.tsv", &err);
+  if (!lines) fail_msg("%s", err.message);
+  char *line;
+  size_t n, read = 0, compared = 0, agreed = 0;
+  while (dg_lines_next(lines, &line, &n, &err) > 0) {
+    char *save, *name = strtok_r(line, "\t", &save);
+    golden g = golden_open(name);
+    bool banned[VOCAB_MOST] = {[0] = name[0] == 't', [1] = name[0] == 'm'}; /* padding */
+    dg_beam_options options = {.vocab = (size_t)g.model->config.vocab_size, .banned = banned};
+    options.end = atoi(strtok_r(NULL, "\t", &save));
+    options.length_penalty = atof(strtok_r(NULL, "\t", &save));
+    char *source = strtok_r(NULL, "\t", &save), *best[8];
+    while (options.beam < 8 && (best[options.beam] = strtok_r(NULL, "\t", &save))) options.beam++;
+    options.nbest = options.beam;
+    int32_t ids[6];
+    for (size_t i = 0; i < 6; i++) ids[i] = (int32_t)strtol(source, &source, 10);
+    g.batch.source = ids;
+    g.batch.source_offsets = (const uint32_t[]){0, 6};
+    const dg_beam_sentence s = {(const int32_t[]){4}, 1, 0, LENGTH};
+    dg_hypothesis *found = translate(&g, &options, &s, 0, 1);
+    model m = {.g = &g};
+    size_t steps;
+    items ours = plain_beam(model_next, &m, &options, &s, 0, BEST_LIVE, &steps);
+    items theirs = plain_beam(model_next, &m, &options, &s, 0, BEST_OF_ALL, &steps);
+    check(found, options.beam, &ours, &s);
+    assert_int_equal(theirs.count, options.beam);
+    for (size_t k = 0; k < options.beam; k++) {
+      const item *it = &theirs.list[k];
+      char *p = best[k];
+      bool same = fabs(it->score - strtod(p, &p)) < 1e-5;
+      for (size_t i = s.prefix_length; same && i + 1 < it->path.length; i++)
+        same = it->path.ids[i] == strtol(p, &p, 10);
+      if (!same || *p) fail_msg("line %zu: hypothesis %zu is another", read + 1, k + 1);
+      agreed += found[k].ids && fabs(found[k].score - it->score) < 1e-5;
+      compared++;
+    }
+    free(ours.list);
+    free(theirs.list);
+    release(found, options.beam);
+    golden_close(&g);
+    read++;
+  }
+  dg_lines_close(lines);
+  assert_true(read > 30 && agreed * 20 > compared * 19);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_exact), cmocka_unit_test(test_narrow),
       cmocka_unit_test(test_one_by_one), cmocka_unit_test(test_ties),
       cmocka_unit_test(test_not_a_number), cmocka_unit_test(test_models),
+      cmocka_unit_test(test_generate),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,10 @@ what PyTorch makes of a batch with them.
   options           [label smoothing, gradient scale]
   grad.NAME, adapter_grad.K.NAME     of scale * smoothed loss
 
+and tests/model/generate.tsv: n-best lists by generate() of transformers, for
+searches that end before the length limit (where it and we differ): model, end
+token, length penalty, source, then of each hypothesis its score and its tokens.
+
 The metadata's one entry is the configuration. marian, m2m100, mbart and t5 are
 computed by the classes of transformers on a padded batch, the others by the
 plain functions below, sentence by sentence, all in double precision.
@@ -354,6 +358,27 @@ def padded(rows, pad):
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
 
 
+def generate(name, model, pad, file):
+    generator = torch.Generator().manual_seed(3)
+    options = dict(max_length=14, pad_token_id=pad, suppress_tokens=[pad], do_sample=False,
+                   decoder_start_token_id=4, return_dict_in_generate=True, output_scores=True)
+    for n in range(42):
+        beam, penalty = ((2, 0.6), (3, 0.0), (4, 1.0), (5, 0.0), (5, 0.6), (3, 2.0))[n % 6]
+        source = torch.randint(3, VOCAB, (1, 6), generator=generator)
+        # A token that is likely on the way, so that there is an end before the limit.
+        end = int(model.generate(source, eos_token_id=None, **options).sequences[0, 2 + n % 4])
+        found = model.generate(source, num_beams=beam, num_return_sequences=beam,
+                               length_penalty=penalty, eos_token_id=end, early_stopping=False,
+                               **options)
+        if len(found.scores) == 13:
+            continue
+        fields = [name, str(end), str(penalty), " ".join(map(str, source[0].tolist()))]
+        for ids, score in zip(found.sequences.tolist(), found.sequences_scores.tolist()):
+            ids = ids[1:]
+            fields.append(" ".join(["%.6f" % score] + [str(i) for i in ids[: ids.index(end)]]))
+        file.write("\t".join(fields) + "\n")
+
+
 def transformer(name, model, names, pad, **changes):
     generator = torch.Generator().manual_seed(sum(map(ord, name)))
     config = default | dict(d_model=12, ffn_dim=16, encoder_layers=1) | changes
@@ -381,6 +406,7 @@ def transformer(name, model, names, pad, **changes):
     ours = Plain(config, {k: v for k, (v, _) in weights.items()}).logits(*batch[:2])
     assert (logits - ours).abs().max() < 1e-5 * ours.abs().max(), name
     write(name, config, weights, [], batch, logits)
+    return model
 
 
 bart = dict(vocab_size=VOCAB, d_model=12, encoder_layers=1, decoder_layers=2,
@@ -413,17 +439,21 @@ transformer("marian", transformers.MarianMTModel(transformers.MarianConfig(
     **bart, activation_function="swish", scale_embedding=True, decoder_start_token_id=1,
     share_encoder_decoder_embeddings=True)), bart_names, 1, pre_norm=False, final_norm=False,
     activation="silu", output_bias=True)
-transformer("m2m100", transformers.M2M100ForConditionalGeneration(transformers.M2M100Config(
-    **bart, activation_function="relu", scale_embedding=True)), bart_names, 1,
-    sinusoid_inclusive=True, position_offset=2)
+m2m100 = transformer("m2m100", transformers.M2M100ForConditionalGeneration(
+    transformers.M2M100Config(**bart, activation_function="relu", scale_embedding=True)),
+    bart_names, 1, sinusoid_inclusive=True, position_offset=2)
 transformer("mbart", transformers.MBartForConditionalGeneration(transformers.MBartConfig(
     **bart, activation_function="gelu", scale_embedding=False)), bart_names, 1,
     position="learned", position_offset=2, max_positions=18, activation="gelu",
     embedding_norm=True, output_bias=True, embedding_scale=1.0)
-transformer("t5", transformers.T5ForConditionalGeneration(transformers.T5Config(
+t5 = transformer("t5", transformers.T5ForConditionalGeneration(transformers.T5Config(
     vocab_size=VOCAB, d_model=12, d_kv=5, d_ff=16, num_layers=1, num_decoder_layers=2, num_heads=2,
     relative_attention_num_buckets=8, relative_attention_max_distance=11, dropout_rate=0.0,
     feed_forward_proj="gated-gelu", tie_word_embeddings=True, pad_token_id=0)), t5_names, 0,
     norm="rmsnorm", norm_eps=1e-6, head_dim=5, position="relative", activation="gelu_tanh",
     gated_ffn=True, attention_bias=False, ffn_bias=False, norm_bias=False, embedding_scale=1.0,
     attention_scale=1.0, output_scale=12 ** -0.5)
+
+with open(out / "generate.tsv", "w") as f:
+    generate("m2m100", m2m100, 1, f)
+    generate("t5", t5, 0, f)
