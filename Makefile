@@ -12,9 +12,10 @@ MACHINE := $(shell uname -m)
 
 # The Debian packages a build, the tests and the demo need.
 DEBIAN_PACKAGES := gcc g++ make pkg-config libsentencepiece-dev libopenblas-dev zlib1g-dev \
-  libicu-dev libjansson-dev libxxhash-dev libxml2-dev libcmocka-dev gettext
+  libicu-dev libjansson-dev libxxhash-dev libxml2-dev libzip-dev \
+  libcmocka-dev gettext
 
-PKGS := sentencepiece openblas zlib icu-uc icu-i18n jansson libxxhash libxml-2.0
+PKGS := sentencepiece openblas zlib icu-uc icu-i18n jansson libxxhash libxml-2.0 libzip
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 

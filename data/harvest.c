@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "data/mo.h"
+#include "data/source.h"
 #include "mt/core/file.h"
 #include "mt/core/rng.h"
 #include "tokenizer/lang.h"
@@ -38,6 +38,14 @@ const dg_option dg_harvest_options_table[] = {
 
 /* --- configuration ------------------------------------------------------------------------ */
 
+static bool unknown_source(const char *name, dg_error *err) {
+  dg_strbuf known = {0};
+  for (const dg_source *const *s = dg_sources; *s; s++) dg_strbuf_addf(&known, " %s", (*s)->name);
+  dg_fail(err, DG_ERR_USAGE, "source = %s is unknown; there are:%s", name, known.text);
+  free(known.text);
+  return false;
+}
+
 static bool set_entry(void *context, const char *name, const char *value, dg_error *err) {
   dg_harvest_config *c = context;
   if (!strcmp(name, "package")) {
@@ -46,6 +54,15 @@ static bool set_entry(void *context, const char *name, const char *value, dg_err
         return dg_fail(err, DG_ERR_USAGE, "\"%s\" is not a package name", value);
     DG_GROW(c->packages, c->package_capacity, c->package_count + 1);
     c->packages[c->package_count++] = dg_strdup(value);
+    return true;
+  }
+  if (!strcmp(name, "source")) {
+    const dg_source *source = dg_source_find(value);
+    if (!source) return unknown_source(value, err);
+    for (size_t i = 0; i < c->source_count; i++)
+      if (c->sources[i] == source)
+        return dg_fail(err, DG_ERR_USAGE, "source = %s is there twice", value);
+    c->sources[c->source_count++] = source;
     return true;
   }
   if (!strcmp(name, "language")) {
@@ -67,6 +84,7 @@ bool dg_harvest_read(dg_harvest_config *c, const char *path, dg_error *err) {
   if (ok && (!c->language_count || !c->package_count))
     ok = dg_fail(err, DG_ERR_USAGE, "%s names no %s", path,
                  c->package_count ? "language" : "package");
+  if (ok && !c->source_count) c->sources[c->source_count++] = dg_sources[0];
   if (!ok) dg_harvest_free(c);
   return ok;
 }
@@ -172,31 +190,54 @@ typedef struct record {
   uint8_t words;
 } record;
 
+typedef struct identity {
+  char version[96], licence[96], hash[33];
+} identity;
+
+typedef struct document_name {
+  char *name;
+  const char *family; /* documents of one name in one family are one */
+} document_name;
+
 typedef struct harvested {
   const char *name;
-  char version[96], licence[96], hash[33];
+  identity identity;
   bool missing;
   dg_strbuf text;
   record *records;
   size_t count, capacity;
-  char **documents;
+  document_name *documents;
   size_t document_count, document_capacity;
   size_t (*verdicts)[DG_CLEAN_VERDICTS]; /* [languages] */
 } harvested;
+
+enum { FAMILY_MOST = 64 };
+
+typedef struct family {
+  const char *const *packages;
+  char *root;
+  bool found[FAMILY_MOST];
+  identity identities[FAMILY_MOST];
+} family;
 
 typedef struct harvest_job {
   const dg_harvest_config *config;
   const char *cache, *directory;
   harvested *packages;
+  family *families;
+  size_t family_count;
 } harvest_job;
 
-typedef struct catalogue_reader {
+/* Takes the pairs of one source in one package. */
+typedef struct collector {
   const dg_harvest_config *config;
   harvested *h;
-  size_t language;
-  uint32_t document;
-  dg_strbuf source, target;
-} catalogue_reader;
+  const dg_source *source;
+  const char *family; /* of its documents */
+  char locale[DG_LANG_MAX];
+  size_t language, document; /* of the last pair */
+  dg_strbuf source_text, target_text;
+} collector;
 
 static size_t marks(const char *s, char mark) {
   size_t n = 0;
@@ -217,100 +258,115 @@ static dg_accelerator detect_accelerator(const char *source, const char *target)
   return DG_ACCELERATOR_NONE;
 }
 
-static void add_pair(catalogue_reader *r, const char *source, const char *target) {
-  harvested *h = r->h;
-  dg_clean_verdict v =
-      dg_clean_pair(source, target, "en", r->config->languages[r->language],
-                    detect_accelerator(source, target), &r->source, &r->target);
-  h->verdicts[r->language][v]++;
+/* Finds the configured language a locale means; false when there is none. */
+static bool wants(void *context, const char *locale) {
+  collector *c = context;
+  char code[DG_LANG_MAX];
+  if (!dg_lang_canonical(locale, code, NULL)) return false;
+  for (size_t i = 0; i < c->config->language_count; i++)
+    if (!strcmp(c->config->languages[i], code)) {
+      c->language = i;
+      snprintf(c->locale, sizeof c->locale, "%s", locale);
+      return true;
+    }
+  return false;
+}
+
+/* Pairs of a document come together: most often it is the last one. */
+static uint32_t document_number(collector *c, const char *name) {
+  harvested *h = c->h;
+  for (size_t i = 0; i <= h->document_count; i++) {
+    size_t k = i ? i - 1 : c->document;
+    if (k < h->document_count && !strcmp(h->documents[k].name, name) &&
+        !strcmp(h->documents[k].family, c->family))
+      return (uint32_t)(c->document = k);
+  }
+  DG_GROW(h->documents, h->document_capacity, h->document_count + 1);
+  h->documents[h->document_count] = (document_name){dg_strdup(name), c->family};
+  return (uint32_t)(c->document = h->document_count++);
+}
+
+static void add_pair(void *context, const char *locale, const char *document, const char *source,
+                     const char *target) {
+  collector *c = context;
+  harvested *h = c->h;
+  if (strcmp(locale, c->locale) && !wants(c, locale)) return;
+  dg_accelerator mark =
+      c->source->accelerators ? detect_accelerator(source, target) : DG_ACCELERATOR_NONE;
+  dg_clean_verdict v = dg_clean_pair(source, target, "en", c->config->languages[c->language], mark,
+                                     &c->source_text, &c->target_text);
+  h->verdicts[c->language][v]++;
   if (v != DG_CLEAN_KEPT) return;
-  size_t words = dg_word_count(r->source.text);
+  size_t words = dg_word_count(c->source_text.text);
   DG_GROW(h->records, h->capacity, h->count + 1);
   record *x = &h->records[h->count++];
-  *x = (record){.english = h->text.length, .document = r->document,
-                .language = (uint16_t)r->language, .words = (uint8_t)(words < 255 ? words : 255)};
-  dg_strbuf_addn(&h->text, r->source.text, r->source.length + 1);
+  *x = (record){.english = h->text.length, .document = document_number(c, document),
+                .language = (uint16_t)c->language, .words = (uint8_t)(words < 255 ? words : 255)};
+  dg_strbuf_addn(&h->text, c->source_text.text, c->source_text.length + 1);
   x->target = h->text.length;
-  dg_strbuf_addn(&h->text, r->target.text, r->target.length + 1);
+  dg_strbuf_addn(&h->text, c->target_text.text, c->target_text.length + 1);
 }
 
-/* The last form of a plural stands for many in every language; form 0 is the
- * singular for certain only where there are two. */
-static void visit(void *context, const dg_mo_message *m) {
-  catalogue_reader *r = context;
-  if (!m->form_count || !*m->forms[0]) return;
-  if (!m->plural) {
-    add_pair(r, m->id, m->forms[0]);
-    return;
+/* --- unpacking ----------------------------------------------------------------------------- */
+
+/* A package's archive, from the cache or downloaded; NULL when it cannot be had. */
+static char *fetch(const harvest_job *j, const char *package) {
+  char *archive = cached(j->cache, package);
+  if (archive) return archive;
+  run(j->cache, (const char *[]){"apt-get", "download", "-q", package, NULL});
+  return cached(j->cache, package);
+}
+
+static bool unpack(const harvest_job *j, const char *archive, const char *root) {
+  char *path = dg_format("%s/%s", j->cache, archive);
+  bool ok = (!mkdir(root, 0777) || errno == EEXIST) &&
+            run("/", (const char *[]){"dpkg-deb", "-x", path, root, NULL});
+  free(path);
+  return ok;
+}
+
+static void remove_tree(const char *root) {
+  run("/", (const char *[]){"rm", "-rf", root, NULL});
+}
+
+static void identify(const harvest_job *j, const char *package, const char *archive,
+                     const char *root, identity *id) {
+  char *path = dg_format("%s/%s", j->cache, archive);
+  version_of(archive, id->version);
+  licence_of(root, package, id->licence);
+  archive_hash(path, id->hash);
+  free(path);
+}
+
+/* English that other packages translate: unpacked once, for all of them. */
+static void unpack_family(void *context, size_t task, int worker) {
+  const harvest_job *j = context;
+  family *f = &j->families[task];
+  (void)worker;
+  for (size_t i = 0; f->packages[i]; i++) {
+    char *archive = fetch(j, f->packages[i]);
+    f->found[i] = archive && unpack(j, archive, f->root);
+    if (f->found[i]) identify(j, f->packages[i], archive, f->root, &f->identities[i]);
+    free(archive);
   }
-  if (m->form_count == 2) add_pair(r, m->id, m->forms[0]);
-  add_pair(r, m->plural, m->forms[m->form_count - 1]);
 }
 
-static uint32_t document_number(harvested *h, const char *name) {
-  for (size_t i = 0; i < h->document_count; i++)
-    if (!strcmp(h->documents[i], name)) return (uint32_t)i;
-  DG_GROW(h->documents, h->document_capacity, h->document_count + 1);
-  h->documents[h->document_count] = dg_strdup(name);
-  return (uint32_t)h->document_count++;
-}
-
-static void read_catalogue(const harvest_job *j, harvested *h, const char *path,
-                           const char *locale, const char *file) {
-  char code[DG_LANG_MAX];
-  if (!dg_lang_canonical(locale, code, NULL)) return;
-  size_t language = 0;
-  while (language < j->config->language_count && strcmp(j->config->languages[language], code))
-    language++;
-  if (language == j->config->language_count) return;
-  dg_mapping map;
-  if (!dg_map(path, &map, NULL)) return;
-  catalogue_reader r = {.config = j->config, .h = h, .language = language,
-                        .document = document_number(h, file)};
-  dg_mo_read(map.data, map.size, visit, &r, NULL); /* a damaged one gives what it can */
-  dg_unmap(&map);
-  free(r.source.text);
-  free(r.target.text);
-}
-
-static int by_name(const void *a, const void *b) {
-  return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Visits files below a directory in the order of their names. */
-static void walk(const harvest_job *j, harvested *h, const char *directory, int depth) {
-  DIR *d = opendir(directory);
-  char **names = NULL;
-  size_t n = 0, capacity = 0;
-  struct dirent *e;
-  while (d && (e = readdir(d))) {
-    if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
-    DG_GROW(names, capacity, n + 1);
-    names[n++] = dg_strdup(e->d_name);
+static void read_source(const harvest_job *j, harvested *h, const dg_source *source,
+                        const char *root) {
+  collector c = {.config = j->config, .h = h, .source = source, .family = h->name};
+  const char *english_root = root;
+  if (source->english) {
+    const char *const *packages = source->english(h->name);
+    size_t i = 0;
+    if (!packages) return;
+    while (strcmp(j->families[i].packages[0], packages[0])) i++;
+    c.family = packages[0];
+    english_root = j->families[i].root;
   }
-  if (d) closedir(d);
-  if (n) qsort(names, n, sizeof *names, by_name);
-  for (size_t i = 0; i < n; i++) {
-    char *path = dg_format("%s/%s", directory, names[i]);
-    struct stat s;
-    size_t length = strlen(names[i]);
-    if (!lstat(path, &s)) {
-      if (S_ISDIR(s.st_mode) && depth < 40) walk(j, h, path, depth + 1);
-      if (S_ISREG(s.st_mode) && length > 3 && !strcmp(names[i] + length - 3, ".mo")) {
-        char *locale = strstr(path, "/LC_MESSAGES/");
-        if (locale) {
-          *locale = 0;
-          char *slash = strrchr(path, '/'), *code = dg_strdup(slash + 1);
-          *locale = '/';
-          read_catalogue(j, h, path, code, names[i]);
-          free(code);
-        }
-      }
-    }
-    free(path);
-    free(names[i]);
-  }
-  free(names);
+  dg_pair_sink sink = {&c, wants, add_pair};
+  source->read(root, english_root, &sink);
+  free(c.source_text.text);
+  free(c.target_text.text);
 }
 
 static void harvest_package(void *context, size_t task, int worker) {
@@ -318,23 +374,14 @@ static void harvest_package(void *context, size_t task, int worker) {
   harvested *h = &j->packages[task];
   (void)worker;
   h->verdicts = dg_calloc(j->config->language_count, sizeof *h->verdicts);
-  char *archive = cached(j->cache, h->name);
-  if (!archive) {
-    run(j->cache, (const char *[]){"apt-get", "download", "-q", h->name, NULL});
-    archive = cached(j->cache, h->name);
-  }
-  char *root = dg_format("%s/.unpack-%s", j->directory, h->name);
-  char *path = archive ? dg_format("%s/%s", j->cache, archive) : NULL;
-  h->missing = !archive || (mkdir(root, 0777) && errno != EEXIST) ||
-               !run("/", (const char *[]){"dpkg-deb", "-x", path, root, NULL});
+  char *archive = fetch(j, h->name), *root = dg_format("%s/.unpack-%s", j->directory, h->name);
+  h->missing = !archive || !unpack(j, archive, root);
   if (!h->missing) {
-    version_of(archive, h->version);
-    licence_of(root, h->name, h->licence);
-    archive_hash(path, h->hash);
-    walk(j, h, root, 0);
+    identify(j, h->name, archive, root, &h->identity);
+    for (size_t i = 0; i < j->config->source_count; i++)
+      read_source(j, h, j->config->sources[i], root);
   }
-  run("/", (const char *[]){"rm", "-rf", root, NULL});
-  free(path);
+  remove_tree(root);
   free(root);
   free(archive);
 }
@@ -405,7 +452,8 @@ static document *list_documents(const harvest_job *j, size_t *count, size_t *tot
     n += h->document_count;
     for (size_t d = 0; d < h->document_count; d++)
       mine[d] = (document){
-          text_hash(h->documents[d], text_hash(h->name, (uint64_t)j->config->options.seed)),
+          text_hash(h->documents[d].name,
+                    text_hash(h->documents[d].family, (uint64_t)j->config->options.seed)),
           (uint32_t)p, (uint32_t)d, dg_calloc(languages, sizeof *mine->eligible)};
     for (size_t i = 0; i < h->count; i++) {
       const record *r = &h->records[i];
@@ -416,6 +464,19 @@ static document *list_documents(const harvest_job *j, size_t *count, size_t *tot
   }
   if (*count) qsort(all, *count, sizeof *all, by_document_order);
   return all;
+}
+
+/* Translations of one document stand side by side and go together. */
+static size_t same_document(const document *all, size_t count, size_t first) {
+  size_t n = 1;
+  while (first + n < count && all[first + n].order == all[first].order) n++;
+  return n;
+}
+
+static size_t eligible(const document *d, size_t n, size_t language) {
+  size_t sum = 0;
+  for (size_t i = 0; i < n; i++) sum += d[i].eligible[language];
+  return sum;
 }
 
 /* Documents go to test, then dev, in the order of their hashes until each
@@ -446,11 +507,13 @@ static split_table choose_documents(const harvest_job *j) {
       /* Many small documents first: a test set from few of them measures those. */
       const double largest[] = {0.1 * need, 0.3 * need, 1.5 * need - (double)have};
       for (size_t pass = 0; pass < 3; pass++)
-        for (size_t d = 0; d < count && (double)have < need; d++) {
-          uint8_t *place = &table[all[d].package][all[d].number];
-          size_t size = all[d].eligible[l];
-          if (*place != TRAIN || !size || (double)size > largest[pass] + 1) continue;
-          *place = (uint8_t)split;
+        for (size_t d = 0, n; d < count && (double)have < need; d += n) {
+          n = same_document(all, count, d);
+          size_t size = eligible(all + d, n, l);
+          if (table[all[d].package][all[d].number] != TRAIN || !size ||
+              (double)size > largest[pass] + 1)
+            continue;
+          for (size_t i = d; i < d + n; i++) table[all[i].package][all[i].number] = (uint8_t)split;
           have += size;
         }
     }
@@ -471,8 +534,8 @@ typedef struct writer {
 
 static bool write_record(dg_output *out, const harvested *h, const record *x, dg_error *err) {
   return dg_output_printf(out, err, "%s\t%s\t%s\t%s\t%s\t%s\n", h->text.text + x->english,
-                          h->text.text + x->target, h->documents[x->document], h->name, h->version,
-                          h->licence);
+                          h->text.text + x->target, h->documents[x->document].name, h->name,
+                          h->identity.version, h->identity.licence);
 }
 
 /* Dev and test sets keep the pairs whose keys hash lowest, so that adding a
@@ -565,16 +628,25 @@ static bool write_language(writer *w, size_t language, dg_error *err) {
   return ok;
 }
 
+static bool write_origin(dg_output *out, const char *package, const identity *id, size_t pairs,
+                         dg_error *err) {
+  return dg_output_printf(out, err, "%s\t%s\t%s\t%s\t%zu\n", package, id->version, id->hash,
+                          id->licence, pairs);
+}
+
+/* Packages that gave nothing but the English side stand last, with no pairs. */
 static bool write_manifest(const harvest_job *j, dg_error *err) {
   char *path = dg_format("%s/manifest.tsv", j->directory);
   dg_output *out = dg_output_open(path, err);
   bool ok = out && dg_output_printf(out, err, "package\tversion\txxh3-128\tlicence\tpairs\n");
   for (size_t p = 0; ok && p < j->config->package_count; p++) {
     const harvested *h = &j->packages[p];
-    if (!h->missing && h->count)
-      ok = dg_output_printf(out, err, "%s\t%s\t%s\t%s\t%zu\n", h->name, h->version, h->hash,
-                            h->licence, h->count);
+    if (!h->missing && h->count) ok = write_origin(out, h->name, &h->identity, h->count, err);
   }
+  for (size_t f = 0; ok && f < j->family_count; f++)
+    for (size_t i = 0; ok && j->families[f].packages[i]; i++)
+      if (j->families[f].found[i])
+        ok = write_origin(out, j->families[f].packages[i], &j->families[f].identities[i], 0, err);
   if (ok) ok = dg_output_commit(out, err);
   else dg_output_abort(out);
   free(path);
@@ -600,6 +672,43 @@ static bool split_and_write(const harvest_job *j, dg_harvest_counts *counts, dg_
   return ok && write_manifest(j, err);
 }
 
+static void find_families(harvest_job *j) {
+  const dg_harvest_config *c = j->config;
+  size_t capacity = 0;
+  for (size_t p = 0; p < c->package_count; p++)
+    for (size_t i = 0; i < c->source_count; i++) {
+      const dg_source *s = c->sources[i];
+      const char *const *packages = s->english ? s->english(c->packages[p]) : NULL;
+      size_t f = 0;
+      if (!packages) continue;
+      while (f < j->family_count && strcmp(j->families[f].packages[0], packages[0])) f++;
+      if (f < j->family_count) continue;
+      DG_GROW(j->families, capacity, j->family_count + 1);
+      j->families[j->family_count++] = (family){
+          .packages = packages, .root = dg_format("%s/.english-%s", j->directory, packages[0])};
+    }
+}
+
+static void tell_missing(const harvest_job *j, void (*note)(void *context, const char *message),
+                         void *context) {
+  dg_strbuf b = {0};
+  for (size_t p = 0; note && p < j->config->package_count; p++)
+    if (j->packages[p].missing) {
+      dg_strbuf_clear(&b);
+      dg_strbuf_addf(&b, "package %s cannot be had; left out", j->packages[p].name);
+      note(context, b.text);
+    }
+  for (size_t f = 0; note && f < j->family_count; f++)
+    for (size_t i = 0; j->families[f].packages[i]; i++)
+      if (!j->families[f].found[i]) {
+        dg_strbuf_clear(&b);
+        dg_strbuf_addf(&b, "package %s cannot be had; what translates it is left out",
+                       j->families[f].packages[i]);
+        note(context, b.text);
+      }
+  free(b.text);
+}
+
 bool dg_harvest(const dg_harvest_config *c, const char *cache, const char *directory,
                 dg_threads *threads, void (*note)(void *context, const char *message),
                 void *context, dg_harvest_counts *counts, dg_error *err) {
@@ -608,25 +717,28 @@ bool dg_harvest(const dg_harvest_config *c, const char *cache, const char *direc
     if (mkdir(made[i], 0777) && errno != EEXIST)
       return dg_fail_errno(err, "cannot make the directory %s", made[i]);
   char *full[2] = {realpath(cache, NULL), realpath(directory, NULL)};
-  harvest_job j = {c, full[0], full[1], dg_calloc(c->package_count, sizeof(harvested))};
+  harvest_job j = {.config = c, .cache = full[0], .directory = full[1],
+                   .packages = dg_calloc(c->package_count, sizeof(harvested))};
   for (size_t p = 0; p < c->package_count; p++) j.packages[p].name = c->packages[p];
   memset(counts, 0, c->language_count * sizeof *counts);
+  find_families(&j);
+  dg_parallel(threads, j.family_count, unpack_family, &j);
   dg_parallel(threads, c->package_count, harvest_package, &j);
-  for (size_t p = 0; p < c->package_count; p++)
-    if (j.packages[p].missing) {
-      char *message = dg_format("package %s cannot be had; left out", c->packages[p]);
-      if (note) note(context, message);
-      free(message);
-    }
+  tell_missing(&j, note, context);
   bool ok = split_and_write(&j, counts, err);
   for (size_t p = 0; p < c->package_count; p++) {
     harvested *h = &j.packages[p];
     free(h->text.text);
     free(h->records);
-    for (size_t i = 0; i < h->document_count; i++) free(h->documents[i]);
+    for (size_t i = 0; i < h->document_count; i++) free(h->documents[i].name);
     free(h->documents);
     free(h->verdicts);
   }
+  for (size_t f = 0; f < j.family_count; f++) {
+    remove_tree(j.families[f].root);
+    free(j.families[f].root);
+  }
+  free(j.families);
   free(j.packages);
   free(full[0]);
   free(full[1]);

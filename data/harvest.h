@@ -5,10 +5,11 @@
 #define DG_DATA_HARVEST_H
 
 #include "data/clean.h"
+#include "data/source.h"
 #include "mt/core/options.h"
 #include "mt/core/threads.h"
 
-enum { DG_HARVEST_CODE = 24 };
+enum { DG_HARVEST_CODE = 24, DG_HARVEST_SOURCES = 8 };
 
 typedef struct dg_harvest_options {
   double label_share; /* of pairs under label_words words, how many are kept for training */
@@ -19,13 +20,16 @@ typedef struct dg_harvest_options {
 } dg_harvest_options;
 extern const dg_option dg_harvest_options_table[];
 
-/* `language = CODE` and `package = NAME` lines, and the options above. */
+/* `language = CODE`, `package = NAME` and `source = NAME` lines, and the options
+ * above. Without a source, message catalogues alone are read. */
 typedef struct dg_harvest_config {
   dg_harvest_options options;
   char (*languages)[DG_HARVEST_CODE]; /* canonical; English is always the other side */
   size_t language_count, language_capacity;
   char **packages;
   size_t package_count, package_capacity;
+  const dg_source *sources[DG_HARVEST_SOURCES];
+  size_t source_count;
 } dg_harvest_config;
 bool dg_harvest_read(dg_harvest_config *c, const char *path, dg_error *err);
 void dg_harvest_free(dg_harvest_config *c);
@@ -38,7 +42,8 @@ typedef struct dg_harvest_counts {
 
 /* Writes DIR/{train,dev,test}.LANG.tsv.gz (columns English, translation,
  * document, package, version, licence) and DIR/manifest.tsv. Packages are kept
- * in `cache`; one that cannot be had is told to `note` and left out. */
+ * in `cache`; one that cannot be had is told to `note` and left out. Those that
+ * hold the English of a listed one need not be listed. */
 bool dg_harvest(const dg_harvest_config *c, const char *cache, const char *directory,
                 dg_threads *threads, void (*note)(void *context, const char *message),
                 void *context, dg_harvest_counts *counts, dg_error *err);

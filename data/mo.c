@@ -1,7 +1,12 @@
 #include "data/mo.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "data/source.h"
+#include "mt/core/file.h"
+#include "mt/core/mem.h"
 
 typedef struct catalogue {
   const uint8_t *bytes;
@@ -54,3 +59,48 @@ bool dg_mo_read(const void *bytes, size_t size, dg_mo_visit *visit, void *contex
   }
   return true;
 }
+
+/* --- catalogues of a package ---------------------------------------------------------------- */
+
+typedef struct catalogue_reader {
+  const dg_pair_sink *sink;
+  const char *locale, *document;
+} catalogue_reader;
+
+/* The last form of a plural stands for many in every language; form 0 is the
+ * singular for certain only where there are two. */
+static void visit(void *context, const dg_mo_message *m) {
+  const catalogue_reader *r = context;
+  const dg_pair_sink *s = r->sink;
+  if (!m->form_count || !*m->forms[0]) return;
+  if (!m->plural || m->form_count == 2) s->pair(s->context, r->locale, r->document, m->id, m->forms[0]);
+  if (m->plural)
+    s->pair(s->context, r->locale, r->document, m->plural, m->forms[m->form_count - 1]);
+}
+
+/* .../LOCALE/LC_MESSAGES/DOMAIN.mo */
+static void read_file(const char *root, const char *path, const dg_pair_sink *sink) {
+  size_t n = strlen(path);
+  const char *end = strstr(path, "/LC_MESSAGES/"), *begin = end;
+  if (n < 3 || strcmp(path + n - 3, ".mo") || !end) return;
+  while (begin > path && begin[-1] != '/') begin--;
+  char *locale = dg_strndup(begin, (size_t)(end - begin)), *full = dg_format("%s/%s", root, path);
+  dg_mapping map;
+  if (sink->wants(sink->context, locale) && dg_map(full, &map, NULL)) {
+    catalogue_reader r = {sink, locale, strrchr(path, '/') + 1};
+    dg_mo_read(map.data, map.size, visit, &r, NULL); /* a damaged one gives what it can */
+    dg_unmap(&map);
+  }
+  free(full);
+  free(locale);
+}
+
+static void read_catalogues(const char *root, const char *english_root, const dg_pair_sink *sink) {
+  size_t n;
+  char **paths = dg_list_files(root, &n);
+  (void)english_root; /* a catalogue's ids are its English */
+  for (size_t i = 0; i < n; i++) read_file(root, paths[i], sink);
+  dg_free_files(paths, n);
+}
+
+const dg_source dg_source_mo = {"mo", true, NULL, read_catalogues};
