@@ -6,6 +6,7 @@
 #include <xxhash.h>
 
 #include "mt/cli/cli.h"
+#include "mt/cli/models.h"
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/core/safetensors.h"
@@ -546,12 +547,13 @@ static void relate(json_t **list, size_t count) {
 int dg_cmd_info(int argc, char **argv) {
   const dg_flag flags[] = {{NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL}};
   dg_cli cli = {
-      .usage = "info FILE...",
+      .usage = "info FILE|NAME...",
       .summary =
           "Says what a base, adapter, checkpoint or tokenizer is: content hash, size, languages,\n"
           "what it was trained on and how well it did. An adapter named together with its base\n"
-          "is compared to it. A damaged file is an error. --json prints an object a line.",
-      .examples = "  dragoman info base.safetensors\n"
+          "is compared to it. A damaged file is an error. --json prints an object a line. A NAME\n"
+          "is looked up as `dragoman translate -b NAME` does.",
+      .examples = "  dragoman info base\n"
                   "  dragoman info base.safetensors en-gl.safetensors\n"
                   "  dragoman info --json base.safetensors.checkpoint\n",
       .flags = flags,
@@ -565,12 +567,14 @@ int dg_cmd_info(int argc, char **argv) {
     for (size_t i = 0; i < cli.rest.count; i++) {
       dg_error err = {0};
       json_t *o = json_object();
-      if (describe(o, cli.rest.items[i], &err)) {
+      char *path = dg_find_model(cli.rest.items[i], &err);
+      if (path && describe(o, path, &err)) {
         list[count++] = o;
       } else {
         code = dg_cli_fail(&err);
         json_decref(o);
       }
+      free(path);
     }
     relate(list, count);
     for (size_t i = 0; i < count; i++) {

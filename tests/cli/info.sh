@@ -88,6 +88,11 @@ check "tokenizer" says tokenizer.model ': tokenizer$' 'hash  *[0-9a-f]\{32\}$' '
   'languages  *en English, pt Portuguese$'
 check "another tokenizer" says "$here/tests/tokenizer/bpe.model" ': tokenizer$' 'pieces'
 
+mkdir models
+cp base.safetensors models/known.safetensors
+named() { DRAGOMAN_MODELS=models info --json known | grep -q "models/known.safetensors.*$hash"; }
+check "by name" named
+
 check "base --json" says '--json base.safetensors' '"kind":"base".*"parameters":10432.*"storage":"int8".*"languages":\[{"code":"en","name":"English"},{"code":"pt","name":"Portuguese"}\].*"file":"pairs.tsv","pairs":400'
 check "adapter --json" says '--json base.safetensors en-gl.safetensors' '"kind":"base"' \
   '"kind":"adapter".*"parameters":376.*"source":{"code":"en","name":"English"}.*"width":4.*"share_of_base":0.0360'
@@ -101,7 +106,8 @@ foreign
 check "foreign file" says foreign.safetensors 'of another program$' 'parameters  2$' 'tensors  *1' 'fp32'
 
 check "no file" refuses 2 'name a file' info
-check "missing file" refuses 1 'absent' info absent
+check "missing file" refuses 1 'absent' info ./absent
+check "missing name" refuses 2 'absent.*DRAGOMAN_MODELS' info absent
 check "a text" refuses 1 'pairs.tsv: neither a base' info pairs.tsv
 : >empty
 check "empty file" refuses 1 'empty' info empty
@@ -119,7 +125,7 @@ done
 head -c 2000 tokenizer.model >cut.model
 check "cut tokenizer" refuses 1 'cut.model: ' info cut.model
 good_and_bad() {
-  info absent en-gl.safetensors >out 2>err
+  info ./absent en-gl.safetensors >out 2>err
   [ $? -eq 1 ] && [ "$(wc -l <err)" -eq 1 ] && grep -q ': adapter$' out
 }
 check "a bad file among good ones" good_and_bad
