@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "data/key_set.h"
 #include "data/source.h"
 #include "mt/core/file.h"
 #include "mt/core/rng.h"
@@ -391,38 +392,6 @@ static void harvest_package(void *context, size_t task, int worker) {
 enum { TRAIN, DEV, TEST };
 static const char *const split_names[] = {"train", "dev", "test"};
 
-/* A set of 64-bit keys. */
-typedef struct key_set {
-  uint64_t *keys;
-  size_t size, used;
-} key_set;
-
-static bool set_add(key_set *s, uint64_t key) { /* false: it was there */
-  if (!key) key = 1;
-  if (2 * (s->used + 1) > s->size) {
-    key_set bigger = {.size = s->size ? 2 * s->size : 1 << 16};
-    bigger.keys = dg_calloc(bigger.size, sizeof *bigger.keys);
-    for (size_t i = 0; i < s->size; i++)
-      if (s->keys[i]) set_add(&bigger, s->keys[i]);
-    free(s->keys);
-    *s = bigger;
-  }
-  size_t i = (size_t)key & (s->size - 1);
-  for (; s->keys[i]; i = (i + 1) & (s->size - 1))
-    if (s->keys[i] == key) return false;
-  s->keys[i] = key;
-  s->used++;
-  return true;
-}
-
-static bool set_has(const key_set *s, uint64_t key) {
-  if (!key) key = 1;
-  if (!s->size) return false;
-  for (size_t i = (size_t)key & (s->size - 1); s->keys[i]; i = (i + 1) & (s->size - 1))
-    if (s->keys[i] == key) return true;
-  return false;
-}
-
 static uint64_t text_hash(const char *s, uint64_t seed) { return XXH3_64bits_withSeed(s, strlen(s), seed); }
 
 /* The splits of all documents; [package][document]. */
@@ -529,7 +498,7 @@ typedef struct writer {
   const harvest_job *job;
   dg_harvest_counts *counts;
   split_table splits;
-  key_set held[3]; /* English keys of dev and of test documents, any language */
+  dg_key_set held[3]; /* English keys of dev and of test documents, any language */
 } writer;
 
 static bool write_record(dg_output *out, const harvested *h, const record *x, dg_error *err) {
@@ -565,7 +534,7 @@ static bool write_language(writer *w, size_t language, dg_error *err) {
   dg_harvest_counts *n = &w->counts[language];
   choice *chosen[3] = {NULL, NULL, NULL};
   size_t count[3] = {0}, capacity[3] = {0};
-  key_set seen = {0};
+  dg_key_set seen = {0};
   for (size_t p = 0; p < j->config->package_count; p++) {
     const harvested *h = &j->packages[p];
     for (size_t v = 0; v < DG_CLEAN_VERDICTS && h->verdicts; v++)
@@ -574,15 +543,15 @@ static bool write_language(writer *w, size_t language, dg_error *err) {
       const record *x = &h->records[i];
       if (x->language != language) continue;
       const char *english = h->text.text + x->english, *target = h->text.text + x->target;
-      if (!set_add(&seen, text_hash(target, text_hash(english, 0)))) {
+      if (!dg_key_set_add(&seen, text_hash(target, text_hash(english, 0)))) {
         n->verdicts[DG_CLEAN_KEPT]--;
         n->verdicts[DG_CLEAN_DUPLICATE]++;
         continue;
       }
       int split = w->splits[p][x->document];
       uint64_t key = dg_sentence_key(english), order = dg_hash64(key ^ (uint64_t)o->seed);
-      if ((split != TEST && set_has(&w->held[TEST], key)) ||
-          (split == TRAIN && set_has(&w->held[DEV], key))) {
+      if ((split != TEST && dg_key_set_has(&w->held[TEST], key)) ||
+          (split == TRAIN && dg_key_set_has(&w->held[DEV], key))) {
         n->held_back++;
         continue;
       }
@@ -594,7 +563,7 @@ static bool write_language(writer *w, size_t language, dg_error *err) {
       chosen[split][count[split]++] = (choice){order, (uint32_t)p, i};
     }
   }
-  free(seen.keys);
+  dg_key_set_free(&seen);
   bool ok = true;
   for (int split = TRAIN; split <= TEST; split++) {
     size_t limit = split == TRAIN ? count[TRAIN]
@@ -660,15 +629,15 @@ static bool split_and_write(const harvest_job *j, dg_harvest_counts *counts, dg_
     for (size_t i = 0; i < h->count; i++) {
       int split = w.splits[p][h->records[i].document];
       if (split != TRAIN)
-        set_add(&w.held[split], dg_sentence_key(h->text.text + h->records[i].english));
+        dg_key_set_add(&w.held[split], dg_sentence_key(h->text.text + h->records[i].english));
     }
   }
   bool ok = true;
   for (size_t l = 0; ok && l < j->config->language_count; l++) ok = write_language(&w, l, err);
   for (size_t p = 0; p < j->config->package_count; p++) free(w.splits[p]);
   free(w.splits);
-  free(w.held[DEV].keys);
-  free(w.held[TEST].keys);
+  dg_key_set_free(&w.held[DEV]);
+  dg_key_set_free(&w.held[TEST]);
   return ok && write_manifest(j, err);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "data/harvest.h"
+#include "data/key_set.h"
 #include "data/parallel.h"
 #include "data/split.h"
 #include "mt/cli/cli.h"
@@ -80,21 +81,20 @@ static bool write_clean(const dg_parallel_text *p, const char *source, const cha
   dg_output *out = dg_output_open(path, err);
   if (!out) return false;
   dg_strbuf a = {0}, b = {0};
-  uint64_t last = 0;
+  dg_key_set seen = {0};
   bool ok = true;
   for (size_t i = 0; i < p->count && ok; i++) {
     dg_clean_verdict v = dg_clean_pair(p->pairs[i].source, p->pairs[i].target, source, target,
                                        DG_ACCELERATOR_NONE, &a, &b);
-    if (v == DG_CLEAN_KEPT) {
-      uint64_t key = dg_sentence_key(a.text) ^ 3 * dg_sentence_key(b.text);
-      if (i && key == last) v = DG_CLEAN_DUPLICATE;
-      last = key;
-    }
+    if (v == DG_CLEAN_KEPT &&
+        !dg_key_set_add(&seen, dg_sentence_key(a.text) ^ 3 * dg_sentence_key(b.text)))
+      v = DG_CLEAN_DUPLICATE;
     verdicts[v]++;
     if (v == DG_CLEAN_KEPT) ok = dg_output_printf(out, err, "%s\t%s\n", a.text, b.text);
   }
   free(a.text);
   free(b.text);
+  dg_key_set_free(&seen);
   if (ok) return dg_output_commit(out, err);
   dg_output_abort(out);
   return false;
