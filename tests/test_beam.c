@@ -158,13 +158,10 @@ static items exhaustive(next_fn *next, void *context, const dg_beam_options *o,
   return found;
 }
 
-/* When `beam` hypotheses have ended, a search goes on while the best one of this
- * step could rank among them: of those still alive by beam.h, of all by generate(). */
-typedef enum rule { BEST_LIVE, BEST_OF_ALL } rule;
-
-/* One sentence, word for word. */
+/* One sentence, word for word. When `beam` hypotheses have ended, the search goes on
+ * while the best one of this step could rank among them. */
 static items plain_beam(next_fn *next, void *context, const dg_beam_options *o,
-                        const dg_beam_sentence *s, uint64_t sentence, rule stop, size_t *steps) {
+                        const dg_beam_sentence *s, uint64_t sentence, size_t *steps) {
   items live = {0}, done = {0};
   item first = start(s, sentence);
   push(&live, &first);
@@ -184,8 +181,7 @@ static items plain_beam(next_fn *next, void *context, const dg_beam_options *o,
         done.list[k - 1] = swap;
       }
     if (done.count > o->beam) done.count = o->beam;
-    const item *best = stop == BEST_LIVE ? kept.list : every.list;
-    bool over = done.count == o->beam && kept.count && best->score <= done.list[o->beam - 1].score;
+    bool over = done.count == o->beam && kept.count && every.list->score <= done.list[o->beam - 1].score;
     free(live.list);
     free(every.list);
     live = kept;
@@ -289,8 +285,7 @@ static void test_narrow(void **state) {
         dg_hypothesis *found = search(o, &options, list, COUNT, NULL);
         for (size_t i = 0; i < COUNT; i++) {
           size_t steps;
-          items want = plain_beam(oracle_next, o, &options, &list[i], kinds[i], BEST_LIVE,
-                                  &steps);
+          items want = plain_beam(oracle_next, o, &options, &list[i], kinds[i], &steps);
           check(found + i * options.nbest, options.nbest, &want, &list[i]);
           assert_int_equal(o->steps[i], steps);
           early += steps < list[i].prefix_length + list[i].max_length;
@@ -350,7 +345,7 @@ static void test_ties(void **state) {
     dg_beam_options options = {.beam = beam, .nbest = beam, .vocab = 5, .end = END};
     dg_hypothesis *found = search(o, &options, &s, 1, NULL);
     size_t steps;
-    items want = plain_beam(oracle_next, o, &options, &s, LEVEL, BEST_LIVE, &steps);
+    items want = plain_beam(oracle_next, o, &options, &s, LEVEL, &steps);
     check(found, beam, &want, &s);
     assert_int_equal(o->steps[0], steps);
     free(want.list);
@@ -372,8 +367,7 @@ static void test_not_a_number(void **state) {
     dg_hypothesis *found = search(o, &options, list, 3, NULL);
     for (size_t i = 0; i < 3; i += 2) {
       size_t steps;
-      items want = plain_beam(oracle_next, o, &options, &list[i], mixed[i], BEST_LIVE,
-                              &steps);
+      items want = plain_beam(oracle_next, o, &options, &list[i], mixed[i], &steps);
       check(found + i * beam, beam, &want, &list[i]);
       free(want.list);
     }
@@ -464,7 +458,7 @@ static void test_generate(void **state) {
   dg_lines *lines = dg_lines_open("tests/model/generate.tsv", &err);
   if (!lines) fail_msg("%s", err.message);
   char *line;
-  size_t n, read = 0, compared = 0, agreed = 0;
+  size_t n, read = 0, compared = 0;
   while (dg_lines_next(lines, &line, &n, &err) > 0) {
     char *save, *name = strtok_r(line, "\t", &save);
     golden g = golden_open(name);
@@ -483,28 +477,25 @@ static void test_generate(void **state) {
     dg_hypothesis *found = translate(&g, &options, &s, 0, 1);
     model m = {.g = &g};
     size_t steps;
-    items ours = plain_beam(model_next, &m, &options, &s, 0, BEST_LIVE, &steps);
-    items theirs = plain_beam(model_next, &m, &options, &s, 0, BEST_OF_ALL, &steps);
-    check(found, options.beam, &ours, &s);
-    assert_int_equal(theirs.count, options.beam);
+    items plain = plain_beam(model_next, &m, &options, &s, 0, &steps);
+    check(found, options.beam, &plain, &s);
+    assert_int_equal(plain.count, options.beam);
     for (size_t k = 0; k < options.beam; k++) {
-      const item *it = &theirs.list[k];
+      const item *it = &plain.list[k];
       char *p = best[k];
       bool same = fabs(it->score - strtod(p, &p)) < 1e-5;
       for (size_t i = s.prefix_length; same && i + 1 < it->path.length; i++)
         same = it->path.ids[i] == strtol(p, &p, 10);
       if (!same || *p) fail_msg("line %zu: hypothesis %zu is another", read + 1, k + 1);
-      agreed += found[k].ids && fabs(found[k].score - it->score) < 1e-5;
       compared++;
     }
-    free(ours.list);
-    free(theirs.list);
+    free(plain.list);
     release(found, options.beam);
     golden_close(&g);
     read++;
   }
   dg_lines_close(lines);
-  assert_true(read > 30 && agreed * 20 > compared * 19);
+  assert_true(read > 30 && compared > 60);
 }
 
 int main(void) {

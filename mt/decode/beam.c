@@ -111,19 +111,18 @@ static void advance(search *s, size_t index, candidate *pool, candidate *next, s
   size_t n = t->live * s->width, beam = s->o->beam, taken = 0;
   memcpy(pool, s->candidates + t->first * s->width, n * sizeof *pool);
   qsort(pool, n, sizeof *pool, by_rank);
-  double best_live = -INFINITY;
+  double best = n ? pool[0].score : -INFINITY;
   for (size_t i = 0; i < n && taken < beam && pool[i].token >= 0; i++) {
     if (pool[i].token == s->o->end) {
       if (i < beam) finish(s, index, &pool[i]);
       continue;
     }
-    if (!taken) best_live = pool[i].score;
     next_sources[*next_rows + taken] = (uint32_t)index;
     next[*next_rows + taken++] = pool[i];
   }
   size_t length = s->step + 2 - q->prefix_length;
   const dg_hypothesis *worst = s->finished + index * beam + (beam - 1);
-  if (!taken || (t->finished == beam && ranked(s, best_live, length) <= worst->score)) {
+  if (!taken || (t->finished == beam && ranked(s, best, length) <= worst->score)) {
     t->done = true;
     return;
   }

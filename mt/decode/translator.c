@@ -123,8 +123,9 @@ static bool translate_batch(const job *j, request *batch, size_t n, dg_error *er
   for (size_t i = 0; i < n; i++) {
     memcpy(source + offsets[i], batch[i].ids, batch[i].length * sizeof *source);
     offsets[i + 1] = offsets[i] + (uint32_t)batch[i].length;
-    sentences[i] = (dg_beam_sentence){j->prefix, j->prefix_length, o->min_length,
-                                      target_limit(j, batch[i].length)};
+    size_t most = target_limit(j, batch[i].length);
+    sentences[i] = (dg_beam_sentence){j->prefix, j->prefix_length,
+                                      o->min_length < most ? o->min_length : most, most};
     if (sentences[i].max_length > longest) longest = sentences[i].max_length;
   }
   dg_decoder *d = dg_decoder_new(j->network, source, offsets, n, n * o->beam,

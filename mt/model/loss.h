@@ -5,9 +5,9 @@
 #include "mt/core/mem.h"
 #include "mt/model/model.h"
 
-/* Sequence i is source[source_offsets[i]..source_offsets[i+1]) and
- * input[target_offsets[i]..]: the decoder reads `input`, and `labels` (same
- * places) are what it should say next; -1 is not counted. */
+/* Sequence i is source[source_offsets[i]..source_offsets[i+1]), counted from
+ * source_offsets[0], and likewise in `input`, which the decoder reads, and
+ * `labels`, what it should say next; -1 is not counted. */
 typedef struct dg_batch {
   size_t sequences;
   const int32_t *source, *input, *labels;

@@ -73,8 +73,8 @@ double dg_adam_update(dg_adam *a, const dg_adam_options *o, double learning_rate
       .beta2 = (float)o->beta2,
       .eps = (float)o->eps,
       .weight_decay = (float)o->weight_decay,
-      .correction1 = (float)(1 / (1 - pow(o->beta1, t))),
-      .correction2 = (float)(1 / (1 - pow(o->beta2, t))),
+      .correction1 = (float)(1 / (1 - pow((double)(float)o->beta1, t))),
+      .correction2 = (float)(1 / (1 - pow((double)(float)o->beta2, t))),
       .gradient_scale = o->clip > 0 && norm > o->clip ? (float)(o->clip / norm) : 1.0f,
   };
   dg_parallel(threads, tasks, update_block, &j);
