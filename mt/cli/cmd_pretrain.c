@@ -69,7 +69,34 @@ static dg_tokenizer *find_tokenizer(run *r, dg_error *err) {
   return t;
 }
 
+/* A base to go on from: its shape and languages are settled. */
+static bool go_on_from(run *r, const dg_base *from, dg_error *err) {
+  size_t count, bytes;
+  const void *model = dg_tokenizer_bytes(from->tokenizer, &bytes);
+  dg_tokenizer *t = dg_tokenizer_load(model, bytes, err);
+  if (!t) return false;
+  r->recipe.model = from->model->config;
+  dg_model *m = dg_model_new(&r->recipe.model, err);
+  if (!m) {
+    dg_tokenizer_free(t);
+    return false;
+  }
+  memcpy(m->params.values, from->model->params.values, m->params.total * sizeof(float));
+  count = from->language_count;
+  const char **languages = dg_calloc(count + 1, sizeof *languages);
+  for (size_t i = 0; i < count; i++) languages[i] = from->languages[i].code;
+  r->base = dg_base_new(m, t, languages, count, NULL, err);
+  free(languages);
+  return r->base && dg_model_train(m, err);
+}
+
 static bool make_base(run *r, dg_error *err) {
+  if (*r->recipe.settings.init) {
+    dg_base *from = dg_base_load(r->recipe.settings.init, err);
+    bool ok = from && go_on_from(r, from, err);
+    dg_base_free(from);
+    return ok;
+  }
   dg_tokenizer *t = find_tokenizer(r, err);
   if (!t) return false;
   r->recipe.model.vocab_size = dg_tokenizer_size(t);

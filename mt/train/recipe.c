@@ -15,6 +15,8 @@ static const char *const storage_names[] = {"fp32", "bf16", "int8", NULL};
 const dg_option dg_recipe_options[] = {
     {"both_directions", DG_OPTION_BOOL, MEMBER(both_directions), "true", 0, 0, NULL,
      "train every pair from and into its first language"},
+    {"init", DG_OPTION_STRING, MEMBER(init), "", 0, 0, NULL,
+     "a base whose shape, tokenizer and weights training starts from"},
     {"tokenizer", DG_OPTION_STRING, MEMBER(tokenizer), "", 0, 0, NULL,
      "a sentencepiece model; empty: one is trained"},
     {"tokenizer_type", DG_OPTION_ENUM, MEMBER(tokenizer_type), "unigram", 0, 0, type_names,

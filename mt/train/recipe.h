@@ -4,6 +4,7 @@
  *   train = en gl corpus/train.gl.tsv.gz     # source, target, parallel text; repeatable
  *   dev = en gl corpus/dev.gl.tsv.gz         # repeatable
  *   both_directions = true
+ *   init = FILE                              # a base to go on from, else:
  *   tokenizer = FILE                         # else one is trained:
  *   vocab_size = 16000
  *   ... and every option of the model and of the training loop. */
@@ -23,7 +24,7 @@ typedef struct dg_recipe_settings {
   dg_tokenizer_type tokenizer_type;
   int tokenizer_sentences;
   double character_coverage;
-  char tokenizer[512], normalization[64], licence[256];
+  char tokenizer[512], init[512], normalization[64], licence[256];
   dg_storage storage;
 } dg_recipe_settings;
 

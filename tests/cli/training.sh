@@ -98,6 +98,12 @@ damaged() {
 }
 check "a truncated checkpoint is refused" damaged
 
+going_on() { # one update at a learning rate of nothing: the weights are those it began with
+  pretrain -o on.safetensors --set init=base.safetensors --set learning_rate=0 --set max_updates=1 \
+    --set d_model=64 && same_weights base.safetensors on.safetensors
+}
+check "going on from a base" going_on
+
 launch=
 train() { # launch=exec: in place of the subshell, so that a kill reaches it
   $launch "$dragoman" train -b base.safetensors -s en -t gl --train train.gl.tsv --dev dev.gl.tsv --quiet \
