@@ -96,12 +96,20 @@ static void read_inline(reader *r, const xmlNode *e, uint64_t key, dg_strbuf *ru
   }
 }
 
+/* KDE's chapters of credits, where translators add their names. */
+static bool is_credits(const xmlNode *e) {
+  for (const xmlAttr *a = e->properties; a; a = a->next)
+    if (!strcmp((const char *)a->name, "id") && a->children && a->children->content)
+      return !strncmp((const char *)a->children->content, "credits", 7);
+  return false;
+}
+
 static void read_block(reader *r, const xmlNode *e, uint64_t parent, int depth) {
   if (depth > DEPTH_MOST) {
     r->too_deep = true;
     return;
   }
-  if (skipped(name_of(e)) || !strcmp(name_of(e), "code")) return;
+  if (skipped(name_of(e)) || !strcmp(name_of(e), "code") || is_credits(e)) return;
   uint64_t key = dg_outline_key(parent, name_of(e));
   if (is_paragraph(name_of(e)) || has_text(e)) {
     dg_strbuf run = {0};
@@ -114,14 +122,33 @@ static void read_block(reader *r, const xmlNode *e, uint64_t parent, int depth) 
     if (n->type == XML_ELEMENT_NODE) read_block(r, n, key, depth + 1);
 }
 
+/* Chapters are files without a document type, whose entities the book declares. With
+ * one that nobody reads, an entity unknown here is no error. */
+static xmlDoc *parse(const char *text, size_t size) {
+  static const char type[] = "<!DOCTYPE part SYSTEM \"none\">";
+  const int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING;
+  if (memmem(text, size, "<!DOCTYPE", 9)) return xmlReadMemory(text, (int)size, NULL, NULL, options);
+  const char *begin = text, *end = text + size;
+  if (size > 5 && !memcmp(text, "<?xml", 5)) {
+    const char *close = memmem(text, size, "?>", 2);
+    begin = close ? close + 2 : text;
+  }
+  dg_strbuf b = {0};
+  dg_strbuf_addn(&b, text, (size_t)(begin - text));
+  dg_strbuf_add(&b, type);
+  dg_strbuf_addn(&b, begin, (size_t)(end - begin));
+  xmlDoc *doc = xmlReadMemory(b.text, (int)b.length, NULL, NULL, options);
+  free(b.text);
+  return doc;
+}
+
 bool dg_help_outline(const void *bytes, size_t size, dg_outline *o) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, xmlInitParser);
-  if (size > INT32_MAX) return false;
+  if (size > INT32_MAX / 2) return false;
   /* Without NOENT and DTDLOAD no entity is fetched or unfolded; without HUGE depth and
    * size of what is read stay bounded. */
-  xmlDoc *doc = xmlReadMemory(bytes, (int)size, NULL, NULL,
-                              XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+  xmlDoc *doc = parse(bytes, size);
   const xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
   reader r = {o, false};
   if (root) read_block(&r, root, 0, 0);

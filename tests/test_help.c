@@ -112,6 +112,10 @@ static void test_help(void **state) {
   check(dg_help_outline, docbook,
         "Dragoman Manual\nStart\nBefore the list:\nOne\nTwo\nafter it &marked;.\n"
         "&secret; &undefined;\n");
+  check(dg_help_outline, "<?xml version=\"1.0\"?>\n<chapter><title>&kate; here</title>"
+                         "<sect1 id=\"credits-x\"><para>Thanks to T.</para></sect1></chapter>",
+        "&kate; here\n");
+  check(dg_help_outline, "<chapter id=\"credit\"><para>Money</para></chapter>", "Money\n");
   check(dg_help_outline, "<page><p>Never closed", "damaged");
   check(dg_help_outline, "", "damaged");
   check(dg_help_outline, "<page/>", "");
@@ -305,6 +309,8 @@ static void read_man(const char *s, size_t n) { read_all(dg_man_outline, s, n); 
 
 static void test_damaged(void **state) {
   (void)state;
+  static const char chapter[] = "\xEF\xBB\xBF<?xml version=\"1.0\"?>\n<chapter>&x;</chapter>";
+  pairs_torment(chapter, sizeof chapter - 1, 4000, read_help);
   pairs_torment(mallard, sizeof mallard - 1, 4000, read_help);
   pairs_torment(docbook, sizeof docbook - 1, 4000, read_help);
   pairs_torment(office, sizeof office - 1, 4000, read_office);
