@@ -434,7 +434,7 @@ static void test_damaged_base(void **state) {
   dg_base *a = new_base(1);
   for (int storage = 0; storage <= DG_STORE_INT8; storage++) {
     save_base(a, path, (dg_storage)storage, NULL);
-    check_damage(path, open_base, NULL, storage == DG_STORE_INT8 ? 5 : 11, 29);
+    check_damage(path, open_base, NULL, storage == DG_STORE_INT8 ? 7 : 19, 37);
   }
   dg_base_free(a);
 }
@@ -449,7 +449,7 @@ static void test_damaged_adapter(void **state) {
   dg_error err;
   for (int storage = 0; storage <= DG_STORE_INT8; storage++) {
     assert_true(dg_adapter_file_save(f, path, (dg_storage)storage, NULL, &err));
-    check_damage(path, open_adapter, a, storage == DG_STORE_INT8 ? 1 : 3, 7);
+    check_damage(path, open_adapter, a, storage == DG_STORE_INT8 ? 1 : 5, 11);
   }
   dg_adapter_file_free(f);
   dg_base_free(a);
@@ -505,7 +505,7 @@ static void test_damaged_checkpoint(void **state) {
   unlink(path);
   if (!open_checkpoint(&r, path, &err)) fail_msg("%s", err.message);
   assert_int_equal(access(path, F_OK), 0);
-  check_damage(path, open_checkpoint, &r, 9, 41);
+  check_damage(path, open_checkpoint, &r, 13, 59);
   dg_examples_free(r.examples);
   dg_parallel_free(&text);
   dg_base_free(r.base);
