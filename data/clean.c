@@ -234,6 +234,8 @@ static bool clean_side(const char *text, dg_accelerator accelerator, dg_strbuf *
 dg_clean_verdict dg_clean_pair(const char *source, const char *target, const char *source_language,
                                const char *target_language, dg_accelerator accelerator,
                                dg_strbuf *a, dg_strbuf *b) {
+  dg_strbuf_clear(a);
+  dg_strbuf_clear(b);
   if (credits(source)) return DG_CLEAN_CREDITS;
   if (!clean_side(source, accelerator, a) || !clean_side(target, accelerator, b))
     return DG_CLEAN_ENCODING;

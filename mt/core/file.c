@@ -62,9 +62,9 @@ dg_output *dg_output_open(const char *path, dg_error *err) {
   const char *name = special ? path : o->temporary;
   size_t n = strlen(path);
   if (n > 3 && !strcmp(path + n - 3, ".gz"))
-    o->gz = gzopen(name, "wb6");
+    o->gz = gzopen(name, "wb6e");
   else
-    o->file = fopen(name, "wb");
+    o->file = fopen(name, "wbe");
   if (o->file || o->gz) return o;
   dg_fail_errno(err, "%s: cannot create", path);
   free(o->path);
@@ -75,6 +75,7 @@ dg_output *dg_output_open(const char *path, dg_error *err) {
 
 bool dg_output_write(dg_output *o, const void *bytes, size_t n, dg_error *err) {
   bool ok = true;
+  if (!n) return true;
   if (o->gz) {
     const char *p = bytes;
     while (ok && n) {
@@ -165,7 +166,7 @@ struct dg_lines {
   gzFile gz;
   char *path, *buffer;
   size_t start, end, capacity, number;
-  bool at_end;
+  bool at_end, marked;
 };
 
 dg_lines *dg_lines_open(const char *path, dg_error *err) {
@@ -176,7 +177,7 @@ dg_lines *dg_lines_open(const char *path, dg_error *err) {
     return NULL;
   }
   errno = 0;
-  gzFile gz = is_stdin ? gzdopen(dup(STDIN_FILENO), "rb") : gzopen(path, "rb");
+  gzFile gz = is_stdin ? gzdopen(dup(STDIN_FILENO), "rb") : gzopen(path, "rbe");
   if (!gz) {
     dg_fail_errno(err, "%s: cannot open", path);
     return NULL;
@@ -236,6 +237,7 @@ int dg_lines_next(dg_lines *r, char **line, size_t *length, dg_error *err) {
   if (r->number == 1 && n >= 3 && !memcmp(s, "\xEF\xBB\xBF", 3)) {
     s += 3;
     n -= 3;
+    r->marked = true;
   }
   size_t valid = dg_utf8_valid_prefix(s, n);
   if (valid < n) {
@@ -250,6 +252,7 @@ int dg_lines_next(dg_lines *r, char **line, size_t *length, dg_error *err) {
 }
 
 size_t dg_lines_number(const dg_lines *r) { return r->number; }
+bool dg_lines_marked(const dg_lines *r) { return r->marked; }
 
 void dg_lines_close(dg_lines *r) {
   if (!r) return;

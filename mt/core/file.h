@@ -41,6 +41,7 @@ dg_lines *dg_lines_open(const char *path, dg_error *err);
  * 0: end of file; -1: error. Invalid UTF-8 is an error naming line and byte. */
 int dg_lines_next(dg_lines *r, char **line, size_t *length, dg_error *err);
 size_t dg_lines_number(const dg_lines *r); /* of the line last returned, from 1 */
+bool dg_lines_marked(const dg_lines *r);   /* there was a byte-order mark */
 void dg_lines_close(dg_lines *r);
 
 /* Offset of the first byte that is not well-formed UTF-8, or n if all is. */

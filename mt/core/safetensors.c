@@ -296,7 +296,7 @@ bool dg_st_writer_write(dg_st_writer *w, const char *path, char hash[DG_HASH_TEX
   if (n > 3 && !strcmp(path + n - 3, ".gz"))
     return dg_fail(err, DG_ERR_USAGE, "%s: a model cannot be gzipped: choose a name without .gz",
                    path);
-  qsort(w->list, w->count, sizeof *w->list, by_alignment);
+  if (w->count) qsort(w->list, w->count, sizeof *w->list, by_alignment);
   size_t length, digits;
   char *header = header_text(w, &length, &digits);
   uint8_t prefix[LENGTH_BYTES];

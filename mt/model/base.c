@@ -64,6 +64,7 @@ static void quantize_row(const float *x, size_t n, int8_t *q, float *scale) {
   float top = 0;
   for (size_t i = 0; i < n; i++) top = fmaxf(top, fabsf(x[i]));
   *scale = top / 127;
+  if (*scale * 127 > FLT_MAX) *scale = nextafterf(*scale, 0);
   if (*scale < FLT_MIN) *scale = 0; /* below it the quotient is no longer exact enough */
   for (size_t i = 0; i < n; i++) q[i] = (int8_t)(*scale > 0 ? lrintf(x[i] / *scale) : 0);
 }

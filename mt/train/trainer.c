@@ -27,12 +27,12 @@ const dg_option dg_train_options_table[] = {
     INT(seed, "1", 0, 2147483647, "of initialisation, order and dropout"),
     INT(max_updates, "3000", 1, 1e9, "updates to make"),
     INT(max_minutes, "0", 0, 1e6, "stop, resumably, after so long; 0: no limit"),
-    INT(batch_tokens, "4096", 16, 1e7, "target tokens of one update"),
+    INT(batch_tokens, "1024", 16, 1e7, "target tokens of one update"),
     INT(micro_tokens, "4096", 16, 1e6, "target tokens computed at a time (memory)"),
     INT(max_tokens, "128", 8, 8192, "longer sentences are left out"),
-    FLOAT(learning_rate, "0.001", 0, 10, "peak learning rate"),
+    FLOAT(learning_rate, "0.005", 0, 10, "peak learning rate"),
     ENUM(schedule, "inverse_sqrt", schedule_names, "decay after warm-up"),
-    INT(warmup, "200", 0, 1e8, "updates of linear warm-up"),
+    INT(warmup, "100", 0, 1e8, "updates of linear warm-up"),
     FLOAT(beta1, "0.9", 0, 0.999999, "Adam's first moment"),
     FLOAT(beta2, "0.98", 0, 0.999999, "Adam's second moment"),
     FLOAT(eps, "1e-8", 0, 1, "Adam's epsilon"),
@@ -45,7 +45,7 @@ const dg_option dg_train_options_table[] = {
     FLOAT(activation_dropout, "0", 0, 0.9, "inside the feed-forward sublayer"),
     FLOAT(adapter_dropout, "0.1", 0, 0.9, "on adapter outputs"),
     FLOAT(temperature, "1", 0.1, 100, "pairs are drawn with probability ~ size^(1/temperature)"),
-    INT(eval_every, "250", 1, 1e9, "updates between dev scores"),
+    INT(eval_every, "200", 1, 1e9, "updates between dev scores"),
     INT(eval_sentences, "300", 0, 1e6, "dev sentences translated a direction; 0: loss only"),
     INT(eval_beam, "1", 1, 64, "beam of those translations"),
     INT(patience, "6", 0, 1e6, "stop after so many scores without improvement; 0: never"),
@@ -209,7 +209,8 @@ static bool read_state(trainer *t, const dg_safetensors *s, dg_error *err) {
   size_t words = dg_sampler_words(t->sampler), n = t->params->total;
   uint64_t *position = dg_malloc(words * sizeof *position);
   ok = read_array(s, "position", DG_I64, words, position, err) &&
-       dg_sampler_restore(t->sampler, position, err) &&
+       (dg_sampler_restore(t->sampler, position, err) ||
+        dg_error_context(err, "%s", dg_safetensors_path(s))) &&
        read_array(s, "weights", DG_F32, n, t->params->values, err) &&
        read_array(s, "adam.m", DG_F32, n, t->adam.m, err) &&
        read_array(s, "adam.v", DG_F32, n, t->adam.v, err) &&
@@ -401,7 +402,7 @@ static bool loop(trainer *t, dg_train_end *end, dg_error *err) {
   while (t->update < (uint64_t)o->max_updates) {
     if (o->patience && t->bad_evaluations >= (uint64_t)o->patience) {
       *end = DG_TRAIN_PATIENCE;
-      return true;
+      return save_checkpoint(t, err);
     }
     if (k->stop && k->stop(k->context)) {
       if (!save_checkpoint(t, err)) return false;
@@ -425,7 +426,7 @@ static bool loop(trainer *t, dg_train_end *end, dg_error *err) {
     }
   }
   *end = DG_TRAIN_FINISHED;
-  return true;
+  return save_checkpoint(t, err); /* a longer run goes on from here */
 }
 
 bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_result *result,
