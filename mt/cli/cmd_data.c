@@ -27,9 +27,10 @@ static int harvest(int argc, char **argv) {
       .usage = "data harvest -c CONFIG -o DIR [--cache DIR]",
       .summary =
           "Builds parallel corpora from Debian packages: downloads the listed packages with apt,\n"
-          "reads their message catalogues, cleans, removes duplicates, and splits by document and\n"
-          "by English string over all languages together, so that no dev or test sentence was\n"
-          "seen in training in any language. The same packages give the same files.",
+          "reads what the configuration asks for (message catalogues, language packs, help pages,\n"
+          "manuals), cleans, removes duplicates, and splits by document and by English string over\n"
+          "all languages together, so that no dev or test sentence was seen in training in any\n"
+          "language. The same packages give the same files.",
       .examples = "  dragoman data harvest -c configs/harvest.conf -o corpus --cache debs\n",
       .flags = flags,
   };

@@ -148,7 +148,7 @@ static bool tokenize(run *r, dg_error *err) {
     dg_parallel_free(&r->texts[i]); /* from here on only ids are needed */
   }
   say(r, "%zu training pairs, %zu directions, %zu dev sets, %zu parameters\n", pairs,
-      r->direction_count, r->dev_list.count, r->base->model->params.total);
+      r->direction_count, r->dev_list.count, dg_params_count(&r->base->model->params));
   return true;
 }
 

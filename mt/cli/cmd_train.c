@@ -123,10 +123,10 @@ static bool read_data(run *r, dg_error *err) {
       say(r, "%s: %zu pairs left out: empty, or longer than max_tokens\n", path,
           r->card_data[i].skipped);
   }
-  const dg_params *p = &r->file->adapter->params;
+  size_t mine = dg_params_count(&r->file->adapter->params);
+  size_t all = dg_params_count(&r->base->model->params);
   say(r, "%s-%s: %zu training pairs; training %zu parameters, %.2f%% of the base's %zu\n",
-      r->file->source, r->file->target, pairs, p->total,
-      100 * (double)p->total / (double)r->base->model->params.total, r->base->model->params.total);
+      r->file->source, r->file->target, pairs, mine, 100 * (double)mine / (double)all, all);
   return true;
 }
 

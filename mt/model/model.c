@@ -244,6 +244,12 @@ static void params_free(dg_params *p) {
   free(p->tensors);
 }
 
+size_t dg_params_count(const dg_params *p) {
+  size_t n = 0;
+  for (size_t i = 0; i < p->count; i++) n += p->tensors[i].rows * p->tensors[i].cols;
+  return n;
+}
+
 dg_tensor *dg_params_find(const dg_params *p, const char *name) {
   for (size_t i = 0; i < p->count; i++)
     if (!strcmp(p->tensors[i].name, name)) return &p->tensors[i];

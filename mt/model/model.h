@@ -25,6 +25,7 @@ typedef struct dg_params {
 } dg_params;
 
 dg_tensor *dg_params_find(const dg_params *p, const char *name); /* NULL if absent */
+size_t dg_params_count(const dg_params *p); /* numbers, without the padding between tensors */
 void dg_params_zero_grads(dg_params *p);
 
 typedef struct dg_linear {

@@ -40,7 +40,7 @@ json_t *dg_card_new(const char *kind, const dg_train_options *o, const dg_train_
       "{s:s,s:s,s:o,s:o,s:I,s:I,s:f,s:f,s:I,s:o}", "kind", kind, "made_with",
       "dragoman " DRAGOMAN_VERSION, "data", files, "dev", dev, "updates", (json_int_t)r->updates,
       "best_update", (json_int_t)r->best_update, "epochs", rounded(r->epochs, 1e-2), "minutes",
-      rounded(r->seconds / 60, 0.1), "trained_parameters", (json_int_t)task->trained->total,
+      rounded(r->seconds / 60, 0.1), "trained_parameters", (json_int_t)dg_params_count(task->trained),
       "settings", dg_options_to_json(dg_train_options_table, o));
   if (notes) json_object_set_new(card, "notes", json_string(notes));
   return card;
