@@ -1,0 +1,35 @@
+# make install: the program finds its models, and others can build on the library.
+. tests/tap.sh
+stage=$TMPDIR/stage
+install() { make -s install BUILD="$DRAGOMAN_BUILD" PREFIX=/usr DESTDIR="$stage" MAKEFLAGS=; }
+check "make install" install
+check "the program runs" prints "$("$dragoman" --version)" "$stage/usr/bin/dragoman" --version
+if ls data/models/*.safetensors >/dev/null 2>&1; then
+  models() { (cd "$TMPDIR" && unset DRAGOMAN_MODELS && echo 'Open the file' | "$stage/usr/bin/dragoman" translate -t es --quiet | grep -q .); }
+  check "it finds the installed models" models
+fi
+cat >"$TMPDIR/user.c" <<'END'
+#include <stdio.h>
+
+#include "mt/decode/translator.h"
+#include "tokenizer/lang.h"
+
+int main(void) {
+  char code[DG_LANG_MAX];
+  dg_error err;
+  if (!dg_lang_canonical("glg", code, &err)) return 1;
+  printf("%s %zu\n", code, dg_translate_defaults().beam);
+  return 0;
+}
+END
+# A sanitized library needs a sanitized program; one plain build shows what there is to show.
+if nm "$DRAGOMAN_BUILD/dragoman" | grep -q __asan_init; then
+  echo "ok $((n += 1)) - a program on the library # SKIP sanitized build"
+else
+  user() {
+    cc -o "$TMPDIR/user" "$TMPDIR/user.c" -I"$stage/usr/include/dragoman" -L"$stage/usr/lib" -ldragoman &&
+      LD_LIBRARY_PATH=$stage/usr/lib "$TMPDIR/user" | grep -qx 'gl 4'
+  }
+  check "a program on the library" user
+fi
+echo "1..$n"
