@@ -1,286 +1,204 @@
 #include "eval/metrics.h"
 
-#include <math.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "mt/core/mem.h"
-#include "mt/core/rng.h"
-#include "mt/core/utf8.h"
+#include "eval/scorer.h"
 
-enum { BLEU_ORDER = 4, CHRF_ORDER = 6 };
+static const char version[] = "2.6.0"; /* of the sacreBLEU whose scores these are */
 
-/* --- n-gram counts: open addressing, emptied by raising the generation ------------------ */
+void dg_scorer_free(dg_scorer *m) {
+  if (m) m->kind->free(m);
+}
 
-typedef struct slot {
-  uint64_t key;
-  uint32_t generation;
-  uint32_t reference, hypothesis;
-} slot;
+const char *dg_scorer_name(const dg_scorer *m) { return m->name; }
+bool dg_scorer_is_error(const dg_scorer *m) { return m->is_error; }
+size_t dg_scorer_width(const dg_scorer *m) { return m->width; }
 
-typedef struct counter {
-  slot *slots;
-  size_t size, used; /* size is a power of two */
-  uint32_t generation;
-} counter;
+/* --- signatures ---------------------------------------------------------------------------- */
 
-static slot *find(counter *c, uint64_t key) {
-  for (size_t i = (size_t)key & (c->size - 1);; i = (i + 1) & (c->size - 1)) {
-    slot *s = &c->slots[i];
-    if (s->generation != c->generation) {
-      *s = (slot){.key = key, .generation = c->generation};
-      c->used++;
-      return s;
+void dg_sign(dg_strbuf *out, bool abbreviated, const char *name, const char *letter,
+             const char *value) {
+  dg_strbuf_addf(out, "|%s:%s", abbreviated ? letter : name, value);
+}
+
+char *dg_scorer_signature(const dg_scorer *m, const dg_trials *t, bool abbreviated) {
+  dg_strbuf out = {0};
+  dg_strbuf_addf(&out, "%s:", abbreviated ? "#" : "nrefs");
+  if (t->references < 0)
+    dg_strbuf_add(&out, "var");
+  else
+    dg_strbuf_addf(&out, "%d", t->references);
+  if (t->bootstrap) dg_strbuf_addf(&out, "|bs:%d", t->bootstrap);
+  if (t->randomization) dg_strbuf_addf(&out, "|ar:%d", t->randomization);
+  if (t->seed) dg_sign(&out, abbreviated, "seed", "rs", t->seed);
+  m->kind->sign(m, abbreviated, &out);
+  dg_sign(&out, abbreviated, "version", "v", version);
+  return out.text;
+}
+
+int dg_references_number(const dg_references *r, size_t segments) {
+  int number = -1;
+  for (size_t i = 0; i < segments; i++) {
+    int n = 0;
+    for (size_t k = 0; k < r->count; k++) n += r->lists[k][i] != NULL;
+    if (i && n != number) return -1;
+    number = n;
+  }
+  return number;
+}
+
+/* --- statistics ---------------------------------------------------------------------------- */
+
+enum { TASK = 32, BLOCK = 8192 };
+
+typedef struct measuring {
+  const dg_scorer *metric;
+  const char *const *hypotheses;
+  const dg_references *references;
+  size_t from, segments;
+  double *out;
+  void **scratch;   /* a worker each */
+  dg_error *errors; /* a task each */
+} measuring;
+
+static void measure_task(void *context, size_t task, int worker) {
+  measuring *c = context;
+  const dg_scorer *m = c->metric;
+  const dg_references *r = c->references;
+  if (!c->scratch[worker]) c->scratch[worker] = m->kind->scratch(m);
+  const char *few[16], **list = few;
+  if (r->count > 16) list = dg_malloc(r->count * sizeof *list);
+  size_t end = (task + 1) * TASK < c->segments ? (task + 1) * TASK : c->segments;
+  for (size_t i = task * TASK; i < end && c->errors[task].status == DG_OK; i++) {
+    size_t count = 0;
+    for (size_t k = 0; k < r->count; k++)
+      if (r->lists[k][c->from + i]) list[count++] = r->lists[k][c->from + i];
+    if (!count)
+      dg_fail(&c->errors[task], DG_ERR_FORMAT, "segment %zu has no reference", c->from + i + 1);
+    else
+      m->kind->measure(m, c->scratch[worker], c->hypotheses[c->from + i], list, count,
+                       c->out + i * m->width, &c->errors[task]);
+  }
+  if (list != few) free(list);
+}
+
+static bool measure_block(measuring *c, dg_threads *threads, dg_error *err) {
+  size_t tasks = (c->segments + TASK - 1) / TASK;
+  c->errors = dg_calloc(tasks, sizeof *c->errors);
+  dg_parallel(c->metric->alone ? NULL : threads, tasks, measure_task, c);
+  bool ok = true;
+  for (size_t t = 0; ok && t < tasks; t++)
+    if (c->errors[t].status != DG_OK) {
+      if (err) *err = c->errors[t];
+      ok = false;
     }
-    if (s->key == key) return s;
+  free(c->errors);
+  return ok;
+}
+
+static void **scratch_new(const dg_threads *threads) {
+  return dg_calloc((size_t)dg_threads_count(threads), sizeof(void *));
+}
+
+static void scratch_free(const dg_scorer *m, const dg_threads *threads, void **scratch) {
+  for (int i = 0; i < dg_threads_count(threads); i++)
+    if (scratch[i]) m->kind->scratch_free(scratch[i]);
+  free(scratch);
+}
+
+bool dg_scorer_measure(const dg_scorer *m, const char *const *hypotheses, const dg_references *r,
+                       size_t segments, dg_threads *threads, double *statistics, dg_error *err) {
+  measuring c = {.metric = m,
+                 .hypotheses = hypotheses,
+                 .references = r,
+                 .segments = segments,
+                 .out = statistics,
+                 .scratch = scratch_new(threads)};
+  bool ok = measure_block(&c, threads, err);
+  scratch_free(m, threads, c.scratch);
+  return ok;
+}
+
+void dg_scorer_add(const dg_scorer *m, const double *statistics, size_t segments, double *totals) {
+  for (size_t i = 0; i < segments; i++)
+    for (size_t k = 0; k < m->width; k++) totals[k] += statistics[i * m->width + k];
+}
+
+void dg_scorer_score(const dg_scorer *m, const double *totals, dg_numbers numbers, dg_score *out) {
+  *out = (dg_score){0};
+  m->kind->score(m, totals, numbers, out);
+}
+
+char *dg_scorer_verbose(const dg_scorer *m, const dg_score *s) {
+  return m->kind->verbose ? m->kind->verbose(m, s) : NULL;
+}
+
+/* Block by block, so that a long text needs no more memory than a short one. */
+static bool corpus(const dg_scorer *m, const char *const *hypotheses, const dg_references *r,
+                   size_t segments, dg_threads *threads, double *totals, dg_error *err) {
+  if (!segments) return dg_fail(err, DG_ERR_USAGE, "there are no segments to score");
+  size_t most = segments < BLOCK ? segments : BLOCK;
+  measuring c = {.metric = m,
+                 .hypotheses = hypotheses,
+                 .references = r,
+                 .out = dg_calloc(most * m->width, sizeof(double)),
+                 .scratch = scratch_new(threads)};
+  bool ok = true;
+  for (; ok && c.from < segments; c.from += c.segments) {
+    c.segments = segments - c.from < most ? segments - c.from : most;
+    ok = measure_block(&c, threads, err);
+    if (ok) dg_scorer_add(m, c.out, c.segments, totals);
   }
+  scratch_free(m, threads, c.scratch);
+  free(c.out);
+  return ok;
 }
 
-/* Room for n more n-grams; counts of earlier segments are gone. */
-static void restart(counter *c, size_t n) {
-  size_t size = 1024;
-  while (size < 2 * n) size *= 2;
-  if (size > c->size || c->generation == UINT32_MAX) {
-    free(c->slots);
-    c->size = size > c->size ? size : c->size;
-    c->slots = dg_calloc(c->size, sizeof *c->slots);
-    c->generation = 0;
-  }
-  c->generation++;
-  c->used = 0;
-}
-
-/* --- reading text ------------------------------------------------------------------------ */
-
-/* What Python's str.split() takes for white space. */
-static bool is_space(uint32_t c) {
-  if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x1F);
-  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
-         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
-}
-
-/* --- BLEU --------------------------------------------------------------------------------- */
-
-static bool replace_entity(const char *s, const char *entity, char c, char *out, size_t *n) {
-  if (strncmp(s, entity, strlen(entity))) return false;
-  out[(*n)++] = c;
+bool dg_scorer_corpus(const dg_scorer *m, const char *const *hypotheses, const dg_references *r,
+                      size_t segments, dg_threads *threads, dg_score *out, dg_error *err) {
+  double totals[DG_STATISTICS_MAX] = {0};
+  if (!corpus(m, hypotheses, r, segments, threads, totals, err)) return false;
+  dg_scorer_score(m, totals, DG_EXACT, out);
   return true;
 }
 
-static bool digit(char c) { return c >= '0' && c <= '9'; }
-static bool symbol_13a(char c) {
-  return (c >= '{' && c <= '~') || (c >= '[' && c <= '`') || (c >= ' ' && c <= '&') ||
-         (c >= '(' && c <= '+') || (c >= ':' && c <= '@') || c == '/';
-}
-
-/* The mteval-v13a tokenizer's four substitutions, each left to right without
- * overlap as a regular expression would. a and b hold at least 8 bytes a byte of
- * input; the result is in the returned one. */
-static char *tokenize_13a(const char *text, char *a, char *b) {
-  size_t n = 0, m = 0;
-  a[n++] = ' ';
-  for (const char *s = text; *s;) {
-    if (!strncmp(s, "<skipped>", 9)) {
-      s += 9;
-    } else if (*s == '&' && replace_entity(s, "&quot;", '"', a, &n)) {
-      s += 6;
-    } else if (*s == '&' && replace_entity(s, "&amp;", '&', a, &n)) {
-      s += 5;
-    } else if (*s == '&' && (replace_entity(s, "&lt;", '<', a, &n) ||
-                             replace_entity(s, "&gt;", '>', a, &n))) {
-      s += 4;
-    } else {
-      a[n++] = *s++;
-    }
-  }
-  a[n++] = ' ';
-  for (size_t i = 0; i < n; i++) {
-    bool apart = symbol_13a(a[i]);
-    if (apart) b[m++] = ' ';
-    b[m++] = a[i];
-    if (apart) b[m++] = ' ';
-  }
-  n = 0;
-  for (size_t i = 0; i < m; i++) { /* a period or comma not after a digit */
-    a[n++] = b[i];
-    if (!digit(b[i]) && i + 1 < m && (b[i + 1] == '.' || b[i + 1] == ',')) {
-      a[n++] = ' ';
-      a[n++] = b[++i];
-      a[n++] = ' ';
-    }
-  }
-  m = 0;
-  for (size_t i = 0; i < n; i++) { /* ... or not before one */
-    if ((a[i] == '.' || a[i] == ',') && i + 1 < n && !digit(a[i + 1])) {
-      b[m++] = ' ';
-      b[m++] = a[i];
-      b[m++] = ' ';
-      b[m++] = a[++i];
-    } else {
-      b[m++] = a[i];
-    }
-  }
-  n = 0;
-  for (size_t i = 0; i < m; i++) { /* a dash after a digit */
-    a[n++] = b[i];
-    if (digit(b[i]) && i + 1 < m && b[i + 1] == '-') {
-      a[n++] = ' ';
-      a[n++] = b[++i];
-      a[n++] = ' ';
-    }
-  }
-  a[n] = 0;
-  return a;
-}
-
-typedef struct words {
-  uint64_t *hashes;
-  size_t count, capacity;
-  char *buffers[2];
-  size_t buffer_size;
-} words;
-
-static void read_words(words *w, const char *text) {
-  size_t n = strlen(text), need = 12 * n + 64;
-  if (need > w->buffer_size) {
-    w->buffer_size = 2 * need;
-    for (int i = 0; i < 2; i++) w->buffers[i] = dg_realloc(w->buffers[i], w->buffer_size);
-  }
-  const char *s = tokenize_13a(text, w->buffers[0], w->buffers[1]), *end = s + strlen(s);
-  w->count = 0;
-  while (s < end) {
-    uint64_t h = 0;
-    bool any = false;
-    while (s < end) {
-      uint32_t c = dg_utf8_next(&s, end);
-      if (is_space(c)) break;
-      h = dg_hash64(h ^ c);
-      any = true;
-    }
-    if (!any) continue;
-    DG_GROW(w->hashes, w->capacity, w->count + 1);
-    w->hashes[w->count++] = h;
-  }
-}
-
-static void words_free(words *w) {
-  free(w->hashes);
-  free(w->buffers[0]);
-  free(w->buffers[1]);
-}
-
-static uint64_t ngram(const uint64_t *items, size_t n) {
-  uint64_t h = n;
-  for (size_t i = 0; i < n; i++) h = dg_hash64(h * 31 ^ items[i]);
-  return h;
-}
-
-static void finish_bleu(dg_bleu_score *s) {
-  s->brevity_penalty = s->system_length >= s->reference_length ? 1
-                       : s->system_length
-                           ? exp(1 - (double)s->reference_length / (double)s->system_length)
-                           : 0;
-  bool any = false;
-  for (int n = 0; n < BLEU_ORDER; n++) any = any || s->counts[n];
-  if (!any) return;
-  double smooth = 1, sum = 0;
-  for (int n = 0; n < BLEU_ORDER && s->totals[n]; n++) {
-    if (s->counts[n]) {
-      s->precisions[n] = 100.0 * (double)s->counts[n] / (double)s->totals[n];
-    } else { /* "exp" smoothing */
-      smooth *= 2;
-      s->precisions[n] = 100.0 / (smooth * (double)s->totals[n]);
-    }
-  }
-  for (int n = 0; n < BLEU_ORDER; n++)
-    sum += s->precisions[n] > 0 ? log(s->precisions[n]) : -9999999999.0;
-  s->score = s->brevity_penalty * exp(sum / BLEU_ORDER);
-}
+/* --- the default options ------------------------------------------------------------------- */
 
 bool dg_bleu_corpus(const char *const *hypotheses, const char *const *references, size_t segments,
                     dg_bleu_score *out, dg_error *err) {
   *out = (dg_bleu_score){0};
-  if (!segments) return dg_fail(err, DG_ERR_USAGE, "there are no segments to score");
-  words hypothesis = {0}, reference = {0};
-  counter c = {0};
-  for (size_t i = 0; i < segments; i++) {
-    read_words(&hypothesis, hypotheses[i]);
-    read_words(&reference, references[i]);
-    out->system_length += hypothesis.count;
-    out->reference_length += reference.count;
-    restart(&c, BLEU_ORDER * (hypothesis.count + reference.count));
-    for (size_t n = 1; n <= BLEU_ORDER; n++) {
-      for (size_t k = 0; k + n <= reference.count; k++)
-        find(&c, ngram(reference.hashes + k, n))->reference++;
-      for (size_t k = 0; k + n <= hypothesis.count; k++) {
-        slot *s = find(&c, ngram(hypothesis.hashes + k, n));
-        out->totals[n - 1]++;
-        if (s->hypothesis++ < s->reference) out->counts[n - 1]++;
-      }
+  dg_scorer *m = dg_scorer_bleu(NULL, err);
+  double totals[DG_STATISTICS_MAX] = {0};
+  const dg_references r = {&references, 1};
+  bool ok = m && corpus(m, hypotheses, &r, segments, NULL, totals, err);
+  if (ok) {
+    dg_score s;
+    dg_scorer_score(m, totals, DG_EXACT, &s);
+    out->score = s.score;
+    out->brevity_penalty = s.brevity_penalty;
+    out->system_length = s.system_length;
+    out->reference_length = s.reference_length;
+    for (size_t n = 0; n < 4; n++) {
+      out->precisions[n] = s.precisions[n];
+      out->counts[n] = (size_t)totals[2 + n];
+      out->totals[n] = (size_t)totals[6 + n];
     }
   }
-  free(c.slots);
-  words_free(&hypothesis);
-  words_free(&reference);
-  finish_bleu(out);
-  return true;
-}
-
-/* --- chrF ---------------------------------------------------------------------------------- */
-
-static size_t read_points(const char *text, uint64_t **points, size_t *capacity) {
-  const char *s = text, *end = s + strlen(s);
-  size_t n = 0;
-  while (s < end) {
-    uint32_t c = dg_utf8_next(&s, end);
-    if (is_space(c)) continue;
-    DG_GROW(*points, *capacity, n + 1);
-    (*points)[n++] = c;
-  }
-  return n;
+  dg_scorer_free(m);
+  return ok;
 }
 
 bool dg_chrf_corpus(const char *const *hypotheses, const char *const *references, size_t segments,
                     dg_chrf_score *out, dg_error *err) {
   *out = (dg_chrf_score){0};
-  if (!segments) return dg_fail(err, DG_ERR_USAGE, "there are no segments to score");
-  size_t hyp[CHRF_ORDER] = {0}, ref[CHRF_ORDER] = {0}, match[CHRF_ORDER] = {0};
-  uint64_t *h = NULL, *r = NULL;
-  size_t h_capacity = 0, r_capacity = 0;
-  counter c = {0};
-  for (size_t i = 0; i < segments; i++) {
-    size_t hn = read_points(hypotheses[i], &h, &h_capacity);
-    size_t rn = read_points(references[i], &r, &r_capacity);
-    restart(&c, CHRF_ORDER * (hn + rn));
-    for (size_t n = 1; n <= CHRF_ORDER; n++) {
-      if (rn < n) break; /* hypothesis n-grams count only where the reference has some */
-      for (size_t k = 0; k + n <= rn; k++) find(&c, ngram(r + k, n))->reference++;
-      ref[n - 1] += rn - n + 1;
-      for (size_t k = 0; k + n <= hn; k++) {
-        slot *s = find(&c, ngram(h + k, n));
-        hyp[n - 1]++;
-        if (s->hypothesis++ < s->reference) match[n - 1]++;
-      }
-    }
-  }
-  free(c.slots);
-  free(h);
-  free(r);
-  double precision = 0, recall = 0;
-  const double factor = 4; /* beta 2, squared */
-  int orders = 0;
-  for (int n = 0; n < CHRF_ORDER; n++) {
-    if (!hyp[n] || !ref[n]) continue;
-    precision += (double)match[n] / (double)hyp[n];
-    recall += (double)match[n] / (double)ref[n];
-    orders++;
-  }
-  if (orders) precision /= orders, recall /= orders;
-  if (precision + recall > 0)
-    out->score = 100 * (1 + factor) * precision * recall / (factor * precision + recall);
-  return true;
+  dg_scorer *m = dg_scorer_chrf(NULL, err);
+  const dg_references r = {&references, 1};
+  dg_score s;
+  bool ok = m && dg_scorer_corpus(m, hypotheses, &r, segments, NULL, &s, err);
+  if (ok) out->score = s.score;
+  dg_scorer_free(m);
+  return ok;
 }
 
 const char *dg_bleu_signature(void) {

@@ -652,6 +652,22 @@ extern "C" bool dg_tokenizer_encode(const dg_tokenizer *t, const char *text, siz
   });
 }
 
+extern "C" char *dg_tokenizer_pieces(const dg_tokenizer *t, const char *text, size_t n,
+                                     dg_error *err) {
+  if (!fits(n, err)) return nullptr;
+  char *joined = nullptr;
+  guarded(err, "tokenizing", [&] {
+    std::vector<std::string> pieces;
+    auto status = t->sp.Encode({text, n}, &pieces);
+    if (!status.ok()) return failed(err, "tokenizing", status);
+    std::string all;
+    for (const std::string &piece : pieces) all.append(all.empty() ? "" : " ").append(piece);
+    joined = dg_strndup(all.data(), all.size());
+    return true;
+  });
+  return joined;
+}
+
 extern "C" bool dg_tokenizer_sample(const dg_tokenizer *t, const char *text, size_t n, int nbest,
                                     double alpha, uint64_t seed, dg_tokens *out, dg_error *err) {
   out->count = 0;

@@ -48,6 +48,10 @@ void dg_tokens_free(dg_tokens *tokens);
 bool dg_tokenizer_encode(const dg_tokenizer *t, const char *text, size_t n, dg_tokens *out,
                          dg_error *err);
 
+/* The pieces as text, a space between them; characters without a piece as they are. The
+ * caller frees it. */
+char *dg_tokenizer_pieces(const dg_tokenizer *t, const char *text, size_t n, dg_error *err);
+
 /* A random segmentation for subword regularisation (Kudo 2018 for unigram:
  * alpha smooths the distribution over the `nbest` best segmentations, nbest -1
  * meaning all, 1024 the most; for BPE alpha is the merge dropout probability of

@@ -1,210 +1,475 @@
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "eval/metrics.h"
+#include "eval/significance.h"
 #include "mt/cli/cli.h"
-#include "mt/core/file.h"
+#include "mt/cli/eval_print.h"
+#include "mt/cli/eval_text.h"
 
-/* --- segments ------------------------------------------------------------------------------ */
+enum { METRICS_MAX = 4 };
 
-typedef struct segments {
-  const char *path; /* as errors name it */
-  char **lines;
-  size_t count, capacity;
-} segments;
+typedef enum test_kind { TEST_NONE, TEST_CONFIDENCE, TEST_BOOTSTRAP, TEST_RANDOMIZATION } test_kind;
 
-static bool read_segments(segments *s, const char *path, dg_error *err) {
-  s->path = strcmp(path, "-") ? path : "standard input";
-  dg_lines *r = dg_lines_open(path, err);
-  if (!r) return false;
-  char *line;
-  size_t n;
-  int got;
-  while ((got = dg_lines_next(r, &line, &n, err)) > 0) {
-    if (memchr(line, 0, n)) {
-      dg_fail(err, DG_ERR_FORMAT, "%s: line %zu holds a NUL byte: this is no text file", s->path,
-              dg_lines_number(r));
-      got = -1;
-      break;
-    }
-    DG_GROW(s->lines, s->capacity, s->count + 1);
-    s->lines[s->count++] = dg_strndup(line, n);
-  }
-  dg_lines_close(r);
-  return got == 0;
-}
+typedef struct session {
+  dg_cli *cli;
+  /* what was asked for */
+  const char *metric_names, *tokenizer, *tokenizer_model, *smooth, *format_name;
+  dg_list reference_paths;
+  int num_refs, width, confidence_trials, bootstrap_trials, randomization_trials, seed;
+  bool optional_refs, sentence_level, abbreviated, force;
+  bool confidence, paired_bootstrap, paired_randomization;
+  dg_bleu_options bleu;
+  dg_chrf_options chrf;
+  dg_ter_options ter;
+  dg_eval_format format;
+  test_kind test;
+  /* what was read */
+  dg_texts references, systems;
+  const char *const **reference_lines;
+  dg_references refs;
+  size_t segments;
+  dg_scorer *metrics[METRICS_MAX];
+  char *signatures[METRICS_MAX];
+  size_t metric_count;
+  char seed_text[16];
+  dg_threads *threads;
+} session;
 
-static void segments_free(segments *s) {
-  for (size_t i = 0; i < s->count; i++) free(s->lines[i]);
-  free(s->lines);
-}
+/* --- texts --------------------------------------------------------------------------------- */
 
-static bool blank(const char *s) { return !s[strspn(s, " \t\f\v\r")]; }
-
-static bool comparable(const segments *hypothesis, const segments *reference, dg_error *err) {
-  size_t texts = 0;
-  for (size_t i = 0; i < reference->count; i++) texts += !blank(reference->lines[i]);
-  if (!texts)
-    return dg_fail(err, DG_ERR_FORMAT,
-                   "%s: the reference is empty: name with -r the file of right translations",
-                   reference->path);
-  if (hypothesis->count != reference->count) {
-    bool more = hypothesis->count > reference->count;
-    return dg_fail(err, DG_ERR_FORMAT,
-                   "%s has %zu lines but the reference %s has %zu: from line %zu on one has nothing "
-                   "to stand beside; both must translate the same segments, a line each",
-                   hypothesis->path, hypothesis->count, reference->path, reference->count,
-                   (more ? reference->count : hypothesis->count) + 1);
-  }
-  /* A line empty on both sides separates paragraphs and counts for nothing. */
-  for (size_t i = 0; i < reference->count; i++)
-    if (blank(reference->lines[i]) && !blank(hypothesis->lines[i]))
+static bool read_references(session *s, dg_error *err) {
+  for (size_t i = 0; i < s->reference_paths.count; i++)
+    if (!dg_texts_read(&s->references, s->reference_paths.items[i],
+                       s->num_refs > 1 ? s->num_refs : DG_CUT_NOT, err))
+      return false;
+  s->reference_lines = dg_calloc(s->references.count, sizeof *s->reference_lines);
+  for (size_t i = 0; i < s->references.count; i++) {
+    const dg_text *t = &s->references.items[i];
+    s->reference_lines[i] = t->lines;
+    size_t texts = 0;
+    for (size_t k = 0; k < t->count; k++) texts += !dg_text_blank(t->lines[k]);
+    if (!texts)
       return dg_fail(err, DG_ERR_FORMAT,
-                     "%s: line %zu is empty but that of %s is not: write its translation, or "
-                     "remove the line from both",
-                     reference->path, i + 1, hypothesis->path);
+                     "%s: the reference is empty: name with -r the file of right translations",
+                     t->name);
+  }
+  s->refs = (dg_references){s->reference_lines, s->references.count};
   return true;
 }
 
-/* --- scores -------------------------------------------------------------------------------- */
-
-enum { BLEU, CHRF, METRICS };
-static const char *const flag_names[] = {"bleu", "chrf"};
-
-typedef struct score {
-  const char *name, *signature;
-  double value;
-  char verbose[160]; /* "" for none */
-} score;
-
-static bool compute(int metric, const segments *hypothesis, const segments *reference, score *out,
-                    dg_error *err) {
-  const char *const *h = (const char *const *)hypothesis->lines;
-  const char *const *r = (const char *const *)reference->lines;
-  if (metric == CHRF) {
-    dg_chrf_score s;
-    if (!dg_chrf_corpus(h, r, reference->count, &s, err)) return false;
-    *out = (score){.name = "chrF2", .signature = dg_chrf_signature(), .value = s.score};
-    return true;
-  }
-  dg_bleu_score s;
-  if (!dg_bleu_corpus(h, r, reference->count, &s, err)) return false;
-  *out = (score){.name = "BLEU", .signature = dg_bleu_signature(), .value = s.score};
-  double ratio = s.reference_length ? (double)s.system_length / (double)s.reference_length : 0;
-  snprintf(out->verbose, sizeof out->verbose,
-           "%.1f/%.1f/%.1f/%.1f (BP = %.3f ratio = %.3f hyp_len = %zu ref_len = %zu)",
-           s.precisions[0], s.precisions[1], s.precisions[2], s.precisions[3], s.brevity_penalty,
-           ratio, s.system_length, s.reference_length);
-  return true;
-}
-
-/* Byte for byte what `sacrebleu` prints: a score is rounded, then written as Python does. */
-static void print_json(const score *s, int width) {
-  char number[40];
-  size_t n = (size_t)snprintf(number, sizeof number - 2, "%.*f", width, s->value);
-  if (!width) memcpy(number + n, ".0", 3);
-  while (width > 1 && number[n - 1] == '0' && number[n - 2] != '.') number[--n] = 0;
-  printf("{\n \"name\": \"%s\",\n \"score\": %s,\n \"signature\": \"%s\"", s->name, number,
-         s->signature);
-  if (*s->verbose) printf(",\n \"verbose_score\": \"%s\"", s->verbose);
-  for (const char *p = s->signature; *p;) { /* its parts once more: "eff:no|tok:13a" */
-    size_t name = strcspn(p, ":"), part = strcspn(p, "|");
-    printf(",\n \"%.*s\": \"%.*s\"", (int)name, p, (int)(part - name - 1), p + name + 1);
-    p += part + (p[part] == '|');
-  }
-  fputs("\n}", stdout);
-}
-
-static void print_scores(const score *list, int count, int width, const dg_cli *cli) {
-  int widest = 0;
-  for (int i = 0; i < count; i++) {
-    int n = (int)(strlen(list[i].name) + strlen(list[i].signature));
-    if (n > widest) widest = n;
-  }
-  if (cli->json && count > 1) puts("[");
-  for (int i = 0; i < count; i++) {
-    const score *s = &list[i];
-    if (cli->quiet) {
-      printf("%.*f", width, s->value);
-    } else if (cli->json) {
-      print_json(s, width);
-    } else {
-      int pad = widest - (int)(strlen(s->name) + strlen(s->signature));
-      printf("%*s%s|%s = %.*f%s%s", pad, "", s->name, s->signature, width, s->value,
-             *s->verbose ? " " : "", s->verbose);
+static bool read_systems(session *s, dg_error *err) {
+  const dg_list *files = &s->cli->rest;
+  if (!files->count) {
+    if (!dg_texts_read(&s->systems, "-", DG_CUT_BY_FIRST_LINE, err)) return false;
+    for (size_t i = 0; s->systems.count > 1 && i < s->systems.count; i++) {
+      free(s->systems.items[i].name);
+      s->systems.items[i].name = dg_format("System %zu", i + 1);
     }
-    puts(cli->json && i + 1 < count ? "," : "");
   }
-  if (cli->json && count > 1) puts("]");
+  for (size_t i = 0; i < files->count; i++) {
+    for (size_t k = 0; k < i; k++)
+      if (!strcmp(files->items[i], files->items[k]))
+        return dg_fail(err, DG_ERR_USAGE, "%s is named twice: each system needs a name of its own",
+                       files->items[i]);
+    if (!dg_texts_read(&s->systems, files->items[i], DG_CUT_NOT, err)) return false;
+  }
+  return true;
 }
 
-/* Sets wanted[] from "bleu,chrf"; false at a name that is neither. */
-static bool choose(const char *text, bool wanted[METRICS]) {
+static bool same_length(const dg_text *hypothesis, const dg_text *reference, dg_error *err) {
+  if (hypothesis->count == reference->count) return true;
+  bool more = hypothesis->count > reference->count;
+  return dg_fail(err, DG_ERR_FORMAT,
+                 "%s has %zu lines but the reference %s has %zu: from line %zu on one has nothing "
+                 "to stand beside; both must translate the same segments, a line each",
+                 hypothesis->name, hypothesis->count, reference->name, reference->count,
+                 (more ? reference->count : hypothesis->count) + 1);
+}
+
+static void warn_tokenized(const session *s, const dg_text *t) {
+  size_t lines = 0;
+  for (size_t i = 0; i < t->count; i++) {
+    size_t n = strlen(t->lines[i]);
+    lines += n > 1 && !strcmp(t->lines[i] + n - 2, " .");
+  }
+  if (lines >= 100 && !s->cli->quiet)
+    fprintf(stderr,
+            "dragoman: warning: %s: %zu lines end in \" .\": text to score is not tokenized "
+            "(--force: it is meant so)\n",
+            t->name, lines);
+}
+
+/* sacreBLEU counts an empty reference as one; it is seldom meant so. */
+static void warn_empty(const session *s) {
+  for (size_t i = 0; i < s->segments; i++)
+    for (size_t r = 0; r < s->references.count; r++) {
+      const dg_text *t = &s->references.items[r];
+      if (!dg_text_blank(t->lines[i]) || dg_text_blank(s->systems.items[0].lines[i])) continue;
+      if (!s->cli->quiet)
+        fprintf(
+            stderr,
+            "dragoman: warning: %s: line %zu is empty, and counts as a translation into nothing "
+            "(--optional-refs: there is none)\n",
+            t->name, i + 1);
+      return;
+    }
+}
+
+static bool settle_texts(session *s, dg_error *err) {
+  s->segments = s->references.items[0].count;
+  for (size_t r = 1; r < s->references.count; r++)
+    if (!same_length(&s->references.items[r], &s->references.items[0], err)) return false;
+  for (size_t i = 0; i < s->systems.count; i++)
+    if (!same_length(&s->systems.items[i], &s->references.items[0], err)) return false;
+  if (s->optional_refs) {
+    for (size_t r = 0; r < s->references.count; r++)
+      for (size_t i = 0; i < s->segments; i++)
+        if (!*s->references.items[r].lines[i]) s->references.items[r].lines[i] = NULL;
+  } else {
+    warn_empty(s);
+  }
+  for (size_t i = 0; !s->force && i < s->systems.count; i++)
+    warn_tokenized(s, &s->systems.items[i]);
+  return true;
+}
+
+/* --- metrics ------------------------------------------------------------------------------- */
+
+enum { BLEU, CHRF, CHRF_PLUS, TER };
+static const char *const metric_flags[METRICS_MAX] = {"bleu", "chrf", "chrf++", "ter"};
+
+/* Sets wanted[] from "bleu,chrf"; false at a name that is none. */
+static bool choose(const char *text, bool wanted[METRICS_MAX]) {
   for (const char *p = text;; p++) {
     size_t n = strcspn(p, ", ");
     int m = 0;
-    while (m < METRICS && (strlen(flag_names[m]) != n || strncasecmp(flag_names[m], p, n))) m++;
-    if (m == METRICS) return false;
+    while (m < METRICS_MAX && (strlen(metric_flags[m]) != n || strncasecmp(metric_flags[m], p, n)))
+      m++;
+    if (m == METRICS_MAX) return false;
     wanted[m] = true;
     p += n;
     if (!*p) return true;
   }
 }
 
+static bool make_metrics(session *s, const bool wanted[METRICS_MAX], dg_error *err) {
+  for (int m = 0; m < METRICS_MAX; m++) {
+    if (!wanted[m]) continue;
+    dg_chrf_options plus = s->chrf;
+    if (m == CHRF_PLUS) plus.word_order = 2;
+    dg_scorer *made = m == BLEU  ? dg_scorer_bleu(&s->bleu, err)
+                      : m == TER ? dg_scorer_ter(&s->ter, err)
+                                 : dg_scorer_chrf(&plus, err);
+    if (!made) return false;
+    s->metrics[s->metric_count++] = made;
+  }
+  return true;
+}
+
+static void sign(session *s) {
+  dg_trials t = {.references = dg_references_number(&s->refs, s->segments)};
+  if (s->test == TEST_CONFIDENCE) t.bootstrap = s->confidence_trials;
+  if (s->test == TEST_BOOTSTRAP) t.bootstrap = s->bootstrap_trials;
+  if (s->test == TEST_RANDOMIZATION) t.randomization = s->randomization_trials;
+  if (s->test != TEST_NONE) t.seed = s->seed_text;
+  bool single_json = s->format == DG_FORMAT_JSON;
+  for (size_t m = 0; m < s->metric_count; m++)
+    s->signatures[m] = dg_scorer_signature(s->metrics[m], &t, s->abbreviated && !single_json);
+}
+
+/* --- scores -------------------------------------------------------------------------------- */
+
+static bool score_one(session *s, dg_error *err) {
+  const char *const *lines = s->systems.items[0].lines;
+  dg_eval_score list[METRICS_MAX];
+  char *verbose[METRICS_MAX] = {NULL};
+  bool ok = true;
+  for (size_t m = 0; ok && m < s->metric_count; m++) {
+    const dg_scorer *metric = s->metrics[m];
+    dg_score score;
+    dg_interval interval = {0, -1};
+    if (s->test == TEST_CONFIDENCE && s->confidence_trials > 1) {
+      size_t width = dg_scorer_width(metric);
+      double totals[DG_STATISTICS_MAX] = {0};
+      double *statistics = dg_alloc_checked(s->segments * width, sizeof *statistics, err);
+      ok = statistics &&
+           dg_scorer_measure(metric, lines, &s->refs, s->segments, s->threads, statistics, err) &&
+           dg_bootstrap(metric, statistics, s->segments, s->confidence_trials, (uint64_t)s->seed,
+                        s->threads, &interval, err);
+      if (ok) dg_scorer_add(metric, statistics, s->segments, totals);
+      if (ok) dg_scorer_score(metric, totals, DG_EXACT, &score);
+      free(statistics);
+    } else {
+      ok = dg_scorer_corpus(metric, lines, &s->refs, s->segments, s->threads, &score, err);
+    }
+    if (!ok) break;
+    verbose[m] = dg_scorer_verbose(metric, &score);
+    list[m] = (dg_eval_score){.name = dg_scorer_name(metric),
+                              .signature = s->signatures[m],
+                              .verbose = verbose[m],
+                              .value = score.score,
+                              .interval = interval};
+  }
+  if (ok) dg_print_scores(list, s->metric_count, s->width, s->cli->quiet, s->format);
+  for (size_t m = 0; m < s->metric_count; m++) free(verbose[m]);
+  return ok;
+}
+
+/* Each segment by itself, its signature too: the number of references may differ. */
+static bool score_sentences(session *s, dg_error *err) {
+  const dg_scorer *m = s->metrics[0];
+  size_t width = dg_scorer_width(m);
+  double *statistics = dg_alloc_checked(s->segments * width, sizeof *statistics, err);
+  bool ok = statistics && dg_scorer_measure(m, s->systems.items[0].lines, &s->refs, s->segments,
+                                            s->threads, statistics, err);
+  for (size_t i = 0; ok && i < s->segments; i++) {
+    dg_score score;
+    dg_trials t = {0};
+    for (size_t r = 0; r < s->refs.count; r++) t.references += s->refs.lists[r][i] != NULL;
+    dg_scorer_score(m, statistics + i * width, DG_EXACT, &score);
+    char *verbose = dg_scorer_verbose(m, &score),
+         *signature = dg_scorer_signature(m, &t, s->abbreviated);
+    dg_eval_score line = {.name = dg_scorer_name(m),
+                          .signature = signature,
+                          .verbose = verbose,
+                          .value = score.score,
+                          .interval = {0, -1}};
+    dg_print_sentence(&line, s->width, s->cli->quiet, s->format);
+    free(verbose);
+    free(signature);
+  }
+  free(statistics);
+  return ok;
+}
+
+static bool compare_metric(session *s, size_t m, dg_comparison *out, dg_error *err) {
+  const dg_scorer *metric = s->metrics[m];
+  size_t systems = s->systems.count, width = dg_scorer_width(metric);
+  double **statistics = dg_calloc(systems, sizeof *statistics);
+  bool ok = true;
+  for (size_t i = 0; ok && i < systems; i++) {
+    statistics[i] = dg_alloc_checked(s->segments * width, sizeof **statistics, err);
+    ok = statistics[i] && dg_scorer_measure(metric, s->systems.items[i].lines, &s->refs,
+                                            s->segments, s->threads, statistics[i], err);
+  }
+  if (ok)
+    ok = dg_compare(metric, (const double *const *)statistics, systems, s->segments,
+                    s->test == TEST_BOOTSTRAP ? DG_PAIRED_BOOTSTRAP : DG_PAIRED_RANDOMIZATION,
+                    s->test == TEST_BOOTSTRAP ? s->bootstrap_trials : s->randomization_trials,
+                    (uint64_t)s->seed, s->threads, out, err);
+  for (size_t i = 0; i < systems; i++) free(statistics[i]);
+  free(statistics);
+  return ok;
+}
+
+static bool score_many(session *s, dg_error *err) {
+  size_t systems = s->systems.count;
+  bool paired = s->test == TEST_BOOTSTRAP || s->test == TEST_RANDOMIZATION, ok = true;
+  dg_comparison *results = dg_calloc(systems * s->metric_count, sizeof *results);
+  for (size_t m = 0; ok && m < s->metric_count; m++) {
+    if (paired) ok = compare_metric(s, m, results + m * systems, err);
+    for (size_t i = 0; ok && !paired && i < systems; i++) {
+      dg_score score;
+      ok = dg_scorer_corpus(s->metrics[m], s->systems.items[i].lines, &s->refs, s->segments,
+                            s->threads, &score, err);
+      results[m * systems + i].score = score.score;
+    }
+  }
+  if (ok) {
+    const char **names = dg_calloc(systems, sizeof *names), *metrics[METRICS_MAX];
+    char *baseline = NULL;
+    for (size_t i = 0; i < systems; i++) names[i] = s->systems.items[i].name;
+    if (paired && s->cli->rest.count) names[0] = baseline = dg_format("Baseline: %s", names[0]);
+    if (paired && !s->cli->rest.count) { /* columns of standard input */
+      names[0] = "Baseline";
+      for (size_t i = 1; i < systems; i++) names[i] = s->systems.items[i - 1].name;
+    }
+    for (size_t m = 0; m < s->metric_count; m++) metrics[m] = dg_scorer_name(s->metrics[m]);
+    const dg_eval_table table = {
+        .systems = names,
+        .metrics = metrics,
+        .signatures = (const char *const *)s->signatures,
+        .results = results,
+        .system_count = systems,
+        .metric_count = s->metric_count,
+        .paired = paired,
+        .bootstrap = s->test == TEST_BOOTSTRAP,
+        .trials = s->test == TEST_BOOTSTRAP ? s->bootstrap_trials : s->randomization_trials};
+    dg_print_table(&table, s->width, s->format);
+    free(baseline);
+    free(names);
+  }
+  free(results);
+  return ok;
+}
+
+/* --- the command --------------------------------------------------------------------------- */
+
+static int check_flags(session *s) {
+  static const char *const smoothings[] = {"none", "floor", "add-k", "exp"};
+  static const char *const formats[] = {"text", "json", "latex", "markdown"};
+  const dg_cli *cli = s->cli;
+  int i = 0;
+  while (i < 4 && strcmp(smoothings[i], s->smooth)) i++;
+  if (i == 4)
+    return dg_cli_usage(cli, "--smooth \"%s\" is none of none, floor, add-k, exp", s->smooth);
+  s->bleu.smoothing = (dg_smoothing)i;
+  for (i = 0; i < 4 && strcmp(formats[i], s->format_name);) i++;
+  if (i == 4)
+    return dg_cli_usage(cli, "--format \"%s\" is none of text, json, latex, markdown",
+                        s->format_name);
+  s->format = cli->json ? DG_FORMAT_JSON : (dg_eval_format)i;
+  if (s->width > 20)
+    return dg_cli_usage(cli, "--width %d is more digits than mean anything (20)", s->width);
+  if (s->num_refs < 1 || s->num_refs > 100) return dg_cli_usage(cli, "--num-refs is not in 1..100");
+  if (s->num_refs > 1 && s->reference_paths.count > 1)
+    return dg_cli_usage(cli, "--num-refs is for references in one file");
+  if (s->confidence + s->paired_bootstrap + s->paired_randomization > 1)
+    return dg_cli_usage(cli, "of --confidence, --paired-bs and --paired-ar one can be had");
+  s->test = s->confidence             ? TEST_CONFIDENCE
+            : s->paired_bootstrap     ? TEST_BOOTSTRAP
+            : s->paired_randomization ? TEST_RANDOMIZATION
+                                      : TEST_NONE;
+  if (s->sentence_level && s->test != TEST_NONE)
+    return dg_cli_usage(cli, "no test of significance goes with --sentence-level");
+  if (s->sentence_level) s->bleu.effective_order = true;
+  size_t stdins = 0;
+  for (size_t k = 0; k < s->reference_paths.count; k++)
+    stdins += !strcmp(s->reference_paths.items[k], "-");
+  for (size_t k = 0; k < cli->rest.count; k++) stdins += !strcmp(cli->rest.items[k], "-");
+  if (!cli->rest.count) stdins++;
+  if (stdins > 1) return dg_cli_usage(cli, "only one of REF and HYP can be standard input");
+  return DG_CLI_GO;
+}
+
+static int check_systems(session *s) {
+  size_t n = s->systems.count;
+  if (s->sentence_level && n > 1)
+    return dg_cli_usage(s->cli, "--sentence-level is for one system, not %zu", n);
+  if (s->test == TEST_CONFIDENCE && n > 1)
+    return dg_cli_usage(s->cli, "--confidence is for one system; for %zu say --paired-bs", n);
+  if ((s->test == TEST_BOOTSTRAP || s->test == TEST_RANDOMIZATION) && n < 2)
+    return dg_cli_usage(s->cli, "a paired test needs two systems: the baseline, then the other");
+  return DG_CLI_GO;
+}
+
+static int run(session *s, const bool wanted[METRICS_MAX]) {
+  dg_error err = {0};
+  if (!make_metrics(s, wanted, &err) || !read_references(s, &err) || !read_systems(s, &err))
+    return dg_cli_fail(&err);
+  int code = check_systems(s);
+  if (code != DG_CLI_GO) return code;
+  if (!settle_texts(s, &err)) return dg_cli_fail(&err);
+  sign(s);
+  s->threads = dg_threads_new(s->cli->threads);
+  bool ok = s->sentence_level      ? score_sentences(s, &err)
+            : s->systems.count > 1 ? score_many(s, &err)
+                                   : score_one(s, &err);
+  return ok ? DG_EXIT_OK : dg_cli_fail(&err);
+}
+
 int dg_cmd_eval(int argc, char **argv) {
-  const char *metrics = "bleu,chrf", *reference_path = NULL;
-  int width = 1;
+  session s = {.metric_names = "bleu,chrf",
+               .smooth = "exp",
+               .format_name = "text",
+               .num_refs = 1,
+               .width = 1,
+               .confidence_trials = 1000,
+               .bootstrap_trials = 1000,
+               .randomization_trials = 10000,
+               .seed = 12345,
+               .bleu = dg_bleu_defaults(),
+               .chrf = dg_chrf_defaults()};
   const dg_flag flags[] = {
-      {"metric", 'm', DG_FLAG_TEXT, &metrics, "LIST", "bleu, chrf or bleu,chrf (both)"},
-      {"reference", 'r', DG_FLAG_TEXT, &reference_path, "REF", "the right translations"},
-      {"width", 'w', DG_FLAG_INT, &width, "N", "digits after the point (1)"},
+      {"reference", 'r', DG_FLAG_REPEAT, &s.reference_paths, "REF",
+       "right translations; again for further ones"},
+      {"num-refs", 0, DG_FLAG_INT, &s.num_refs, "N", "REF has N tab-separated columns (1)"},
+      {"optional-refs", 0, DG_FLAG_BOOL, &s.optional_refs, NULL,
+       "an empty line of REF: no such reference"},
+      {"metric", 'm', DG_FLAG_TEXT, &s.metric_names, "LIST",
+       "some of bleu,chrf,chrf++,ter (bleu,chrf)"},
+      {"width", 'w', DG_FLAG_INT, &s.width, "N", "digits after the point (1)"},
+      {"format", 0, DG_FLAG_TEXT, &s.format_name, "F", "text, json, latex or markdown (text)"},
+      {"short", 0, DG_FLAG_BOOL, &s.abbreviated, NULL, "abbreviated signatures"},
+      {"sentence-level", 0, DG_FLAG_BOOL, &s.sentence_level, NULL,
+       "score each segment by one metric"},
+      {"tokenize", 0, DG_FLAG_TEXT, &s.bleu.tokenizer, "NAME",
+       "none 13a intl char zh ja-mecab spm flores101 flores200 (13a)"},
+      {"tokenizer-model", 0, DG_FLAG_TEXT, &s.bleu.model, "FILE",
+       "its sentencepiece model or MeCab dictionary"},
+      {"smooth", 0, DG_FLAG_TEXT, &s.smooth, "METHOD", "none, floor, add-k or exp (exp)"},
+      {"smooth-value", 0, DG_FLAG_FLOAT, &s.bleu.smooth_value, "X", "for floor (0.1), add-k (1)"},
+      {"bleu-order", 0, DG_FLAG_INT, &s.bleu.order, "N", "longest word n-grams of BLEU (4)"},
+      {"lowercase", 0, DG_FLAG_BOOL, &s.bleu.lowercase, NULL, "BLEU of lower-cased text"},
+      {"effective-order", 0, DG_FLAG_BOOL, &s.bleu.effective_order, NULL,
+       "BLEU of the orders there are"},
+      {"force", 0, DG_FLAG_BOOL, &s.force, NULL, "do not ask whether the text is tokenized"},
+      {"chrf-char-order", 0, DG_FLAG_INT, &s.chrf.char_order, "N", "character n-grams (6)"},
+      {"chrf-word-order", 0, DG_FLAG_INT, &s.chrf.word_order, "N", "word n-grams (0)"},
+      {"chrf-beta", 0, DG_FLAG_INT, &s.chrf.beta, "N", "weight of recall (2)"},
+      {"chrf-lowercase", 0, DG_FLAG_BOOL, &s.chrf.lowercase, NULL, "chrF of lower-cased text"},
+      {"chrf-whitespace", 0, DG_FLAG_BOOL, &s.chrf.whitespace, NULL, "white space counts"},
+      {"chrf-eps-smoothing", 0, DG_FLAG_BOOL, &s.chrf.eps_smoothing, NULL,
+       "as chrF++.py, Moses and NLTK smooth"},
+      {"ter-normalized", 0, DG_FLAG_BOOL, &s.ter.normalized, NULL, "TER of tokenized text"},
+      {"ter-no-punct", 0, DG_FLAG_BOOL, &s.ter.no_punct, NULL, "TER without punctuation"},
+      {"ter-asian-support", 0, DG_FLAG_BOOL, &s.ter.asian_support, NULL,
+       "these two know CJK characters"},
+      {"ter-case-sensitive", 0, DG_FLAG_BOOL, &s.ter.case_sensitive, NULL, "TER minds case"},
+      {"confidence", 0, DG_FLAG_BOOL, &s.confidence, NULL, "one system's 95% confidence interval"},
+      {"confidence-n", 0, DG_FLAG_INT, &s.confidence_trials, "N", "its resamples (1000)"},
+      {"paired-bs", 0, DG_FLAG_BOOL, &s.paired_bootstrap, NULL,
+       "compare with the first HYP by bootstrap"},
+      {"paired-bs-n", 0, DG_FLAG_INT, &s.bootstrap_trials, "N", "its resamples (1000)"},
+      {"paired-ar", 0, DG_FLAG_BOOL, &s.paired_randomization, NULL,
+       "or by approximate randomization"},
+      {"paired-ar-n", 0, DG_FLAG_INT, &s.randomization_trials, "N", "its trials (10000)"},
+      {"seed", 0, DG_FLAG_INT, &s.seed, "N", "of the random numbers (12345)"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
-      .usage = "eval [-m bleu,chrf] -r REF [HYP]",
+      .usage = "eval [-m LIST] -r REF [-r REF2 ...] [HYP ...]",
       .summary =
-          "Scores translations against one reference, a segment a line, as sacreBLEU does:\n"
-          "corpus BLEU (tokenizer 13a) and chrF2, each with the signature that says how. HYP is\n"
-          "standard input unless named; both are plain text or gzipped. --json prints what\n"
-          "sacreBLEU prints, --quiet the scores alone. Compare scores only on the same test\n"
-          "set and under the same signature.",
+          "Scores translations against references, a segment a line, and prints what sacreBLEU "
+          "2.6\n"
+          "prints: BLEU, chrF, chrF++ and TER, each with the signature that says how. HYP is\n"
+          "standard input unless named. Files are plain or gzipped; FILE:2 is the second column "
+          "of\n"
+          "tab-separated ones, and columns of standard input are systems of their own. Several\n"
+          "HYP are compared; the first is the baseline of a paired test. --quiet prints scores\n"
+          "alone. Compare scores only on the same test set and under the same signature.",
       .examples =
           "  dragoman eval -r test.gl.txt output.txt\n"
-          "  dragoman translate -b base.safetensors -s en -t gl test.en.txt | dragoman eval -r "
-          "test.gl.txt\n"
-          "  dragoman eval -m chrf -w 2 --quiet -r test.gl.txt.gz output.txt.gz\n",
+          "  dragoman translate -s en -t gl test.en.txt | dragoman eval -r test.gl.txt\n"
+          "  dragoman eval -m chrf++ -w 2 --quiet -r test.tsv.gz:2 output.txt.gz\n"
+          "  dragoman eval -r ref1.txt -r ref2.txt --tokenize intl --confidence output.txt\n"
+          "  dragoman eval -m bleu,chrf,ter --paired-bs -r ref.txt base.txt adapted.txt\n"
+          "  dragoman eval -m chrf --sentence-level -r ref.txt output.txt\n",
       .flags = flags,
   };
+  s.cli = &cli;
   int code = dg_cli_parse(&cli, argc, argv);
-  const char *hypothesis_path = cli.rest.count ? cli.rest.items[0] : "-";
-  bool wanted[METRICS] = {false};
-  if (code == DG_CLI_GO && !reference_path)
+  bool wanted[METRICS_MAX] = {false};
+  if (code == DG_CLI_GO && !s.reference_paths.count)
     code = dg_cli_usage(&cli, "say with -r where the reference translations are");
-  if (code == DG_CLI_GO && cli.rest.count > 1)
-    code = dg_cli_usage(&cli, "\"%s\" is too much: one file is scored at a time",
-                        cli.rest.items[1]);
-  if (code == DG_CLI_GO && !choose(metrics, wanted))
-    code = dg_cli_usage(&cli, "-m \"%s\" is neither bleu, chrf nor bleu,chrf", metrics);
-  if (code == DG_CLI_GO && width > 12)
-    code = dg_cli_usage(&cli, "--width %d is more digits than mean anything (12)", width);
-  if (code == DG_CLI_GO && !strcmp(reference_path, "-") && !strcmp(hypothesis_path, "-"))
-    code = dg_cli_usage(&cli, "only one of REF and HYP can be standard input");
-  if (code == DG_CLI_GO) {
-    dg_error err = {0};
-    segments reference = {0}, hypothesis = {0};
-    score scores[METRICS];
-    int count = 0;
-    bool ok = read_segments(&reference, reference_path, &err) &&
-              read_segments(&hypothesis, hypothesis_path, &err) &&
-              comparable(&hypothesis, &reference, &err);
-    for (int m = 0; ok && m < METRICS; m++)
-      if (wanted[m]) ok = compute(m, &hypothesis, &reference, &scores[count++], &err);
-    if (ok) print_scores(scores, count, width, &cli);
-    code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
-    segments_free(&reference);
-    segments_free(&hypothesis);
+  if (code == DG_CLI_GO && !choose(s.metric_names, wanted))
+    code = dg_cli_usage(&cli, "-m \"%s\" is no list of bleu, chrf, chrf++ and ter", s.metric_names);
+  if (code == DG_CLI_GO && s.sentence_level && wanted[0] + wanted[1] + wanted[2] + wanted[3] > 1)
+    code = dg_cli_usage(&cli, "--sentence-level takes one metric: say which with -m");
+  if (code == DG_CLI_GO) code = check_flags(&s);
+  snprintf(s.seed_text, sizeof s.seed_text, "%d", s.seed);
+  if (code == DG_CLI_GO) code = run(&s, wanted);
+  for (size_t m = 0; m < s.metric_count; m++) {
+    dg_scorer_free(s.metrics[m]);
+    free(s.signatures[m]);
   }
+  free(s.reference_lines);
+  dg_texts_free(&s.references);
+  dg_texts_free(&s.systems);
+  dg_threads_free(s.threads);
   dg_cli_free(&cli);
   return code;
 }

@@ -85,9 +85,9 @@ printf 'A mesa\n' >"$TMPDIR/mesa"
 check "no word right" prints_file "$TMPDIR/poor" score --quiet -r "$TMPDIR/mesa" "$TMPDIR/other"
 
 check "no reference" refuses 2 '-r' score "$TMPDIR/hyp"
-check "two hypotheses" refuses 2 'too much' score -r "$TMPDIR/ref" "$TMPDIR/hyp" "$TMPDIR/hyp"
-check "unknown metric" refuses 2 'ter' score -m bleu,ter -r "$TMPDIR/ref" "$TMPDIR/hyp"
-check "no metric" refuses 2 'neither' score -m '' -r "$TMPDIR/ref" "$TMPDIR/hyp"
+check "the same hypothesis twice" refuses 2 'named twice' score -r "$TMPDIR/ref" "$TMPDIR/hyp" "$TMPDIR/hyp"
+check "unknown metric" refuses 2 'comet' score -m bleu,comet -r "$TMPDIR/ref" "$TMPDIR/hyp"
+check "no metric" refuses 2 'no list' score -m '' -r "$TMPDIR/ref" "$TMPDIR/hyp"
 check "too many digits" refuses 2 'width' score -w 40 -r "$TMPDIR/ref" "$TMPDIR/hyp"
 check "standard input twice" refuses 2 'standard input' score -r -
 check "missing reference" refuses 1 'absent' score -r "$TMPDIR/absent" "$TMPDIR/hyp"
@@ -107,7 +107,11 @@ check "empty reference" refuses 1 'empty: the reference is empty: name' score -r
 printf '\n \n' >"$TMPDIR/blank"
 check "blank reference" refuses 1 'blank: the reference is empty: name' score -r "$TMPDIR/blank" "$TMPDIR/two"
 printf 'one\n\n' >"$TMPDIR/gap"
-check "reference with a gap" refuses 1 'gap: line 2 is empty .*remove' score -r "$TMPDIR/gap" "$TMPDIR/two"
+gap() { score --quiet -m chrf -w 4 -r "$TMPDIR/gap" "$TMPDIR/two" 2>"$TMPDIR/err"; }
+check "reference with a gap, scored as sacreBLEU does" prints 100.0000 gap
+warned() { score -r "$TMPDIR/gap" "$TMPDIR/two" 2>&1 >"$TMPDIR/out" | grep -q 'gap: line 2 is empty'; }
+check "reference with a gap, warned of" warned
+check "no reference at all" refuses 1 'segment 2 has no reference' score --optional-refs -r "$TMPDIR/gap" "$TMPDIR/two"
 head -c 60 "$TMPDIR/hyp.gz" >"$TMPDIR/cut.gz"
 check "cut gzip data" refuses 1 'cut.gz: .*gzip' score -r "$TMPDIR/ref" "$TMPDIR/cut.gz"
 echo "1..$n"

@@ -1,0 +1,241 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/ngrams.h"
+#include "eval/pytext.h"
+#include "eval/scorer.h"
+#include "mt/core/utf8.h"
+
+enum { ORDER_MAX = DG_STATISTICS_MAX / 3 };
+
+typedef struct chrf {
+  dg_scorer metric;
+  dg_chrf_options options;
+  size_t order; /* characters' and words' together */
+} chrf;
+
+/* The hits of one order are [hypothesis, reference, both]. */
+static double f_score(const chrf *m, const double *statistics, dg_numbers numbers) {
+  const double eps = 1e-16, factor = (double)m->options.beta * m->options.beta;
+  double sum = 0, precision = 0, recall = 0;
+  int effective = 0;
+  for (size_t i = 0; i < m->order; i++) {
+    double hyp = statistics[3 * i], ref = statistics[3 * i + 1], both = statistics[3 * i + 2];
+    double p = hyp > 0 ? both / hyp : eps, r = ref > 0 ? both / ref : eps;
+    if (numbers == DG_FLOAT32) {
+      if (hyp > 0) p = (double)(float)p;
+      if (ref > 0) r = (double)(float)r;
+    }
+    double below = factor * p + r;
+    sum += below > 0 ? (1 + factor) * p * r / below : eps;
+    if (hyp > 0 && ref > 0) {
+      precision += p;
+      recall += r;
+      effective++;
+    }
+  }
+  if (m->options.eps_smoothing) return 100 * sum / (double)m->order;
+  if (!effective) return 0;
+  precision /= effective;
+  recall /= effective;
+  if (precision + recall == 0) return 0;
+  double f = (1 + factor) * precision * recall;
+  f /= factor * precision + recall;
+  return 100 * f;
+}
+
+static void score(const dg_scorer *metric, const double *totals, dg_numbers numbers,
+                  dg_score *out) {
+  out->score = f_score((const chrf *)metric, totals, numbers);
+}
+
+/* --- segments ------------------------------------------------------------------------------ */
+
+typedef struct items {
+  uint32_t *list;
+  size_t count, capacity;
+} items;
+
+typedef struct scratch {
+  dg_strbuf lower[2]; /* hypothesis and reference */
+  items hypothesis, reference, words;
+  dg_vocabulary vocabulary;
+  dg_ngrams ngrams;
+} scratch;
+
+static void *scratch_new(const dg_scorer *m) {
+  (void)m;
+  return dg_calloc(1, sizeof(scratch));
+}
+
+static void scratch_free(void *p) {
+  scratch *s = p;
+  free(s->lower[0].text);
+  free(s->lower[1].text);
+  free(s->hypothesis.list);
+  free(s->reference.list);
+  free(s->words.list);
+  dg_vocabulary_free(&s->vocabulary);
+  dg_ngrams_free(&s->ngrams);
+  free(s);
+}
+
+static const char *prepare(const chrf *m, dg_strbuf *lower, const char *text, size_t *n) {
+  *n = strlen(text);
+  if (!m->options.lowercase) return text;
+  dg_strbuf_clear(lower);
+  dg_py_lower(text, *n, lower);
+  *n = lower->length;
+  return lower->text ? lower->text : "";
+}
+
+static void read_points(const chrf *m, items *to, const char *text, size_t n) {
+  const char *s = text, *end = text + n;
+  DG_GROW(to->list, to->capacity, n);
+  uint32_t *out = to->list;
+  while (s < end) {
+    uint32_t c = dg_utf8_next(&s, end);
+    if (m->options.whitespace || !dg_py_space(c)) *out++ = c;
+  }
+  to->count = n ? (size_t)(out - to->list) : 0;
+}
+
+static bool punctuation(char c) {
+  return c >= '!' && c <= '~' && !(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z') &&
+         !(c >= 'a' && c <= 'z');
+}
+
+/* Words, of which one ASCII punctuation mark is set apart, the last or else the first. */
+static void read_words(scratch *s, items *to, const char *text, size_t n, bool add) {
+  const char *end = text + n, *word;
+  size_t length;
+  to->count = 0;
+  while (dg_py_word(&text, end, &word, &length)) {
+    size_t parts[2] = {length, 0};
+    const char *next = word;
+    dg_utf8_next(&next, word + length);
+    if (next < word + length) { /* of more than one character */
+      if (punctuation(word[length - 1]))
+        parts[0] = length - 1, parts[1] = 1;
+      else if (punctuation(*word))
+        parts[0] = 1, parts[1] = length - 1;
+    }
+    DG_GROW(to->list, to->capacity, to->count + 2);
+    to->list[to->count++] = dg_vocabulary_id(&s->vocabulary, word, parts[0], add);
+    if (parts[1])
+      to->list[to->count++] = dg_vocabulary_id(&s->vocabulary, word + parts[0], parts[1], add);
+  }
+}
+
+/* Hits of the orders 1..order. Items of the hypothesis that are 0 and `numbered` are
+ * words that the reference has not. */
+static void hits(scratch *s, const items *hypothesis, const items *reference, size_t order,
+                 bool numbered, double *out) {
+  size_t both[ORDER_MAX] = {0};
+  dg_ngrams_restart(&s->ngrams, order * reference->count);
+  for (size_t i = 0; i < reference->count; i++) {
+    uint32_t id = 0;
+    size_t end = i + order < reference->count ? i + order : reference->count;
+    for (size_t k = i; k < end; k++) {
+      dg_ngram *g = dg_ngrams_add(&s->ngrams, id, reference->list[k]);
+      g->reference++;
+      id = g->id;
+    }
+  }
+  for (size_t i = 0; i < hypothesis->count; i++) {
+    uint32_t id = 0;
+    size_t end = i + order < hypothesis->count ? i + order : hypothesis->count;
+    for (size_t k = i; k < end; k++) {
+      uint32_t item = hypothesis->list[k];
+      dg_ngram *g = numbered && !item ? NULL : dg_ngrams_find(&s->ngrams, id, item);
+      if (!g) break;
+      if (g->hypothesis++ < g->reference) both[k - i]++;
+      id = g->id;
+    }
+  }
+  for (size_t n = 0; n < order; n++) {
+    size_t hyp = hypothesis->count > n ? hypothesis->count - n : 0;
+    size_t ref = reference->count > n ? reference->count - n : 0;
+    out[3 * n] = ref ? (double)hyp : 0; /* counts only where the reference has some */
+    out[3 * n + 1] = (double)ref;
+    out[3 * n + 2] = (double)both[n];
+  }
+}
+
+static bool measure(const dg_scorer *metric, void *p, const char *hypothesis,
+                    const char *const *references, size_t count, double *out, dg_error *err) {
+  (void)err;
+  const chrf *m = (const chrf *)metric;
+  scratch *s = p;
+  size_t chars = (size_t)m->options.char_order, words = (size_t)m->options.word_order, hn;
+  double best = -1, tried[DG_STATISTICS_MAX];
+  const char *h = prepare(m, &s->lower[0], hypothesis, &hn);
+  if (chars) read_points(m, &s->hypothesis, h, hn);
+  for (size_t r = 0; r < count; r++) {
+    size_t rn;
+    const char *ref = prepare(m, &s->lower[1], references[r], &rn);
+    double *to = count == 1 ? out : tried;
+    if (chars) {
+      read_points(m, &s->reference, ref, rn);
+      hits(s, &s->hypothesis, &s->reference, chars, false, to);
+    }
+    if (words) {
+      dg_vocabulary_restart(&s->vocabulary, rn + 2);
+      read_words(s, &s->reference, ref, rn, true);
+      read_words(s, &s->words, h, hn, false);
+      hits(s, &s->words, &s->reference, words, true, to + 3 * chars);
+    }
+    if (count == 1) break;
+    double f = f_score(m, tried, DG_EXACT);
+    if (f > best) {
+      best = f;
+      memcpy(out, tried, m->metric.width * sizeof *out);
+    }
+  }
+  return true;
+}
+
+/* --- the metric ---------------------------------------------------------------------------- */
+
+static void sign(const dg_scorer *metric, bool abbreviated, dg_strbuf *out) {
+  const dg_chrf_options *o = &((const chrf *)metric)->options;
+  char number[16];
+  dg_sign(out, abbreviated, "case", "c", o->lowercase ? "lc" : "mixed");
+  dg_sign(out, abbreviated, "eff", "e", o->eps_smoothing ? "no" : "yes");
+  snprintf(number, sizeof number, "%d", o->char_order);
+  dg_sign(out, abbreviated, "nc", "nc", number);
+  snprintf(number, sizeof number, "%d", o->word_order);
+  dg_sign(out, abbreviated, "nw", "nw", number);
+  dg_sign(out, abbreviated, "space", "s", o->whitespace ? "yes" : "no");
+}
+
+static void free_chrf(dg_scorer *m) { free(m); }
+
+dg_chrf_options dg_chrf_defaults(void) { return (dg_chrf_options){.char_order = 6, .beta = 2}; }
+
+dg_scorer *dg_scorer_chrf(const dg_chrf_options *o, dg_error *err) {
+  static const dg_scorer_kind kind = {scratch_new, scratch_free, measure,  score,
+                                      NULL,        sign,         free_chrf};
+  dg_chrf_options options = o ? *o : dg_chrf_defaults();
+  int order = options.char_order + options.word_order;
+  if (options.char_order < 0 || options.word_order < 0 || options.word_order > 8 || order < 1 ||
+      order > ORDER_MAX) {
+    dg_fail(err, DG_ERR_USAGE,
+            "chrF's orders, %d of characters and %d of words, are not 1 to %d together, of words 8 "
+            "at most",
+            options.char_order, options.word_order, ORDER_MAX);
+    return NULL;
+  }
+  if (options.beta < 0 || options.beta > 10000) {
+    dg_fail(err, DG_ERR_USAGE, "chrF's beta %d is not in 0..10000", options.beta);
+    return NULL;
+  }
+  chrf *m = dg_calloc(1, sizeof *m);
+  m->order = (size_t)order;
+  m->metric = (dg_scorer){.kind = &kind, .width = 3 * m->order};
+  snprintf(m->metric.name, sizeof m->metric.name, "chrF%d%.*s", options.beta, options.word_order,
+           "++++++++");
+  m->options = options;
+  return &m->metric;
+}

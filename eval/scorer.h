@@ -1,0 +1,33 @@
+/* What a metric is made of; for eval/ alone. */
+#ifndef DG_EVAL_SCORER_H
+#define DG_EVAL_SCORER_H
+
+#include "eval/metrics.h"
+#include "mt/core/mem.h"
+
+typedef struct dg_scorer_kind {
+  /* Buffers of one thread. */
+  void *(*scratch)(const dg_scorer *m);
+  void (*scratch_free)(void *scratch);
+  /* The statistics of a segment; it has one reference at least. */
+  bool (*measure)(const dg_scorer *m, void *scratch, const char *hypothesis,
+                  const char *const *references, size_t count, double *out, dg_error *err);
+  void (*score)(const dg_scorer *m, const double *totals, dg_numbers numbers, dg_score *out);
+  char *(*verbose)(const dg_scorer *m, const dg_score *s); /* or NULL */
+  void (*sign)(const dg_scorer *m, bool abbreviated, dg_strbuf *out);
+  void (*free)(dg_scorer *m);
+} dg_scorer_kind;
+
+/* Each metric's own struct begins with this. */
+struct dg_scorer {
+  const dg_scorer_kind *kind;
+  char name[24];
+  size_t width;
+  bool is_error, alone; /* alone: one thread at a time */
+};
+
+/* "|name:value" of a signature, or "|short:value". */
+void dg_sign(dg_strbuf *out, bool abbreviated, const char *name, const char *letter,
+             const char *value);
+
+#endif

@@ -1,0 +1,442 @@
+#include "eval/splitter.h"
+
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "eval/pytext.h"
+#include "mt/core/utf8.h"
+#include "tokenizer/tokenizer.h"
+
+typedef enum split_kind {
+  SPLIT_NONE,
+  SPLIT_13A,
+  SPLIT_INTL,
+  SPLIT_CHAR,
+  SPLIT_ZH,
+  SPLIT_MECAB,
+  SPLIT_SPM
+} split_kind;
+
+/* The part of MeCab's C interface that is used; the library is opened when asked for. */
+typedef struct mecab {
+  void *library, *tagger;
+  void *(*create)(const char *arguments);
+  void (*destroy)(void *tagger);
+  const char *(*parse)(void *tagger, const char *text, size_t n);
+  const char *(*version)(void);
+} mecab;
+
+struct dg_splitter {
+  split_kind kind;
+  char signature[64];
+  dg_tokenizer *spm;
+  mecab *mecab;
+};
+
+void dg_split_buffers_free(dg_split_buffers *b) {
+  free(b->a.text);
+  free(b->b.text);
+  *b = (dg_split_buffers){0};
+}
+
+static void swap(dg_split_buffers *b) {
+  dg_strbuf t = b->a;
+  b->a = b->b;
+  b->b = t;
+}
+
+/* Room for n bytes more in a buffer that is written by hand. */
+static char *reserve(dg_strbuf *b, size_t n) {
+  dg_strbuf_clear(b);
+  DG_GROW(b->text, b->capacity, n + 1);
+  return b->text;
+}
+
+static void finish(dg_split_buffers *b, char *end) {
+  *end = 0;
+  b->b.length = (size_t)(end - b->b.text);
+  swap(b);
+}
+
+/* --- 13a ------------------------------------------------------------------------------------ */
+
+void dg_split_replace(dg_split_buffers *b, const char *from, const char *to) {
+  size_t n = strlen(from), m = strlen(to);
+  const char *s = b->a.text, *end = s + b->a.length;
+  const char *hit = b->a.length < n ? NULL : memmem(s, b->a.length, from, n);
+  if (!hit) return;
+  size_t growth = m > n ? (b->a.length / n + 1) * (m - n) : 0;
+  char *out = reserve(&b->b, b->a.length + growth);
+  while (hit) {
+    memcpy(out, s, (size_t)(hit - s));
+    out += hit - s;
+    memcpy(out, to, m);
+    out += m;
+    s = hit + n;
+    hit = memmem(s, (size_t)(end - s), from, n);
+  }
+  memcpy(out, s, (size_t)(end - s));
+  finish(b, out + (end - s));
+}
+
+void dg_split_entities(dg_split_buffers *b) {
+  if (!b->a.length || !memchr(b->a.text, '&', b->a.length)) return;
+  dg_split_replace(b, "&quot;", "\"");
+  dg_split_replace(b, "&amp;", "&");
+  dg_split_replace(b, "&lt;", "<");
+  dg_split_replace(b, "&gt;", ">");
+}
+
+static bool digit(char c) { return c >= '0' && c <= '9'; }
+static bool point(char c) { return c == '.' || c == ','; }
+
+/* [{-~[-` -&(-+:-@/] */
+static bool symbol(unsigned char c) {
+  return c >= 0x20 && c < 0x7F && c != '\'' && c != ',' && c != '-' && c != '.' &&
+         !(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z');
+}
+
+void dg_split_symbols(dg_split_buffers *b) {
+  char *out = reserve(&b->b, 3 * b->a.length);
+  for (const char *s = b->a.text, *end = s + b->a.length; s < end; s++) {
+    if (*s == ' ') { /* a symbol too, but three spaces part no better than one */
+      *out++ = ' ';
+    } else if (symbol((unsigned char)*s)) {
+      *out++ = ' ';
+      *out++ = *s;
+      *out++ = ' ';
+    } else {
+      *out++ = *s;
+    }
+  }
+  finish(b, out);
+}
+
+/* Each loop is one substitution, left to right without overlap as a regular expression
+ * makes it. On bytes rather than characters they do the same. */
+void dg_split_points(dg_split_buffers *b) {
+  char *out = reserve(&b->b, 3 * b->a.length);
+  bool dashes = false;
+  const char *s = b->a.text, *end = s + b->a.length;
+  while (s < end) { /* ([^0-9])([.,]) */
+    *out++ = *s;
+    dashes |= *s == '-';
+    if (!digit(*s) && s + 1 < end && point(s[1])) {
+      *out++ = ' ';
+      *out++ = s[1];
+      *out++ = ' ';
+      s++;
+    }
+    s++;
+  }
+  finish(b, out);
+  out = reserve(&b->b, 3 * b->a.length);
+  s = b->a.text;
+  end = s + b->a.length;
+  while (s < end) { /* ([.,])([^0-9]) */
+    if (point(*s) && s + 1 < end && !digit(s[1])) {
+      *out++ = ' ';
+      *out++ = *s++;
+      *out++ = ' ';
+    }
+    *out++ = *s++;
+  }
+  finish(b, out);
+  if (!dashes) return;
+  out = reserve(&b->b, 3 * b->a.length);
+  s = b->a.text;
+  end = s + b->a.length;
+  while (s < end) { /* ([0-9])(-) */
+    *out++ = *s;
+    if (digit(*s) && s + 1 < end && s[1] == '-') {
+      *out++ = ' ';
+      *out++ = *++s;
+      *out++ = ' ';
+    }
+    s++;
+  }
+  finish(b, out);
+}
+
+static void split_13a(const char *text, size_t n, dg_split_buffers *b) {
+  reserve(&b->a, n + 2);
+  dg_strbuf_addn(&b->a, text, n);
+  if (n && memchr(text, '<', n)) dg_split_replace(b, "<skipped>", "");
+  dg_split_entities(b);
+  /* Spaces around it, so that a point at either end has something beside it. */
+  dg_strbuf_addc(&b->a, ' ');
+  char *out = reserve(&b->b, b->a.length + 1);
+  *out = ' ';
+  memcpy(out + 1, b->a.text, b->a.length);
+  finish(b, out + 1 + b->a.length);
+  dg_split_symbols(b);
+  dg_split_points(b);
+}
+
+/* --- intl, char, zh -------------------------------------------------------------------------- */
+
+/* (\P{N})(\p{P}) -> "\1 \2 ", or with `before` (\p{P})(\P{N}) -> " \1 \2". */
+static void intl_points(dg_split_buffers *b, bool before) {
+  char *out = reserve(&b->b, 3 * b->a.length);
+  const char *s = b->a.text, *end = s + b->a.length;
+  while (s < end) {
+    const char *next = s, *after;
+    char first = dg_py_category(dg_utf8_next(&next, end)), second = 0;
+    size_t n = (size_t)(next - s), m = 0;
+    bool match = false;
+    if (next < end && (before ? first == 'P' : first != 'N')) {
+      after = next;
+      second = dg_py_category(dg_utf8_next(&after, end));
+      m = (size_t)(after - next);
+      match = before ? second != 'N' : second == 'P';
+    }
+    if (match && before) *out++ = ' ';
+    memcpy(out, s, n);
+    out += n;
+    s = next;
+    if (!match) continue;
+    *out++ = ' ';
+    memcpy(out, next, m);
+    out += m;
+    if (!before) *out++ = ' ';
+    s = next + m;
+  }
+  finish(b, out);
+}
+
+static void split_intl(const char *text, size_t n, dg_split_buffers *b) {
+  reserve(&b->a, n);
+  dg_strbuf_addn(&b->a, text, n);
+  if (!n) return;
+  intl_points(b, false);
+  intl_points(b, true);
+  char *out = reserve(&b->b, 3 * b->a.length);
+  for (const char *s = b->a.text, *end = s + b->a.length; s < end;) {
+    const char *from = s;
+    bool apart = dg_py_category(dg_utf8_next(&s, end)) == 'S';
+    if (apart) *out++ = ' ';
+    memcpy(out, from, (size_t)(s - from));
+    out += s - from;
+    if (apart) *out++ = ' ';
+  }
+  finish(b, out);
+}
+
+/* What sacreBLEU takes for a Chinese character. Two of its ranges were meant for planes 2
+ * and 3 but are read as U+2001..U+2A6D and U+2F81..U+2FA1; dashes and arrows, therefore, are
+ * set apart too. */
+static bool chinese(uint32_t c) {
+  static const uint32_t ranges[][2] = {
+      {0x2001, 0x2A6D}, {0x2E80, 0x2EFF}, {0x2F00, 0x2FDF}, {0x2FF0, 0x2FFF}, {0x3000, 0x303F},
+      {0x3100, 0x312F}, {0x31A0, 0x31BF}, {0x31C0, 0x31EF}, {0x3200, 0x33FF}, {0x3400, 0x4DB5},
+      {0x4E00, 0x9FBB}, {0xF900, 0xFA2D}, {0xFA30, 0xFA6A}, {0xFA70, 0xFAD9}, {0xFE10, 0xFE1F},
+      {0xFE30, 0xFE4F}, {0xFF00, 0xFFEF}};
+  for (size_t i = 0; i < sizeof ranges / sizeof *ranges && c >= ranges[i][0]; i++)
+    if (c <= ranges[i][1]) return true;
+  return false;
+}
+
+static bool every(uint32_t c) {
+  (void)c;
+  return true;
+}
+
+static void set_apart(const char *text, size_t n, bool (*which)(uint32_t), dg_split_buffers *b) {
+  char *out = reserve(&b->b, 3 * n);
+  for (const char *s = text, *end = s + n; s < end;) {
+    const char *from = s;
+    bool apart = which(dg_utf8_next(&s, end));
+    if (apart) *out++ = ' ';
+    memcpy(out, from, (size_t)(s - from));
+    out += s - from;
+    if (apart) *out++ = ' ';
+  }
+  finish(b, out);
+}
+
+static void split_zh(const char *text, size_t n, dg_split_buffers *b) {
+  size_t from = dg_py_lstrip(text, n);
+  set_apart(text + from, dg_py_rstrip(text + from, n - from), chinese, b);
+  dg_split_symbols(b);
+  dg_split_points(b);
+}
+
+/* --- models ---------------------------------------------------------------------------------- */
+
+static bool split_spm(const dg_splitter *s, const char *text, size_t n, dg_split_buffers *b,
+                      dg_error *err) {
+  dg_strbuf_clear(&b->a);
+  char *pieces = dg_tokenizer_pieces(s->spm, text, n, err);
+  if (!pieces) return false;
+  dg_strbuf_add(&b->a, pieces);
+  free(pieces);
+  return true;
+}
+
+/* A tagger is not for two threads at once. */
+static bool split_mecab(const dg_splitter *s, const char *text, size_t n, dg_split_buffers *b,
+                        dg_error *err) {
+  dg_strbuf_clear(&b->a);
+  size_t from = dg_py_lstrip(text, n);
+  n = dg_py_rstrip(text + from, n - from);
+  const char *words = s->mecab->parse(s->mecab->tagger, text + from, n);
+  if (!words) return dg_fail(err, DG_ERR_FORMAT, "MeCab gave up on a segment");
+  dg_strbuf_add(&b->a, words);
+  return true;
+}
+
+static void mecab_free(mecab *m) {
+  if (!m) return;
+  if (m->tagger) m->destroy(m->tagger);
+  if (m->library) dlclose(m->library);
+  free(m);
+}
+
+static void *symbol_of(const mecab *m, const char *name) { return dlsym(m->library, name); }
+
+static mecab *mecab_open(const char *name, const char *dictionary, dg_error *err) {
+  static const char *const libraries[] = {"libmecab.so.2", "libmecab.so"};
+  mecab *m = dg_calloc(1, sizeof *m);
+  for (int i = 0; i < 2 && !m->library; i++) m->library = dlopen(libraries[i], RTLD_NOW);
+  void *create = m->library ? symbol_of(m, "mecab_new2") : NULL;
+  void *destroy = create ? symbol_of(m, "mecab_destroy") : NULL;
+  void *parse = create ? symbol_of(m, "mecab_sparse_tostr2") : NULL;
+  void *version = create ? symbol_of(m, "mecab_version") : NULL;
+  if (!create || !destroy || !parse || !version) {
+    dg_fail(err, DG_ERR_UNSUPPORTED,
+            "the tokenizer %s needs MeCab, which is not here: install the package libmecab2", name);
+    mecab_free(m);
+    return NULL;
+  }
+  memcpy(&m->create, &create, sizeof create);
+  memcpy(&m->destroy, &destroy, sizeof destroy);
+  memcpy(&m->parse, &parse, sizeof parse);
+  memcpy(&m->version, &version, sizeof version);
+  char *arguments =
+      dictionary ? dg_format("-r /dev/null -d \"%s\" -Owakati", dictionary) : dg_strdup("-Owakati");
+  m->tagger = m->create(arguments);
+  free(arguments);
+  if (!m->tagger) {
+    dg_fail(err, DG_ERR_UNSUPPORTED,
+            "MeCab finds no dictionary%s%s: install mecab-ipadic-utf8, or name its directory with "
+            "--tokenizer-model",
+            dictionary ? " in " : "", dictionary ? dictionary : "");
+    mecab_free(m);
+    return NULL;
+  }
+  return m;
+}
+
+/* The name of the file that sacreBLEU keeps the model under. */
+static char *cached_model(const char *file) {
+  const char *home = getenv("SACREBLEU"), *user = getenv("HOME");
+  char *path = home   ? dg_format("%s/models/%s", home, file)
+               : user ? dg_format("%s/.sacrebleu/models/%s", user, file)
+                      : dg_strdup(file);
+  if (!access(path, R_OK)) return path;
+  free(path);
+  return NULL;
+}
+
+static dg_tokenizer *load_spm(const char *name, const char *file, const char *model,
+                              dg_error *err) {
+  char *found = model ? dg_strdup(model) : cached_model(file);
+  if (!found) {
+    dg_fail(
+        err, DG_ERR_USAGE,
+        "the tokenizer %s needs its sentencepiece model: name it with --tokenizer-model, or put "
+        "it where sacreBLEU does, ~/.sacrebleu/models/%s",
+        name, file);
+    return NULL;
+  }
+  dg_tokenizer *t = dg_tokenizer_load_file(found, err);
+  free(found);
+  return t;
+}
+
+dg_splitter *dg_splitter_new(const char *name, const char *model, dg_error *err) {
+  static const struct {
+    const char *name;
+    split_kind kind;
+    const char *signature, *file;
+  } known[] = {{"none", SPLIT_NONE, "none", NULL},
+               {"13a", SPLIT_13A, "13a", NULL},
+               {"intl", SPLIT_INTL, "intl", NULL},
+               {"char", SPLIT_CHAR, "char", NULL},
+               {"zh", SPLIT_ZH, "zh", NULL},
+               {"ja-mecab", SPLIT_MECAB, "IPA", NULL},
+               {"ko-mecab", SPLIT_MECAB, "KO", NULL},
+               {"spm", SPLIT_SPM, "flores101", "sacrebleu_tokenizer_spm.model"},
+               {"flores101", SPLIT_SPM, "flores101", "sacrebleu_tokenizer_spm.model"},
+               {"flores200", SPLIT_SPM, "flores200", "flores200sacrebleuspm"},
+               {"spBLEU-1K", SPLIT_SPM, "spBLEU-1K", "spbleu-1k_tokenizer_spm.model"}};
+  size_t i = 0, count = sizeof known / sizeof *known;
+  while (i < count && strcmp(known[i].name, name)) i++;
+  if (i == count) {
+    dg_fail(err, DG_ERR_USAGE,
+            "there is no tokenizer \"%s\": none, 13a, intl, char, zh, ja-mecab, ko-mecab, spm, "
+            "flores101, flores200 or spBLEU-1K",
+            name);
+    return NULL;
+  }
+  dg_splitter *s = dg_calloc(1, sizeof *s);
+  s->kind = known[i].kind;
+  snprintf(s->signature, sizeof s->signature, "%s", known[i].signature);
+  if (s->kind == SPLIT_SPM) s->spm = load_spm(name, known[i].file, model, err);
+  if (s->kind == SPLIT_MECAB) {
+    s->mecab = mecab_open(name, model, err);
+    if (s->mecab)
+      snprintf(s->signature, sizeof s->signature, "%s-%.20s-%s", name, s->mecab->version(),
+               known[i].signature);
+  }
+  if ((s->kind == SPLIT_SPM && !s->spm) || (s->kind == SPLIT_MECAB && !s->mecab)) {
+    free(s);
+    return NULL;
+  }
+  return s;
+}
+
+void dg_splitter_free(dg_splitter *s) {
+  if (!s) return;
+  dg_tokenizer_free(s->spm);
+  mecab_free(s->mecab);
+  free(s);
+}
+
+const char *dg_splitter_signature(const dg_splitter *s) { return s->signature; }
+bool dg_splitter_alone(const dg_splitter *s) { return s->kind == SPLIT_MECAB; }
+
+bool dg_splitter_run(const dg_splitter *s, const char *text, size_t n, dg_split_buffers *b,
+                     const char **out, size_t *length, dg_error *err) {
+  bool ok = true;
+  switch (s->kind) {
+    case SPLIT_NONE:
+      *out = text, *length = n;
+      return true;
+    case SPLIT_13A:
+      split_13a(text, n, b);
+      break;
+    case SPLIT_INTL:
+      split_intl(text, n, b);
+      break;
+    case SPLIT_CHAR:
+      set_apart(text, n, every, b);
+      break;
+    case SPLIT_ZH:
+      split_zh(text, n, b);
+      break;
+    case SPLIT_MECAB:
+      ok = split_mecab(s, text, n, b, err);
+      break;
+    case SPLIT_SPM:
+      ok = split_spm(s, text, n, b, err);
+      break;
+  }
+  *out = b->a.length ? b->a.text : "";
+  *length = b->a.length;
+  return ok;
+}

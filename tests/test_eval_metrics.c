@@ -1,0 +1,385 @@
+/* Scores against sacreBLEU's (tests/eval, made by tests/goldens/eval.py). */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "eval/metrics.h"
+#include "eval/pytext.h"
+#include "eval/significance.h"
+#include "mt/core/file.h"
+#include "mt/core/mem.h"
+
+enum { COLUMNS = 8, FIELDS = 64, TEXTS = 32 };
+
+typedef struct text {
+  char name[32];
+  const char **columns[COLUMNS];
+  size_t count, capacity;
+} text;
+
+static size_t cut(char *line, char separator, char **fields) {
+  size_t n = 0;
+  for (fields[n++] = line; *line; line++)
+    if (*line == separator) {
+      *line = 0;
+      assert_true(n < FIELDS);
+      fields[n++] = line + 1;
+    }
+  return n;
+}
+
+static const text *read_text(text *texts, const char *name) {
+  text *t = texts;
+  for (; *t->name; t++)
+    if (!strcmp(t->name, name)) return t;
+  snprintf(t->name, sizeof t->name, "%s", name);
+  char path[64], *line, *fields[FIELDS];
+  snprintf(path, sizeof path, "tests/eval/%s.tsv", name);
+  dg_error err;
+  dg_lines *r = dg_lines_open(path, &err);
+  if (!r) fail_msg("%s", err.message);
+  size_t n;
+  while (dg_lines_next(r, &line, &n, &err) > 0) {
+    size_t count = cut(line, '\t', fields), capacity = t->capacity;
+    for (size_t c = 0; c < COLUMNS; c++) {
+      capacity = t->capacity;
+      DG_GROW(t->columns[c], capacity, t->count + 1);
+      const char *cell = c < count ? fields[c] : "";
+      t->columns[c][t->count] = dg_strndup(cell, dg_py_rstrip(cell, strlen(cell)));
+    }
+    t->capacity = capacity;
+    t->count++;
+  }
+  dg_lines_close(r);
+  return t;
+}
+
+static void free_texts(text *texts) {
+  for (text *t = texts; *t->name; t++)
+    for (size_t c = 0; c < COLUMNS; c++) {
+      for (size_t i = 0; i < t->count; i++) free((char *)(uintptr_t)t->columns[c][i]);
+      free(t->columns[c]);
+    }
+}
+
+static dg_scorer *make(const char *metric, char *given) {
+  static const char *const smoothings[] = {"none", "floor", "add-k", "exp"};
+  dg_bleu_options bleu = dg_bleu_defaults();
+  dg_chrf_options chrf = dg_chrf_defaults();
+  dg_ter_options ter = {0};
+  char *parts[FIELDS];
+  size_t n = strcmp(given, "-") ? cut(given, ',', parts) : 0;
+  for (size_t i = 0; i < n; i++) {
+    char *value = strchr(parts[i], '=');
+    if (value) *value++ = 0;
+    const char *key = parts[i];
+    if (!strcmp(key, "tok"))
+      bleu.tokenizer = value;
+    else if (!strcmp(key, "model"))
+      bleu.model = value;
+    else if (!strcmp(key, "value"))
+      bleu.smooth_value = atof(value);
+    else if (!strcmp(key, "order"))
+      bleu.order = atoi(value);
+    else if (!strcmp(key, "eff"))
+      bleu.effective_order = true;
+    else if (!strcmp(key, "lc"))
+      bleu.lowercase = chrf.lowercase = true;
+    else if (!strcmp(key, "char"))
+      chrf.char_order = atoi(value);
+    else if (!strcmp(key, "word"))
+      chrf.word_order = atoi(value);
+    else if (!strcmp(key, "beta"))
+      chrf.beta = atoi(value);
+    else if (!strcmp(key, "space"))
+      chrf.whitespace = true;
+    else if (!strcmp(key, "eps"))
+      chrf.eps_smoothing = true;
+    else if (!strcmp(key, "norm"))
+      ter.normalized = true;
+    else if (!strcmp(key, "nopunct"))
+      ter.no_punct = true;
+    else if (!strcmp(key, "asian"))
+      ter.asian_support = true;
+    else if (!strcmp(key, "case"))
+      ter.case_sensitive = true;
+    else if (!strcmp(key, "smooth")) {
+      for (int k = 0; k < 4; k++)
+        if (!strcmp(value, smoothings[k])) bleu.smoothing = (dg_smoothing)k;
+    } else if (*key) {
+      fail_msg("no option %s", key);
+    }
+  }
+  dg_error err;
+  dg_scorer *m = *metric == 'b'   ? dg_scorer_bleu(&bleu, &err)
+                 : *metric == 'c' ? dg_scorer_chrf(&chrf, &err)
+                                  : dg_scorer_ter(&ter, &err);
+  if (!m) fail_msg("%s", err.message);
+  return m;
+}
+
+/* Equal to the last bit, unless this machine's exp and log are other than those of the one
+ * that made the figures. */
+static void same(size_t line, const char *what, double got, const char *want) {
+  double wanted = atof(want);
+  if (!(fabs(got - wanted) <= 1e-12 * (1 + fabs(wanted))))
+    fail_msg("figure %zu: %s is %.17g, not %s", line, what, got, want);
+}
+
+typedef struct figure {
+  size_t line, segments, system_count, results;
+  dg_scorer *scorer;
+  const char *const *systems[FIELDS];
+  dg_references references;
+  char **want;
+  dg_threads *threads;
+} figure;
+
+static void check_signature(const figure *f, const dg_trials *trials, bool abbreviated,
+                            const char *want) {
+  char *got = dg_scorer_signature(f->scorer, trials, abbreviated);
+  assert_string_equal(got, want);
+  free(got);
+}
+
+static double *measured(const figure *f, size_t system) {
+  double *out = dg_calloc(f->segments * dg_scorer_width(f->scorer), sizeof *out);
+  dg_error err;
+  if (!dg_scorer_measure(f->scorer, f->systems[system], &f->references, f->segments, f->threads,
+                         out, &err))
+    fail_msg("%s", err.message);
+  return out;
+}
+
+static size_t check_corpus(const figure *f) {
+  dg_score score;
+  dg_error err;
+  if (!dg_scorer_corpus(f->scorer, f->systems[0], &f->references, f->segments, f->threads, &score,
+                        &err))
+    fail_msg("%s", err.message);
+  same(f->line, "the score", score.score, f->want[0]);
+  char *verbose = dg_scorer_verbose(f->scorer, &score);
+  assert_string_equal(verbose ? verbose : "-", f->want[1]);
+  free(verbose);
+  const dg_trials trials = {.references = dg_references_number(&f->references, f->segments)};
+  check_signature(f, &trials, false, f->want[2]);
+  check_signature(f, &trials, true, f->want[3]);
+  assert_string_equal(dg_scorer_name(f->scorer), f->want[4]);
+  return 1;
+}
+
+static size_t check_sentences(const figure *f) {
+  double *statistics = measured(f, 0);
+  char *scores = f->want[0];
+  for (size_t i = 0; i < f->segments; i++) {
+    dg_score score;
+    char *end = strchr(scores, ' ');
+    if (end) *end = 0;
+    dg_scorer_score(f->scorer, statistics + i * dg_scorer_width(f->scorer), DG_EXACT, &score);
+    same(f->line, "a sentence", score.score, scores);
+    scores = end ? end + 1 : scores;
+  }
+  free(statistics);
+  return f->segments;
+}
+
+static size_t check_confidence(const figure *f) {
+  dg_interval interval;
+  dg_error err;
+  double *statistics = measured(f, 0);
+  int trials = atoi(f->want[0]);
+  if (!dg_bootstrap(f->scorer, statistics, f->segments, trials, 12345, f->threads, &interval, &err))
+    fail_msg("%s", err.message);
+  free(statistics);
+  same(f->line, "the mean", interval.mean, f->want[2]);
+  same(f->line, "the interval", interval.half, f->want[3]);
+  const dg_trials t = {
+      .references = (int)f->references.count, .bootstrap = trials, .seed = "12345"};
+  check_signature(f, &t, false, f->want[4]);
+  return 2;
+}
+
+static size_t check_paired(const figure *f, dg_paired_test test) {
+  double *statistics[FIELDS];
+  dg_comparison out[FIELDS];
+  dg_error err;
+  for (size_t s = 0; s < f->system_count; s++) statistics[s] = measured(f, s);
+  if (!dg_compare(f->scorer, (const double *const *)statistics, f->system_count, f->segments, test,
+                  atoi(f->want[0]), 12345, f->threads, out, &err))
+    fail_msg("%s", err.message);
+  for (size_t s = 0; s < f->system_count; s++) {
+    char **want = f->want + 1 + 4 * s;
+    same(f->line, "a system's score", out[s].score, want[0]);
+    same(f->line, "p", out[s].p_value, want[1]);
+    if (test == DG_PAIRED_BOOTSTRAP)
+      same(f->line, "a system's mean", out[s].interval.mean, want[2]);
+    if (test == DG_PAIRED_BOOTSTRAP) same(f->line, "an interval", out[s].interval.half, want[3]);
+    free(statistics[s]);
+  }
+  return f->system_count * (test == DG_PAIRED_BOOTSTRAP ? 4 : 2);
+}
+
+static size_t check_figure(text *texts, dg_threads *threads, size_t number, char *line) {
+  char *fields[FIELDS], *names[FIELDS];
+  size_t n = cut(line, '\t', fields);
+  assert_true(n > 6);
+  const text *t = read_text(texts, fields[0]);
+  figure f = {.line = number,
+              .segments = t->count,
+              .want = fields + 6,
+              .results = n - 6,
+              .threads = threads};
+  f.system_count = cut(fields[1], ',', names);
+  for (size_t i = 0; i < f.system_count; i++) f.systems[i] = t->columns[atoi(names[i])];
+  const char *const *lists[FIELDS];
+  const char **optional[FIELDS] = {NULL};
+  f.references = (dg_references){lists, cut(fields[2], ',', names)};
+  for (size_t r = 0; r < f.references.count; r++) {
+    lists[r] = t->columns[atoi(names[r])];
+    if (strcmp(fields[5], "optional")) continue;
+    optional[r] = dg_calloc(t->count, sizeof *optional[r]);
+    for (size_t i = 0; i < t->count; i++) optional[r][i] = *lists[r][i] ? lists[r][i] : NULL;
+    lists[r] = optional[r];
+  }
+  f.scorer = make(fields[3], fields[4]);
+  const char *kind = fields[5];
+  size_t figures = !strcmp(kind, "sentence")     ? check_sentences(&f)
+                   : !strcmp(kind, "confidence") ? check_confidence(&f)
+                   : !strcmp(kind, "bs")         ? check_paired(&f, DG_PAIRED_BOOTSTRAP)
+                   : !strcmp(kind, "ar")         ? check_paired(&f, DG_PAIRED_RANDOMIZATION)
+                                                 : check_corpus(&f);
+  dg_scorer_free(f.scorer);
+  for (size_t r = 0; r < f.references.count; r++) free(optional[r]);
+  return figures;
+}
+
+/* Every figure, with one thread and with several. */
+static void test_figures(void **state) {
+  (void)state;
+  text texts[TEXTS] = {0};
+  dg_threads *threads = dg_threads_new(3);
+  dg_error err;
+  dg_lines *r = dg_lines_open("tests/eval/figures.txt", &err);
+  if (!r) fail_msg("%s", err.message);
+  char *line;
+  size_t n, lines = 0, figures = 0;
+  while (dg_lines_next(r, &line, &n, &err) > 0) {
+    lines++;
+    figures += check_figure(texts, lines % 2 ? threads : NULL, lines, line);
+  }
+  dg_lines_close(r);
+  dg_threads_free(threads);
+  free_texts(texts);
+  print_message("%zu figures in %zu lines\n", figures, lines);
+  assert_true(lines >= 500);
+}
+
+/* What each of sacreBLEU's categories and cases makes of every character. */
+static void test_unicode(void **state) {
+  (void)state;
+  dg_error err;
+  dg_lines *r = dg_lines_open("tests/eval/unicode.txt", &err);
+  if (!r) fail_msg("%s", err.message);
+  char *line;
+  size_t n, ranges = 0;
+  uint32_t next = 0;
+  while (dg_lines_next(r, &line, &n, &err) > 0) {
+    unsigned first, last;
+    char kind;
+    int shift;
+    assert_int_equal(sscanf(line, "%x %x %c %d", &first, &last, &kind, &shift), 4);
+    assert_int_equal(first, next);
+    for (uint32_t c = first; c <= last; c++) {
+      char category = dg_py_category(c), want = kind == '-' || kind == 'w' ? 0 : kind;
+      if (category != want) fail_msg("U+%04X is %c, not %c", c, category ? category : '-', kind);
+      assert_int_equal(dg_py_space(c), kind == 'w');
+      if (shift == 99999999 || !c || (c >= 0xD800 && c <= 0xDFFF)) continue;
+      dg_strbuf in = {0}, lower = {0}, wanted = {0};
+      dg_py_put(&in, c);
+      dg_py_lower(in.text, in.length, &lower);
+      dg_py_put(&wanted, (uint32_t)((int)c + shift));
+      if (strcmp(lower.text, wanted.text)) fail_msg("U+%04X is lowered wrongly", c);
+      free(in.text);
+      free(lower.text);
+      free(wanted.text);
+    }
+    next = last + 1;
+    ranges++;
+  }
+  dg_lines_close(r);
+  assert_int_equal(next, 0x110000);
+  assert_true(ranges > 1000);
+}
+
+static void test_refusals(void **state) {
+  (void)state;
+  dg_error err;
+  dg_bleu_options bleu = dg_bleu_defaults();
+  bleu.tokenizer = "14a";
+  assert_null(dg_scorer_bleu(&bleu, &err));
+  assert_non_null(strstr(err.message, "\"14a\""));
+  bleu.tokenizer = "flores200";
+  bleu.model = "tests/eval/absent.model";
+  assert_null(dg_scorer_bleu(&bleu, &err));
+  bleu = dg_bleu_defaults();
+  bleu.order = 0;
+  assert_null(dg_scorer_bleu(&bleu, &err));
+  dg_chrf_options chrf = {.char_order = 0, .word_order = 0, .beta = 2};
+  assert_null(dg_scorer_chrf(&chrf, &err));
+  chrf = (dg_chrf_options){.char_order = 6, .word_order = 20, .beta = 2};
+  assert_null(dg_scorer_chrf(&chrf, &err));
+  dg_scorer *m = dg_scorer_ter(NULL, &err);
+  const char *hyp[] = {"a", "b"}, *ref[] = {"a", NULL};
+  const char *const *lists[] = {ref};
+  const dg_references r = {lists, 1};
+  dg_score score;
+  assert_false(dg_scorer_corpus(m, hyp, &r, 2, NULL, &score, &err));
+  assert_non_null(strstr(err.message, "segment 2 has no reference"));
+  assert_false(dg_scorer_corpus(m, hyp, &r, 0, NULL, &score, &err));
+  dg_interval interval;
+  assert_false(dg_bootstrap(m, (const double[]){1, 2}, 1, 0, 1, NULL, &interval, &err));
+  dg_scorer_free(m);
+}
+
+/* repr() of Python. */
+static void test_repr(void **state) {
+  (void)state;
+  static const struct {
+    double x;
+    const char *want;
+  } table[] = {{0, "0.0"},
+               {1, "1.0"},
+               {47.5, "47.5"},
+               {0.1, "0.1"},
+               {1e-5, "1e-05"},
+               {1.5e-7, "1.5e-07"},
+               {0.0001, "0.0001"},
+               {1e16, "1e+16"},
+               {123456789.125, "123456789.125"},
+               {1.0 / 3, "0.3333333333333333"},
+               {2.0 / 3, "0.6666666666666666"},
+               {100, "100.0"},
+               {0.00019998000199980003, "0.00019998000199980003"},
+               {-2.5, "-2.5"}};
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    char got[32];
+    dg_py_repr(table[i].x, got);
+    assert_string_equal(got, table[i].want);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_figures),
+      cmocka_unit_test(test_unicode),
+      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_repr),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
