@@ -6,8 +6,11 @@
 #include "eval/metrics.h"
 #include "eval/significance.h"
 #include "mt/cli/cli.h"
+#include "mt/cli/eval_model.h"
 #include "mt/cli/eval_print.h"
+#include "mt/cli/eval_report.h"
 #include "mt/cli/eval_text.h"
+#include "mt/core/file.h"
 
 enum { METRICS_MAX = 4 };
 
@@ -26,21 +29,44 @@ typedef struct session {
   dg_ter_options ter;
   dg_eval_format format;
   test_kind test;
+  dg_eval_model model;
+  const char *test_path, *source_path, *known_path, *by, *html;
+  bool failures;
+  int worst;
+  double min_gain; /* NAN: none asked for */
+  dg_report_options report;
   /* what was read */
-  dg_texts references, systems;
+  dg_texts references, systems, others; /* others: the source, the text of known words */
   const char *const **reference_lines;
   dg_references refs;
   size_t segments;
   dg_scorer *metrics[METRICS_MAX];
   char *signatures[METRICS_MAX];
   size_t metric_count;
+  dg_comparison *results; /* [metric * systems + system] */
+  const char **names;     /* of the systems, as tables have them */
+  char *baseline;
   char seed_text[16];
   dg_threads *threads;
 } session;
 
 /* --- texts --------------------------------------------------------------------------------- */
 
+/* The test set of a model: sources and, unless -r names them, references beside them. */
+static bool read_test(session *s, dg_error *err) {
+  char *first =
+      s->reference_paths.count ? dg_strdup(s->test_path) : dg_format("%s:1", s->test_path);
+  char *second = dg_format("%s:2", s->test_path);
+  bool ok = dg_texts_read(&s->others, first, DG_CUT_NOT, err) &&
+            (s->reference_paths.count || dg_texts_read(&s->references, second, DG_CUT_NOT, err));
+  free(first);
+  free(second);
+  return ok;
+}
+
 static bool read_references(session *s, dg_error *err) {
+  if (s->test_path && !read_test(s, err)) return false;
+  if (s->source_path && !dg_texts_read(&s->others, s->source_path, DG_CUT_NOT, err)) return false;
   for (size_t i = 0; i < s->reference_paths.count; i++)
     if (!dg_texts_read(&s->references, s->reference_paths.items[i],
                        s->num_refs > 1 ? s->num_refs : DG_CUT_NOT, err))
@@ -62,6 +88,11 @@ static bool read_references(session *s, dg_error *err) {
 
 static bool read_systems(session *s, dg_error *err) {
   const dg_list *files = &s->cli->rest;
+  if (s->test_path) {
+    if (!dg_eval_translate(&s->model, s->cli, &s->others.items[0], &s->systems, err)) return false;
+    if (s->systems.count > 1 && s->test == TEST_NONE) s->test = TEST_BOOTSTRAP;
+    return true;
+  }
   if (!files->count) {
     if (!dg_texts_read(&s->systems, "-", DG_CUT_BY_FIRST_LINE, err)) return false;
     for (size_t i = 0; s->systems.count > 1 && i < s->systems.count; i++) {
@@ -120,6 +151,8 @@ static void warn_empty(const session *s) {
 
 static bool settle_texts(session *s, dg_error *err) {
   s->segments = s->references.items[0].count;
+  if (s->others.count && !same_length(&s->others.items[0], &s->references.items[0], err))
+    return false;
   for (size_t r = 1; r < s->references.count; r++)
     if (!same_length(&s->references.items[r], &s->references.items[0], err)) return false;
   for (size_t i = 0; i < s->systems.count; i++)
@@ -265,45 +298,122 @@ static bool compare_metric(session *s, size_t m, dg_comparison *out, dg_error *e
   return ok;
 }
 
+static dg_eval_table table_of(const session *s, const char **metrics) {
+  for (size_t m = 0; m < s->metric_count; m++) metrics[m] = dg_scorer_name(s->metrics[m]);
+  bool bootstrap = s->test == TEST_BOOTSTRAP;
+  return (dg_eval_table){.systems = s->names,
+                         .metrics = metrics,
+                         .signatures = (const char *const *)s->signatures,
+                         .results = s->results,
+                         .system_count = s->systems.count,
+                         .metric_count = s->metric_count,
+                         .paired = bootstrap || s->test == TEST_RANDOMIZATION,
+                         .bootstrap = bootstrap,
+                         .trials = bootstrap ? s->bootstrap_trials : s->randomization_trials};
+}
+
+static void name_systems(session *s) {
+  size_t systems = s->systems.count;
+  s->names = dg_calloc(systems, sizeof *s->names);
+  for (size_t i = 0; i < systems; i++) s->names[i] = s->systems.items[i].name;
+  if (s->test != TEST_BOOTSTRAP && s->test != TEST_RANDOMIZATION) return;
+  if (s->cli->rest.count || s->test_path) {
+    s->names[0] = s->baseline = dg_format("Baseline: %s", s->names[0]);
+    return;
+  }
+  s->names[0] = "Baseline"; /* columns of standard input */
+  for (size_t i = 1; i < systems; i++) s->names[i] = s->systems.items[i - 1].name;
+}
+
 static bool score_many(session *s, dg_error *err) {
   size_t systems = s->systems.count;
-  bool paired = s->test == TEST_BOOTSTRAP || s->test == TEST_RANDOMIZATION, ok = true;
-  dg_comparison *results = dg_calloc(systems * s->metric_count, sizeof *results);
-  for (size_t m = 0; ok && m < s->metric_count; m++) {
-    if (paired) ok = compare_metric(s, m, results + m * systems, err);
-    for (size_t i = 0; ok && !paired && i < systems; i++) {
+  const char *metrics[METRICS_MAX];
+  const dg_eval_table table = table_of(s, metrics);
+  for (size_t m = 0; m < s->metric_count; m++) {
+    if (table.paired && !compare_metric(s, m, s->results + m * systems, err)) return false;
+    for (size_t i = 0; !table.paired && i < systems; i++) {
       dg_score score;
-      ok = dg_scorer_corpus(s->metrics[m], s->systems.items[i].lines, &s->refs, s->segments,
-                            s->threads, &score, err);
-      results[m * systems + i].score = score.score;
+      if (!dg_scorer_corpus(s->metrics[m], s->systems.items[i].lines, &s->refs, s->segments,
+                            s->threads, &score, err))
+        return false;
+      s->results[m * systems + i].score = score.score;
     }
   }
-  if (ok) {
-    const char **names = dg_calloc(systems, sizeof *names), *metrics[METRICS_MAX];
-    char *baseline = NULL;
-    for (size_t i = 0; i < systems; i++) names[i] = s->systems.items[i].name;
-    if (paired && s->cli->rest.count) names[0] = baseline = dg_format("Baseline: %s", names[0]);
-    if (paired && !s->cli->rest.count) { /* columns of standard input */
-      names[0] = "Baseline";
-      for (size_t i = 1; i < systems; i++) names[i] = s->systems.items[i - 1].name;
-    }
-    for (size_t m = 0; m < s->metric_count; m++) metrics[m] = dg_scorer_name(s->metrics[m]);
-    const dg_eval_table table = {
-        .systems = names,
-        .metrics = metrics,
-        .signatures = (const char *const *)s->signatures,
-        .results = results,
-        .system_count = systems,
-        .metric_count = s->metric_count,
-        .paired = paired,
-        .bootstrap = s->test == TEST_BOOTSTRAP,
-        .trials = s->test == TEST_BOOTSTRAP ? s->bootstrap_trials : s->randomization_trials};
-    dg_print_table(&table, s->width, s->format);
-    free(baseline);
-    free(names);
+  dg_print_table(&table, s->width, s->format);
+  return true;
+}
+
+/* --- beyond scores ------------------------------------------------------------------------- */
+
+static bool wants_report(const session *s) {
+  return s->failures || s->worst || s->html || s->report.by[0] || s->report.by[1] ||
+         s->report.by[2];
+}
+
+static bool choose_groups(session *s) {
+  static const char *const names[] = {"length", "script", "frequency"};
+  for (const char *p = s->by; p && *p;) {
+    size_t n = strcspn(p, ", ");
+    int i = 0;
+    while (i < 3 && (strlen(names[i]) != n || strncmp(names[i], p, n))) i++;
+    if (i == 3) return false;
+    s->report.by[i] = true;
+    p += n + (p[n] != 0);
   }
-  free(results);
-  return ok;
+  return true;
+}
+
+static bool write_html(session *s, const dg_report *r, dg_error *err) {
+  dg_strbuf page = {0};
+  const char *metrics[METRICS_MAX];
+  const dg_eval_table table = table_of(s, metrics);
+  dg_report_html(r, &table, s->width, &page);
+  dg_output *o = dg_output_open(s->html, err);
+  bool ok = o && dg_output_write(o, page.text, page.length, err);
+  free(page.text);
+  if (ok) return dg_output_commit(o, err);
+  dg_output_abort(o);
+  return false;
+}
+
+static dg_report *make_report(session *s, dg_error *err) {
+  s->report.failures = s->failures;
+  s->report.worst = s->worst || !s->html ? (size_t)s->worst : 20;
+  s->report.sources = s->others.count ? &s->others.items[0] : NULL;
+  if (s->known_path) {
+    if (!dg_texts_read(&s->others, s->known_path, DG_CUT_NOT, err)) return NULL;
+    s->report.known = &s->others.items[s->others.count - 1];
+    s->report.sources = s->others.count > 1 ? &s->others.items[0] : NULL;
+  }
+  if (s->html && !s->by) s->report.by[0] = s->report.by[2] = true;
+  return dg_report_new(&s->report, &s->systems, &s->refs, s->segments, s->metrics, s->metric_count,
+                       s->threads, err);
+}
+
+/* Shipping an adapter hangs on this: does the last system beat the first, by the metric that
+ * was named first? */
+static bool check_gain(const session *s, dg_error *err) {
+  if (isnan(s->min_gain)) return true;
+  size_t systems = s->systems.count, last = systems - 1;
+  if (systems < 2)
+    return dg_fail(err, DG_ERR_FORMAT,
+                   "--min-gain: there is no second system to gain over the first");
+  size_t n = strcspn(s->metric_names, ", "), m = 0;
+  const char letter = s->metric_names[0];
+  for (size_t i = 0; i < s->metric_count; i++) {
+    const char *name = dg_scorer_name(s->metrics[i]);
+    bool plus = strchr(name, '+') != NULL;
+    if ((name[0] | 32) == (letter | 32) && (letter != 'c' || plus == (n > 4))) m = i;
+  }
+  const dg_comparison *base = &s->results[m * systems], *other = base + last;
+  double gain = other->score - base->score;
+  if (dg_scorer_is_error(s->metrics[m])) gain = -gain;
+  if (gain > 0 && gain >= s->min_gain && other->p_value < 0.05) return true;
+  return dg_fail(err, DG_ERR_FORMAT,
+                 "%s gains %+.*f %s over %s (p = %.4f), which is not %g at least and significant",
+                 s->systems.items[last].name, s->width > 2 ? s->width : 2, gain,
+                 dg_scorer_name(s->metrics[m]), s->systems.items[0].name, other->p_value,
+                 s->min_gain);
 }
 
 /* --- the command --------------------------------------------------------------------------- */
@@ -336,11 +446,25 @@ static int check_flags(session *s) {
   if (s->sentence_level && s->test != TEST_NONE)
     return dg_cli_usage(cli, "no test of significance goes with --sentence-level");
   if (s->sentence_level) s->bleu.effective_order = true;
+  if (!isnan(s->min_gain) && (s->sentence_level || s->test == TEST_CONFIDENCE))
+    return dg_cli_usage(cli, "--min-gain compares systems");
+  if (!isnan(s->min_gain) && s->test == TEST_NONE) s->test = TEST_BOOTSTRAP;
+  if (!choose_groups(s))
+    return dg_cli_usage(cli, "--by \"%s\" is no list of length, script and frequency", s->by);
+  if (wants_report(s) && s->sentence_level)
+    return dg_cli_usage(cli, "--sentence-level gives no report");
+  if (s->test_path && cli->rest.count)
+    return dg_cli_usage(cli, "--test translates: there is no HYP to name with it");
+  if (!s->test_path && (s->model.base || s->model.adapter || s->model.source || s->model.target))
+    return dg_cli_usage(cli, "a model is evaluated on a test set: name it with --test");
+  if (s->model.beam < 1 || s->model.beam > 256) return dg_cli_usage(cli, "--beam is not in 1..256");
+  if (s->test_path && s->source_path)
+    return dg_cli_usage(cli, "--test has the source already: no --source-text");
   size_t stdins = 0;
   for (size_t k = 0; k < s->reference_paths.count; k++)
     stdins += !strcmp(s->reference_paths.items[k], "-");
   for (size_t k = 0; k < cli->rest.count; k++) stdins += !strcmp(cli->rest.items[k], "-");
-  if (!cli->rest.count) stdins++;
+  if (!cli->rest.count && !s->test_path) stdins++;
   if (stdins > 1) return dg_cli_usage(cli, "only one of REF and HYP can be standard input");
   return DG_CLI_GO;
 }
@@ -364,11 +488,27 @@ static int run(session *s, const bool wanted[METRICS_MAX]) {
   if (code != DG_CLI_GO) return code;
   if (!settle_texts(s, &err)) return dg_cli_fail(&err);
   sign(s);
+  name_systems(s);
   s->threads = dg_threads_new(s->cli->threads);
+  s->results = dg_calloc(s->systems.count * s->metric_count, sizeof *s->results);
+  bool report = wants_report(s), json = report && s->format == DG_FORMAT_JSON;
+  if (json) fputs("{\"scores\":\n", stdout);
   bool ok = s->sentence_level      ? score_sentences(s, &err)
             : s->systems.count > 1 ? score_many(s, &err)
                                    : score_one(s, &err);
-  return ok ? DG_EXIT_OK : dg_cli_fail(&err);
+  dg_report *r = ok && report ? make_report(s, &err) : NULL;
+  if (report && !r) ok = false;
+  if (ok && r && json) {
+    dg_strbuf out = {0};
+    dg_report_json(r, s->width, &out);
+    printf("%s\n}\n", out.text);
+    free(out.text);
+  } else if (ok && r) {
+    dg_report_print(r, s->width);
+  }
+  if (ok && s->html) ok = write_html(s, r, &err);
+  dg_report_free(r);
+  return ok && check_gain(s, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
 }
 
 int dg_cmd_eval(int argc, char **argv) {
@@ -382,7 +522,9 @@ int dg_cmd_eval(int argc, char **argv) {
                .randomization_trials = 10000,
                .seed = 12345,
                .bleu = dg_bleu_defaults(),
-               .chrf = dg_chrf_defaults()};
+               .chrf = dg_chrf_defaults(),
+               .min_gain = NAN,
+               .model = {.beam = 4}};
   const dg_flag flags[] = {
       {"reference", 'r', DG_FLAG_REPEAT, &s.reference_paths, "REF",
        "right translations; again for further ones"},
@@ -428,10 +570,30 @@ int dg_cmd_eval(int argc, char **argv) {
        "or by approximate randomization"},
       {"paired-ar-n", 0, DG_FLAG_INT, &s.randomization_trials, "N", "its trials (10000)"},
       {"seed", 0, DG_FLAG_INT, &s.seed, "N", "of the random numbers (12345)"},
+      {"min-gain", 0, DG_FLAG_FLOAT, &s.min_gain, "X",
+       "fail unless the last HYP gains X, significantly"},
+      {"failures", 0, DG_FLAG_BOOL, &s.failures, NULL,
+       "count empty, untranslated, repeating, foreign"},
+      {"by", 0, DG_FLAG_TEXT, &s.by, "LIST", "scores by length,script,frequency"},
+      {"worst", 0, DG_FLAG_INT, &s.worst, "N", "show each system's worst segments"},
+      {"html", 0, DG_FLAG_TEXT, &s.html, "FILE", "write all that as a page with charts"},
+      {"source-text", 0, DG_FLAG_TEXT, &s.source_path, "FILE", "what was translated"},
+      {"train-text", 0, DG_FLAG_TEXT, &s.known_path, "FILE",
+       "to count words in for --by frequency (REF)"},
+      {"test", 0, DG_FLAG_TEXT, &s.test_path, "FILE",
+       "source, tab, reference: translate and score that"},
+      {"base", 'b', DG_FLAG_TEXT, &s.model.base, "BASE", "with this base (base)"},
+      {"adapter", 'a', DG_FLAG_TEXT, &s.model.adapter, "ADAPTER",
+       "with and without this adapter, compared"},
+      {"source", 's', DG_FLAG_TEXT, &s.model.source, "SRC", "language code (the adapter's, or en)"},
+      {"target", 't', DG_FLAG_TEXT, &s.model.target, "TGT", "language code (the adapter's)"},
+      {"beam", 0, DG_FLAG_INT, &s.model.beam, "N", "hypotheses kept (4)"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
-      .usage = "eval [-m LIST] -r REF [-r REF2 ...] [HYP ...]",
+      .usage =
+          "eval [-m LIST] -r REF [-r REF2 ...] [HYP ...]\n"
+          "       dragoman eval [-b BASE] [-a ADAPTER] [-s SRC] [-t TGT] --test FILE",
       .summary =
           "Scores translations against references, a segment a line, and prints what sacreBLEU "
           "2.6\n"
@@ -440,20 +602,25 @@ int dg_cmd_eval(int argc, char **argv) {
           "of\n"
           "tab-separated ones, and columns of standard input are systems of their own. Several\n"
           "HYP are compared; the first is the baseline of a paired test. --quiet prints scores\n"
-          "alone. Compare scores only on the same test set and under the same signature.",
+          "alone. Compare scores only on the same test set and under the same signature.\n"
+          "With --test a model translates first; an adapter is compared with its frozen base by\n"
+          "paired bootstrap, and --min-gain makes the exit status say whether it is better.",
       .examples =
           "  dragoman eval -r test.gl.txt output.txt\n"
           "  dragoman translate -s en -t gl test.en.txt | dragoman eval -r test.gl.txt\n"
           "  dragoman eval -m chrf++ -w 2 --quiet -r test.tsv.gz:2 output.txt.gz\n"
           "  dragoman eval -r ref1.txt -r ref2.txt --tokenize intl --confidence output.txt\n"
           "  dragoman eval -m bleu,chrf,ter --paired-bs -r ref.txt base.txt adapted.txt\n"
-          "  dragoman eval -m chrf --sentence-level -r ref.txt output.txt\n",
+          "  dragoman eval -m chrf --sentence-level -r ref.txt output.txt\n"
+          "  dragoman eval -r ref.txt --worst 10 --by length,frequency --failures output.txt\n"
+          "  dragoman eval -r ref.txt --source-text src.txt --html report.html base.txt new.txt\n"
+          "  dragoman eval -b base -a en-nah.safetensors --test test.tsv -m chrf --min-gain 0.5\n",
       .flags = flags,
   };
   s.cli = &cli;
   int code = dg_cli_parse(&cli, argc, argv);
   bool wanted[METRICS_MAX] = {false};
-  if (code == DG_CLI_GO && !s.reference_paths.count)
+  if (code == DG_CLI_GO && !s.reference_paths.count && !s.test_path)
     code = dg_cli_usage(&cli, "say with -r where the reference translations are");
   if (code == DG_CLI_GO && !choose(s.metric_names, wanted))
     code = dg_cli_usage(&cli, "-m \"%s\" is no list of bleu, chrf, chrf++ and ter", s.metric_names);
@@ -469,6 +636,10 @@ int dg_cmd_eval(int argc, char **argv) {
   free(s.reference_lines);
   dg_texts_free(&s.references);
   dg_texts_free(&s.systems);
+  dg_texts_free(&s.others);
+  free(s.results);
+  free(s.names);
+  free(s.baseline);
   dg_threads_free(s.threads);
   dg_cli_free(&cli);
   return code;

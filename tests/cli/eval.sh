@@ -114,4 +114,142 @@ check "reference with a gap, warned of" warned
 check "no reference at all" refuses 1 'segment 2 has no reference' score --optional-refs -r "$TMPDIR/gap" "$TMPDIR/two"
 head -c 60 "$TMPDIR/hyp.gz" >"$TMPDIR/cut.gz"
 check "cut gzip data" refuses 1 'cut.gz: .*gzip' score -r "$TMPDIR/ref" "$TMPDIR/cut.gz"
+
+# --- several systems ------------------------------------------------------------------------
+# Tables as sacreBLEU printed them; tests/test_eval_metrics.c has the numbers.
+cd "$TMPDIR" || exit 1
+cat >source <<'END'
+one two three four five
+file not found
+the same
+short
+numbers are here
+END
+cat >target <<'END'
+un dous tres catro cinco
+non se atopou o ficheiro
+o mesmo
+curto
+hai números aquí
+END
+cat >failing <<'END'
+un un un un un un
+file not found
+
+курто
+hai números aquí
+END
+sed 's/[a-m]/x/' hyp >poor_one
+cp ref good
+table() { score -r ref -m bleu,chrf poor_one good; }
+cat >table <<'END'
+╒══════════╤════════╤═════════╕
+│   System │  BLEU  │  chrF2  │
+╞══════════╪════════╪═════════╡
+│ poor_one │  42.1  │  70.8   │
+├──────────┼────────┼─────────┤
+│     good │ 100.0  │  100.0  │
+╘══════════╧════════╧═════════╛
+
+-----------------
+Metric signatures
+-----------------
+ - BLEU       nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0
+ - chrF2      nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0
+END
+check "two systems" prints_file table table
+paired() { score -r ref -m bleu --paired-bs --paired-bs-n 100 "$@" poor_one good; }
+signed() { paired | grep -q '^ - BLEU       nrefs:1|bs:100|seed:12345|case:mixed'; }
+check "paired bootstrap signs its trials" signed
+escaped() { paired --format latex | grep -q '^ Baseline: poor\\_one & '; }
+check "LaTeX is escaped" escaped
+markdown() { paired --format markdown | grep -q '^| Baseline: poor\\_one | 42.1 '; }
+check "Markdown is escaped" markdown
+reads() { paired --json | python3 -m json.tool >/dev/null 2>&1 || ! command -v python3 >/dev/null; }
+check "JSON of a paired test" reads
+columns() { paste target source | score -r target -m bleu | grep -q 'System 1 │ 100.0'; }
+check "columns of standard input are systems" columns
+one_column() { paste poor_one good >both.tsv; score -r ref:1 -m bleu --quiet both.tsv:2; }
+check "a column of a file" prints 100.0 one_column
+uneven() { printf 'one\ttwo\nthree\n' | score -r two; }
+refused_uneven() { uneven 2>&1 | grep -q 'line 2 has 1 columns, not 2'; }
+check "uneven columns" refused_uneven
+check "no such column" refuses 1 'line 1 has only 2 columns' score -r ref both.tsv:3
+interval() { score -r ref -m chrf --confidence --confidence-n 50 hyp | grep -q 'bs:50|seed:12345.*(μ = .* ± '; }
+check "confidence" interval
+sentences() { [ "$(score -r ref -m ter --sentence-level hyp | wc -l)" = 5 ]; }
+check "sentence by sentence" sentences
+references() { score -r ref -r good -m bleu hyp | grep -q 'nrefs:2'; }
+check "two references" references
+optional() { score -r target -r gap5 --optional-refs -m bleu failing | grep -q 'nrefs:var'; }
+printf 'one\n\n\n\n\n' >gap5
+check "references here and there" optional
+check "confidence is of one system" refuses 2 'paired-bs' score -r ref --confidence poor_one good
+check "a paired test needs two" refuses 2 'two systems' score -r ref --paired-ar poor_one
+check "unknown tokenizer" refuses 2 '13b' score -r ref --tokenize 13b hyp
+check "a tokenizer without its model" refuses 2 'tokenizer-model' env SACREBLEU=/absent "$dragoman" eval -r ref --tokenize flores200 hyp
+check "unknown smoothing" refuses 2 'floor' score -r ref --smooth much hyp
+
+# --- beyond ---------------------------------------------------------------------------------
+found() { score -r target -m chrf --failures --source-text source failing | grep -q 'empty 1 (20.0%), untranslated 1 (20.0%), repeating 1 (20.0%), wrong script 1 (20.0%)'; }
+check "failures" found
+worst() { score -r target -m chrf --worst 3 failing | grep -q 'difference un \[-dous tres catro cinco-\] {+un un un un un+}'; }
+check "the worst with a difference" worst
+grouped() { score -r target -m chrf --by length,frequency,script failing | grep -q '^  11-20 *3 '; }
+check "by length" grouped
+details() { score -r target -m chrf --by script --failures --worst 2 --json failing >details.json &&
+  { ! command -v python3 >/dev/null || python3 -c 'import json; d = json.load(open("details.json")); assert d["details"][0]["empty"] == 1 and d["scores"]["name"] == "chrF2"'; }; }
+check "all that as JSON" details
+page() { score -r target --html page.html failing source >/dev/null && grep -q '<svg' page.html &&
+  ! grep -q -e 'src=' -e 'href=' -e 'http' page.html && { ! command -v xmllint >/dev/null || xmllint --html --noout page.html 2>/dev/null; }; }
+check "a page that needs no other file" page
+check "unknown group" refuses 2 'frequency' score -r target --by colour failing
+
+for i in 1 2 3 4 5 6 7 8 9 10; do cat target; done >many
+for i in 1 2 3 4 5 6 7 8 9 10; do cat failing; done >weak
+gains() { score -r many --min-gain 1 weak many >/dev/null; }
+check "a gain" gains
+loses() { ! score -r many --min-gain 0 many weak >log 2>err && grep -q 'significant' err; }
+check "no gain" loses
+even() { cp many other && ! score -r many --min-gain 0 many other >/dev/null 2>&1; }
+check "a tie is no gain" even
+
+# --- a model --------------------------------------------------------------------------------
+awk 'BEGIN { split("zero one two three four five six seven eight nine", e, " ")
+             split("cero uno dos tres cuatro cinco seis siete ocho nueve", s, " ")
+             for (i = 1; i <= 300; i++) { x = i * 7919 % 10007; a = b = ""
+               while (x > 0) { a = a e[x % 10 + 1] " "; b = b s[x % 10 + 1] " "; x = int(x / 10) }
+               sub(/ $/, "", a); sub(/ $/, "", b); print a "\t" b } }' >all.tsv
+head -n 240 all.tsv >train.tsv
+sed -n '241,250p' all.tsv >dev.tsv
+tail -n 50 all.tsv >test.tsv
+cat >tiny.conf <<'END'
+train = en es train.tsv
+vocab_size = 300
+d_model = 32
+encoder_layers = 1
+decoder_layers = 1
+heads = 2
+ffn_dim = 64
+max_positions = 64
+learning_rate = 0.01
+warmup = 10
+batch_tokens = 512
+max_updates = 12
+eval_every = 12
+max_tokens = 32
+END
+"$dragoman" pretrain -c tiny.conf --quiet --threads 1 -o base.safetensors >/dev/null
+"$dragoman" train -b base.safetensors -s en -t es --train train.tsv --dev dev.tsv --quiet --threads 1 --max_updates 60 \
+  -o adapter.safetensors >/dev/null 2>&1
+alone() { score -b base.safetensors -t es --test test.tsv -m chrf >alone && grep -q '^chrF2|nrefs:1' alone; }
+check "a base on its test set" alone
+adapted() { score -b base.safetensors -a adapter.safetensors --test test.tsv -m chrf --json >adapted &&
+  grep -q '"p_value": 0' adapted && grep -q 'Baseline: base.safetensors' adapted; }
+check "an adapter against its base" adapted
+separate() { cut -f1 test.tsv >test.en; cut -f2 test.tsv >test.es
+  score -b base.safetensors -a adapter.safetensors --test test.en -r test.es -m chrf --json | diff adapted -; }
+check "the same from two files" separate
+check "a model needs a test set" refuses 2 'test' score -b base.safetensors -r ref hyp
+check "no HYP beside a model" refuses 2 'HYP' score -b base.safetensors --test test.tsv hyp
 echo "1..$n"

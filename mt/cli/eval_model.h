@@ -1,0 +1,18 @@
+/* Translating a test set with a model and with its frozen base. */
+#ifndef DG_CLI_EVAL_MODEL_H
+#define DG_CLI_EVAL_MODEL_H
+
+#include "mt/cli/cli.h"
+#include "mt/cli/eval_text.h"
+
+typedef struct dg_eval_model {
+  const char *base, *adapter, *source, *target; /* as for translate; NULL: its defaults */
+  int beam;
+} dg_eval_model;
+
+/* Appends the translations of the lines: the base's, then, with an adapter, those with it. A
+ * base that lacks the language is left out, with a remark. */
+bool dg_eval_translate(const dg_eval_model *m, const dg_cli *cli, const dg_text *source,
+                       dg_texts *out, dg_error *err);
+
+#endif

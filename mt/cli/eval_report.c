@@ -1,0 +1,479 @@
+#include "mt/cli/eval_report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/pytext.h"
+
+enum { BYS = 3, SCORERS_MAX = 8 };
+static const char *const by_names[BYS] = {"length", "script", "frequency"};
+static const char *const by_titles[BYS] = {"characters of the reference", "script of the reference",
+                                           "count of the reference's rarest word"};
+static const char *const failure_names[4] = {"empty", "untranslated", "repeats", "wrong_script"};
+static const char *const failure_titles[4] = {"empty", "untranslated", "repeating", "wrong script"};
+
+struct dg_report {
+  dg_report_options options;
+  const dg_texts *systems;
+  const dg_references *refs;
+  const char **first; /* the first reference of each segment, "" for none */
+  size_t segments, scorer_count;
+  dg_scorer *const *scorers;
+  double **statistics; /* [scorer * systems + system] */
+  dg_groups groups[BYS];
+  unsigned char **flags; /* failures, by system */
+  size_t **worst;        /* by system: segments, worst first */
+};
+
+/* --- making -------------------------------------------------------------------------------- */
+
+static double segment_score(const dg_report *r, size_t scorer, size_t system, size_t segment) {
+  const dg_scorer *m = r->scorers[scorer];
+  dg_score s;
+  dg_scorer_score(m,
+                  r->statistics[scorer * r->systems->count + system] + segment * dg_scorer_width(m),
+                  DG_EXACT, &s);
+  return dg_scorer_is_error(m) ? -s.score : s.score;
+}
+
+typedef struct ranked {
+  double score;
+  size_t segment;
+} ranked;
+
+static int worse_first(const void *a, const void *b) {
+  const ranked *x = a, *y = b;
+  if (x->score != y->score) return x->score < y->score ? -1 : 1;
+  return x->segment < y->segment ? -1 : x->segment > y->segment;
+}
+
+/* By the last metric that can tell segments apart: BLEU of one segment is mostly 0. */
+static size_t ranking_scorer(const dg_report *r) {
+  for (size_t m = 0; m < r->scorer_count; m++)
+    if (!strncmp(dg_scorer_name(r->scorers[m]), "chrF", 4)) return m;
+  return r->scorer_count - 1;
+}
+
+static void rank(dg_report *r) {
+  size_t m = ranking_scorer(r),
+         kept = r->options.worst < r->segments ? r->options.worst : r->segments;
+  ranked *list = dg_calloc(r->segments ? r->segments : 1, sizeof *list);
+  for (size_t s = 0; s < r->systems->count; s++) {
+    for (size_t i = 0; i < r->segments; i++) list[i] = (ranked){segment_score(r, m, s, i), i};
+    qsort(list, r->segments, sizeof *list, worse_first);
+    r->worst[s] = dg_calloc(kept ? kept : 1, sizeof **r->worst);
+    for (size_t i = 0; i < kept; i++) r->worst[s][i] = list[i].segment;
+  }
+  free(list);
+  r->options.worst = kept;
+}
+
+dg_report *dg_report_new(const dg_report_options *o, const dg_texts *systems,
+                         const dg_references *refs, size_t segments, dg_scorer *const *scorers,
+                         size_t scorer_count, dg_threads *threads, dg_error *err) {
+  dg_report *r = dg_calloc(1, sizeof *r);
+  *r = (dg_report){.options = *o,
+                   .systems = systems,
+                   .refs = refs,
+                   .segments = segments,
+                   .scorers = scorers,
+                   .scorer_count = scorer_count};
+  r->first = dg_calloc(segments ? segments : 1, sizeof *r->first);
+  for (size_t i = 0; i < segments; i++) {
+    r->first[i] = "";
+    for (size_t k = refs->count; k-- > 0;)
+      if (refs->lists[k][i]) r->first[i] = refs->lists[k][i];
+  }
+  r->statistics = dg_calloc(scorer_count * systems->count, sizeof *r->statistics);
+  r->flags = dg_calloc(systems->count, sizeof *r->flags);
+  r->worst = dg_calloc(systems->count, sizeof *r->worst);
+  for (size_t m = 0; m < scorer_count; m++)
+    for (size_t s = 0; s < systems->count; s++) {
+      double *list = dg_alloc_checked(segments * dg_scorer_width(scorers[m]), sizeof *list, err);
+      r->statistics[m * systems->count + s] = list;
+      if (!list || !dg_scorer_measure(scorers[m], systems->items[s].lines, refs, segments, threads,
+                                      list, err)) {
+        dg_report_free(r);
+        return NULL;
+      }
+    }
+  for (int by = 0; by < BYS; by++)
+    if (o->by[by])
+      dg_groups_make((dg_group_by)by, r->first, segments, o->known ? o->known->lines : NULL,
+                     o->known ? o->known->count : 0, &r->groups[by]);
+  for (size_t s = 0; s < systems->count; s++) {
+    r->flags[s] = dg_calloc(segments ? segments : 1, 1);
+    dg_failures(systems->items[s].lines, r->first, o->sources ? o->sources->lines : NULL, segments,
+                r->flags[s]);
+  }
+  rank(r);
+  return r;
+}
+
+void dg_report_free(dg_report *r) {
+  if (!r) return;
+  for (size_t i = 0; i < r->scorer_count * r->systems->count; i++) free(r->statistics[i]);
+  for (size_t s = 0; s < r->systems->count; s++) {
+    free(r->flags[s]);
+    free(r->worst[s]);
+  }
+  for (int by = 0; by < BYS; by++) dg_groups_free(&r->groups[by]);
+  free(r->statistics);
+  free(r->flags);
+  free(r->worst);
+  free(r->first);
+  free(r);
+}
+
+static size_t group_size(const dg_report *r, int by, size_t group) {
+  size_t n = 0;
+  for (size_t i = 0; i < r->segments; i++) n += r->groups[by].of[i] == group;
+  return n;
+}
+
+static double group_score(const dg_report *r, size_t scorer, size_t system, int by, size_t group) {
+  const dg_scorer *m = r->scorers[scorer];
+  const double *list = r->statistics[scorer * r->systems->count + system];
+  double totals[DG_STATISTICS_MAX] = {0};
+  for (size_t i = 0; i < r->segments; i++)
+    if (r->groups[by].of[i] == group) dg_scorer_add(m, list + i * dg_scorer_width(m), 1, totals);
+  dg_score s;
+  dg_scorer_score(m, totals, DG_EXACT, &s);
+  return s.score;
+}
+
+static size_t failures(const dg_report *r, size_t system, int kind) {
+  size_t n = 0;
+  for (size_t i = 0; i < r->segments; i++) n += r->flags[system][i] >> kind & 1;
+  return n;
+}
+
+static bool knows_failure(const dg_report *r, int kind) { return kind != 1 || r->options.sources; }
+
+/* --- text ---------------------------------------------------------------------------------- */
+
+static void plain(dg_strbuf *out, const char *text, size_t n) { dg_strbuf_addn(out, text, n); }
+static const char *const plain_marks[4] = {"[-", "-]", "{+", "+}"};
+
+static void print_failures(const dg_report *r) {
+  puts("\nFailures, of each system's segments");
+  for (size_t s = 0; s < r->systems->count; s++) {
+    printf("  %s:", r->systems->items[s].name);
+    for (int k = 0; k < 4; k++) {
+      if (!knows_failure(r, k)) continue;
+      size_t n = failures(r, s, k);
+      printf(" %s %zu (%.1f%%)%s", failure_titles[k], n,
+             r->segments ? 100 * (double)n / (double)r->segments : 0, k < 3 ? "," : "");
+    }
+    puts("");
+  }
+  if (!r->options.sources) puts("  (name the source with --source-text to see what is untranslated)");
+}
+
+static void print_groups(const dg_report *r, int by, int width) {
+  const dg_groups *g = &r->groups[by];
+  printf("\nBy %s: %s\n", by_names[by], by_titles[by]);
+  for (size_t s = 0; s < r->systems->count; s++) {
+    if (r->systems->count > 1) printf("  %s\n", r->systems->items[s].name);
+    printf("  %-16s %8s", "", "segments");
+    for (size_t m = 0; m < r->scorer_count; m++) printf(" %9s", dg_scorer_name(r->scorers[m]));
+    puts("");
+    for (size_t k = 0; k < g->count; k++) {
+      size_t n = group_size(r, by, k);
+      if (!n) continue;
+      printf("  %-16s %8zu", g->labels[k], n);
+      for (size_t m = 0; m < r->scorer_count; m++)
+        printf(" %9.*f", width, group_score(r, m, s, by, k));
+      puts("");
+    }
+  }
+}
+
+static void print_worst(const dg_report *r, int width) {
+  size_t m = ranking_scorer(r);
+  for (size_t s = 0; s < r->systems->count; s++) {
+    printf("\nWorst of %s, by %s; [-missing-] {+too much+}\n", r->systems->items[s].name,
+           dg_scorer_name(r->scorers[m]));
+    for (size_t i = 0; i < r->options.worst; i++) {
+      size_t k = r->worst[s][i];
+      double score = segment_score(r, m, s, k);
+      dg_strbuf diff = {0};
+      dg_strbuf_add(&diff, "");
+      dg_word_diff(r->first[k], r->systems->items[s].lines[k], plain_marks, plain, &diff);
+      printf("  line %zu, %.*f\n", k + 1, width, score < 0 ? -score : score);
+      if (r->options.sources) printf("    source     %s\n", r->options.sources->lines[k]);
+      printf("    reference  %s\n    output     %s\n    difference %s\n", r->first[k],
+             r->systems->items[s].lines[k], diff.text);
+      free(diff.text);
+    }
+  }
+}
+
+void dg_report_print(const dg_report *r, int width) {
+  if (r->options.failures) print_failures(r);
+  for (int by = 0; by < BYS; by++)
+    if (r->options.by[by]) print_groups(r, by, width);
+  if (r->options.worst) print_worst(r, width);
+}
+
+/* --- JSON ---------------------------------------------------------------------------------- */
+
+static void json_number(dg_strbuf *out, double x, int width) {
+  char text[64], number[32];
+  snprintf(text, sizeof text, "%.*f", width, x);
+  dg_py_repr(strtod(text, NULL), number);
+  dg_strbuf_add(out, number);
+}
+
+static void json_system(const dg_report *r, size_t s, int width, dg_strbuf *out) {
+  dg_strbuf_add(out, "  {\"system\": ");
+  dg_json_string(out, r->systems->items[s].name, false);
+  if (r->options.failures) {
+    dg_strbuf_addf(out, ", \"segments\": %zu", r->segments);
+    for (int k = 0; k < 4; k++)
+      if (knows_failure(r, k))
+        dg_strbuf_addf(out, ", \"%s\": %zu", failure_names[k], failures(r, s, k));
+  }
+  for (int by = 0; by < BYS; by++) {
+    if (!r->options.by[by]) continue;
+    const dg_groups *g = &r->groups[by];
+    const char *comma = "";
+    dg_strbuf_addf(out, ",\n   \"by_%s\": [", by_names[by]);
+    for (size_t k = 0; k < g->count; k++) {
+      size_t n = group_size(r, by, k);
+      if (!n) continue;
+      dg_strbuf_addf(out, "%s\n    {\"group\": \"%s\", \"segments\": %zu", comma, g->labels[k], n);
+      for (size_t m = 0; m < r->scorer_count; m++) {
+        dg_strbuf_addf(out, ", \"%s\": ", dg_scorer_name(r->scorers[m]));
+        json_number(out, group_score(r, m, s, by, k), width);
+      }
+      dg_strbuf_add(out, "}");
+      comma = ",";
+    }
+    dg_strbuf_add(out, "]");
+  }
+  if (r->options.worst) dg_strbuf_add(out, ",\n   \"worst\": [");
+  for (size_t i = 0; i < r->options.worst; i++) {
+    size_t k = r->worst[s][i], m = ranking_scorer(r);
+    double score = segment_score(r, m, s, k);
+    dg_strbuf diff = {0};
+    dg_strbuf_add(&diff, "");
+    dg_word_diff(r->first[k], r->systems->items[s].lines[k], plain_marks, plain, &diff);
+    dg_strbuf_addf(out, "%s\n    {\"line\": %zu, \"%s\": ", i ? "," : "", k + 1,
+                   dg_scorer_name(r->scorers[m]));
+    json_number(out, score < 0 ? -score : score, width);
+    dg_strbuf_add(out, ", \"reference\": ");
+    dg_json_string(out, r->first[k], false);
+    dg_strbuf_add(out, ", \"output\": ");
+    dg_json_string(out, r->systems->items[s].lines[k], false);
+    dg_strbuf_add(out, ", \"difference\": ");
+    dg_json_string(out, diff.text, false);
+    dg_strbuf_add(out, "}");
+    free(diff.text);
+  }
+  dg_strbuf_add(out, r->options.worst ? "]}" : "}");
+}
+
+void dg_report_json(const dg_report *r, int width, dg_strbuf *out) {
+  dg_strbuf_add(out, ",\n\"details\": [\n");
+  for (size_t s = 0; s < r->systems->count; s++) {
+    if (s) dg_strbuf_add(out, ",\n");
+    json_system(r, s, width, out);
+  }
+  dg_strbuf_add(out, "\n]");
+}
+
+/* --- HTML ---------------------------------------------------------------------------------- */
+
+static void escaped(dg_strbuf *out, const char *text, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    const char c = text[i];
+    if (c == '<')
+      dg_strbuf_add(out, "&lt;");
+    else if (c == '>')
+      dg_strbuf_add(out, "&gt;");
+    else if (c == '&')
+      dg_strbuf_add(out, "&amp;");
+    else if (c == '"')
+      dg_strbuf_add(out, "&quot;");
+    else
+      dg_strbuf_addc(out, c);
+  }
+}
+
+static void add_escaped(dg_strbuf *out, const char *text) { escaped(out, text, strlen(text)); }
+
+static const char *const colors[] = {"#4269d0", "#efb118", "#ff725c", "#6cc5b0",
+                                     "#3ca951", "#a463f2", "#97bbf5", "#9c6b4e"};
+static const char *color(size_t i) { return colors[i % (sizeof colors / sizeof *colors)]; }
+
+static const char style[] =
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;"
+    "color:#222;background:#fff}table{border-collapse:collapse;margin:1em 0}th,td{padding:.25em "
+    ".7em;"
+    "border-bottom:1px solid #ddd;text-align:right}th:first-child,td:first-child{text-align:left}"
+    "del{color:#b00020;background:#fdecea}ins{color:#0b6b2d;background:#e6f4ea;text-decoration:"
+    "none}"
+    ".seg{border-left:3px solid #ccc;padding-left:1em;margin:1em 0}.dim{color:#666;font-size:.9em}"
+    "svg text{font:12px system-ui,sans-serif;fill:#333}code{font-size:.85em}"
+    "@media(prefers-color-scheme:dark){body{background:#16181c;color:#ddd}th,td{border-color:#444}"
+    "svg text{fill:#ccc}del{color:#ff8a80;background:#3a1d1d}ins{color:#8ce99a;background:#16301f}"
+    ".dim{color:#999}}";
+
+/* A horizontal bar for each value, with its interval if it has one. */
+static void chart(dg_strbuf *out, const char *title, const char *const *labels,
+                  const double *values, const dg_interval *intervals, size_t n, size_t systems,
+                  int width) {
+  double most = 1;
+  for (size_t i = 0; i < n; i++) {
+    double end = values[i] + (intervals && intervals[i].half > 0 ? intervals[i].half : 0);
+    if (end > most) most = end;
+  }
+  dg_strbuf_addf(out, "<svg role=\"img\" width=\"680\" height=\"%zu\"><title>", n * 22 + 8);
+  add_escaped(out, title);
+  dg_strbuf_add(out, "</title>");
+  for (size_t i = 0; i < n; i++) {
+    double y = 4 + 22 * (double)i, length = 400 * values[i] / most;
+    dg_strbuf_addf(out, "<text x=\"190\" y=\"%.0f\" text-anchor=\"end\">", y + 14);
+    add_escaped(out, labels[i]);
+    dg_strbuf_addf(out,
+                   "</text><rect x=\"200\" y=\"%.0f\" width=\"%.1f\" height=\"16\" fill=\"%s\"/>",
+                   y, length > 0 ? length : 0, color(i % systems));
+    double end = length;
+    if (intervals && intervals[i].half > 0) {
+      double low = 400 * (intervals[i].mean - intervals[i].half) / most;
+      end = 400 * (intervals[i].mean + intervals[i].half) / most;
+      dg_strbuf_addf(out,
+                     "<path d=\"M%.1f %.0fH%.1fM%.1f %.0fv8M%.1f %.0fv8\" stroke=\"#555\" "
+                     "stroke-width=\"1.5\"/>",
+                     200 + low, y + 8, 200 + end, 200 + low, y + 4, 200 + end, y + 4);
+    }
+    dg_strbuf_addf(out, "<text x=\"%.1f\" y=\"%.0f\">%.*f</text>",
+                   206 + (end > length ? end : length), y + 14, width, values[i]);
+  }
+  dg_strbuf_add(out, "</svg>\n");
+}
+
+static void html_scores(const dg_eval_table *t, int width, dg_strbuf *out) {
+  dg_strbuf_add(out, "<h2>Scores</h2>\n<table><tr><th>System</th>");
+  for (size_t m = 0; m < t->metric_count; m++) dg_strbuf_addf(out, "<th>%s</th>", t->metrics[m]);
+  dg_strbuf_add(out, "</tr>\n");
+  for (size_t s = 0; s < t->system_count; s++) {
+    dg_strbuf_add(out, "<tr><td>");
+    add_escaped(out, t->systems[s]);
+    dg_strbuf_add(out, "</td>");
+    for (size_t m = 0; m < t->metric_count; m++) {
+      const dg_comparison *c = &t->results[m * t->system_count + s];
+      dg_strbuf_addf(out, "<td>%.*f", width, c->score);
+      if (t->paired && t->bootstrap) dg_strbuf_addf(out, " ± %.*f", width, c->interval.half);
+      if (t->paired && s)
+        dg_strbuf_addf(out, "<br><span class=dim>p = %.4f%s</span>", c->p_value,
+                       c->p_value < 0.05 ? " *" : "");
+      dg_strbuf_add(out, "</td>");
+    }
+    dg_strbuf_add(out, "</tr>\n");
+  }
+  dg_strbuf_add(out, "</table>\n");
+  for (size_t m = 0; m < t->metric_count; m++) {
+    double *values = dg_calloc(t->system_count, sizeof *values);
+    dg_interval *intervals = dg_calloc(t->system_count, sizeof *intervals);
+    for (size_t s = 0; s < t->system_count; s++) {
+      values[s] = t->results[m * t->system_count + s].score;
+      intervals[s] = t->results[m * t->system_count + s].interval;
+    }
+    dg_strbuf_addf(out, "<h3>%s</h3>\n", t->metrics[m]);
+    chart(out, t->metrics[m], t->systems, values, t->paired && t->bootstrap ? intervals : NULL,
+          t->system_count, t->system_count, width);
+    dg_strbuf_addf(out, "<p class=dim><code>%s</code></p>\n", t->signatures[m]);
+    free(values);
+    free(intervals);
+  }
+  if (t->paired)
+    dg_strbuf_addf(
+        out, "<p class=dim>Paired %s against the first system, %d trials; * p &lt; 0.05.</p>\n",
+        t->bootstrap ? "bootstrap resampling" : "approximate randomization", t->trials);
+}
+
+static void html_failures(const dg_report *r, dg_strbuf *out) {
+  dg_strbuf_add(out, "<h2>Failures</h2>\n<table><tr><th>System</th>");
+  for (int k = 0; k < 4; k++)
+    if (knows_failure(r, k)) dg_strbuf_addf(out, "<th>%s</th>", failure_titles[k]);
+  dg_strbuf_add(out, "</tr>\n");
+  for (size_t s = 0; s < r->systems->count; s++) {
+    dg_strbuf_add(out, "<tr><td>");
+    add_escaped(out, r->systems->items[s].name);
+    dg_strbuf_add(out, "</td>");
+    for (int k = 0; k < 4; k++)
+      if (knows_failure(r, k)) {
+        size_t n = failures(r, s, k);
+        dg_strbuf_addf(out, "<td>%zu (%.1f%%)</td>", n, 100 * (double)n / (double)r->segments);
+      }
+    dg_strbuf_add(out, "</tr>\n");
+  }
+  dg_strbuf_add(out, "</table>\n");
+}
+
+static void html_groups(const dg_report *r, int by, int width, dg_strbuf *out) {
+  const dg_groups *g = &r->groups[by];
+  size_t systems = r->systems->count, m = ranking_scorer(r), n = 0;
+  const char **labels = dg_calloc(g->count * systems + 1, sizeof *labels);
+  double *values = dg_calloc(g->count * systems + 1, sizeof *values);
+  dg_strbuf_addf(out,
+                 "<h2>By %s</h2>\n<p class=dim>%s of the segments by %s; bars of a group in the "
+                 "order of the systems</p>\n",
+                 by_names[by], dg_scorer_name(r->scorers[m]), by_titles[by]);
+  for (size_t k = 0; k < g->count; k++) {
+    if (!group_size(r, by, k)) continue;
+    for (size_t s = 0; s < systems; s++, n++) {
+      labels[n] = s ? "" : g->labels[k];
+      values[n] = group_score(r, m, s, by, k);
+    }
+  }
+  chart(out, by_titles[by], labels, values, NULL, n, systems, width);
+  free(labels);
+  free(values);
+}
+
+static void html_segments(const dg_report *r, int width, dg_strbuf *out) {
+  static const char *const marks[4] = {"<del>", "</del>", "<ins>", "</ins>"};
+  size_t m = ranking_scorer(r), last = r->systems->count - 1;
+  dg_strbuf_addf(out, "<h2>Worst segments of ");
+  add_escaped(out, r->systems->items[last].name);
+  dg_strbuf_addf(out, ", by %s</h2>\n", dg_scorer_name(r->scorers[m]));
+  for (size_t i = 0; i < r->options.worst; i++) {
+    size_t k = r->worst[last][i];
+    dg_strbuf_addf(out, "<div class=seg><div class=dim>line %zu</div>", k + 1);
+    if (r->options.sources) {
+      dg_strbuf_add(out, "<div dir=auto><span class=dim>source</span> ");
+      add_escaped(out, r->options.sources->lines[k]);
+      dg_strbuf_add(out, "</div>");
+    }
+    dg_strbuf_add(out, "<div dir=auto><span class=dim>reference</span> ");
+    add_escaped(out, r->first[k]);
+    dg_strbuf_add(out, "</div>");
+    for (size_t s = 0; s <= last; s++) {
+      double score = segment_score(r, m, s, k);
+      dg_strbuf_add(out, "<div dir=auto><span class=dim>");
+      add_escaped(out, r->systems->items[s].name);
+      dg_strbuf_addf(out, " %.*f</span> ", width, score < 0 ? -score : score);
+      dg_word_diff(r->first[k], r->systems->items[s].lines[k], marks, escaped, out);
+      dg_strbuf_add(out, "</div>");
+    }
+    dg_strbuf_add(out, "</div>\n");
+  }
+}
+
+void dg_report_html(const dg_report *r, const dg_eval_table *scores, int width, dg_strbuf *out) {
+  dg_strbuf_addf(out,
+                 "<!doctype html>\n<html lang=en><meta charset=utf-8>\n<meta name=viewport "
+                 "content=\"width=device-width\">\n<title>Evaluation</title>\n<style>%s</style>\n"
+                 "<h1>Evaluation</h1>\n<p>%zu segments, %zu system%s, %zu reference%s.</p>\n",
+                 style, r->segments, r->systems->count, r->systems->count == 1 ? "" : "s",
+                 r->refs->count, r->refs->count == 1 ? "" : "s");
+  html_scores(scores, width, out);
+  html_failures(r, out);
+  for (int by = 0; by < BYS; by++)
+    if (r->options.by[by]) html_groups(r, by, width, out);
+  if (r->options.worst) html_segments(r, width, out);
+}
