@@ -780,7 +780,7 @@ static void test_train_odd_corpora(void **state) {
     assert_true(dg_tokenizer_id(t, "q") >= 0 && dg_tokenizer_id(t, "\xc3\xa9") >= 0);
     dg_tokens tokens = {0};
     encode(t, run, &tokens);
-    assert_true(tokens.count > 10000);
+    assert_true(tokens.count > LONG / 17); /* pieces have 16 characters at most */
     sample(t, words, -1, 0.1, 1, &tokens);
     char *back = decode(t, &tokens);
     assert_string_equal(back, words);
