@@ -46,7 +46,7 @@ ISA_AVX512_VNNI := $(ISA_AVX512) -mavx512vnni
 endif
 
 LIB_C := $(sort $(wildcard mt/core/*.c mt/kernels/*.c mt/model/*.c mt/decode/*.c mt/train/*.c \
-  tokenizer/*.c data/*.c eval/*.c))
+  mt/import/*.c tokenizer/*.c data/*.c eval/*.c))
 LIB_CC := $(sort $(wildcard tokenizer/*.cc))
 CLI_C := $(sort $(wildcard mt/cli/*.c))
 TEST_C := $(sort $(wildcard tests/test_*.c))
@@ -111,7 +111,7 @@ install: build ## install under $(DESTDIR)$(PREFIX)
 	ln -sf libdragoman.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libdragoman.so.0
 	ln -sf libdragoman.so.0 $(DESTDIR)$(PREFIX)/lib/libdragoman.so
 	install -m 644 $(BUILD)/dragoman.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
-	for h in $(wildcard mt/core/*.h mt/kernels/gemm.h mt/kernels/isa.h mt/model/*.h mt/decode/*.h mt/train/*.h tokenizer/*.h data/*.h eval/*.h); do \
+	for h in $(wildcard mt/core/*.h mt/kernels/gemm.h mt/kernels/isa.h mt/model/*.h mt/decode/*.h mt/train/*.h mt/import/checkpoint.h tokenizer/*.h data/*.h eval/*.h); do \
 	  install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/dragoman/$$h; done
 	for f in data/models/*.safetensors; do [ ! -f $$f ] || \
 	  install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/dragoman/$$(basename $$f); done

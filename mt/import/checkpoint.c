@@ -1,0 +1,439 @@
+#include "mt/import/checkpoint.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <zip.h>
+
+#include "mt/core/mem.h"
+#include "mt/import/pickle.h"
+
+enum { PICKLE_MOST = 4 << 20, SHARDS_MOST = 1024, CHUNK = 1 << 14 };
+
+/* One file: safetensors, or a zip with its pickle. */
+typedef struct shard {
+  char *path;
+  dg_safetensors *safetensors;
+  zip_t *zip;
+  dg_pickle pickle;
+  char *archive; /* all names in the zip begin with "archive/" */
+} shard;
+
+typedef struct record {
+  dg_checkpoint_tensor tensor;
+  shard *shard;
+  const void *data;               /* safetensors */
+  const dg_pickle_tensor *pickle; /* zip */
+} record;
+
+struct dg_checkpoint {
+  shard *shards[SHARDS_MOST];
+  size_t shard_count;
+  record *records; /* sorted by name */
+  size_t count, capacity;
+};
+
+/* --- zip files of torch.save ------------------------------------------------------------- */
+
+/* An entry's index and size; torch stores entries uncompressed, so that the file's own
+ * size bounds what they claim. */
+static bool find_entry(const shard *s, const char *name, zip_uint64_t *index, zip_uint64_t *size,
+                       dg_error *err) {
+  zip_stat_t st;
+  zip_int64_t i = zip_name_locate(s->zip, name, ZIP_FL_ENC_RAW);
+  const zip_uint64_t need = ZIP_STAT_SIZE | ZIP_STAT_COMP_METHOD;
+  if (i < 0 || zip_stat_index(s->zip, (zip_uint64_t)i, 0, &st) || (st.valid & need) != need)
+    return dg_fail(err, DG_ERR_FORMAT, "%s: it has no entry %.100s", s->path, name);
+  if (st.comp_method != ZIP_CM_STORE)
+    return dg_fail(err, DG_ERR_UNSUPPORTED, "%s: %.100s is compressed, which torch.save never does",
+                   s->path, name);
+  *index = (zip_uint64_t)i;
+  *size = st.size;
+  return true;
+}
+
+static zip_file_t *open_entry(const shard *s, zip_uint64_t index, const char *name, dg_error *err) {
+  zip_file_t *f = zip_fopen_index(s->zip, index, 0);
+  if (!f)
+    dg_fail(err, DG_ERR_FORMAT, "%s: %.100s: %s", s->path, name, zip_strerror(s->zip));
+  return f;
+}
+
+static bool read_exactly(const shard *s, zip_file_t *f, const char *name, void *out, size_t n,
+                         dg_error *err) {
+  for (uint8_t *to = out; n;) {
+    zip_int64_t got = zip_fread(f, to, n);
+    if (got <= 0)
+      return dg_fail(err, DG_ERR_FORMAT, "%s: %.100s is cut off or damaged", s->path, name);
+    to += got;
+    n -= (size_t)got;
+  }
+  return true;
+}
+
+static bool read_entry(const shard *s, const char *name, size_t most, uint8_t **out, size_t *n,
+                       dg_error *err) {
+  zip_uint64_t index, size;
+  if (!find_entry(s, name, &index, &size, err)) return false;
+  if (size > most)
+    return dg_fail(err, DG_ERR_UNSUPPORTED, "%s: %.100s has %llu bytes; %zu are the most", s->path,
+                   name, (unsigned long long)size, most);
+  zip_file_t *f = open_entry(s, index, name, err);
+  if (!f) return false;
+  *n = (size_t)size;
+  *out = dg_malloc(*n + 1);
+  bool ok = read_exactly(s, f, name, *out, *n, err);
+  zip_fclose(f);
+  if (!ok) {
+    free(*out);
+    *out = NULL;
+  }
+  return ok;
+}
+
+/* All names begin with the name torch.save was given: that of the one data.pkl. */
+static bool find_archive(shard *s, dg_error *err) {
+  static const char wanted[] = "/data.pkl";
+  zip_int64_t entries = zip_get_num_entries(s->zip, 0);
+  for (zip_int64_t i = 0; i < entries; i++) {
+    const char *name = zip_get_name(s->zip, (zip_uint64_t)i, ZIP_FL_ENC_RAW);
+    const char *end = name ? strchr(name, '/') : NULL;
+    if (!end || strcmp(end, wanted)) continue;
+    s->archive = dg_strndup(name, (size_t)(end - name));
+    return true;
+  }
+  return dg_fail(err, DG_ERR_FORMAT, "%s: a zip without data.pkl: torch.save did not write it",
+                 s->path);
+}
+
+static bool check_byte_order(const shard *s, dg_error *err) {
+  char *name = dg_format("%s/byteorder", s->archive);
+  uint8_t *text = NULL;
+  size_t n = 0;
+  bool ok = true;
+  if (zip_name_locate(s->zip, name, ZIP_FL_ENC_RAW) >= 0) { /* since PyTorch 2.1 */
+    ok = read_entry(s, name, 64, &text, &n, err);
+    if (ok && (n != 6 || memcmp(text, "little", 6)))
+      ok = dg_fail(err, DG_ERR_UNSUPPORTED, "%s: its numbers are not little-endian", s->path);
+    free(text);
+  }
+  free(name);
+  return ok;
+}
+
+static bool open_zip(shard *s, dg_error *err) {
+  int code;
+  if (access(s->path, R_OK)) return dg_fail_errno(err, "%s", s->path);
+  s->zip = zip_open(s->path, ZIP_RDONLY, &code);
+  if (!s->zip)
+    return dg_fail(err, DG_ERR_FORMAT,
+                   "%s is no zip file, or a truncated one; PyTorch before 1.6 wrote another kind: "
+                   "load and save it with a newer one",
+                   s->path);
+  if (!find_archive(s, err) || !check_byte_order(s, err)) return false;
+  char *name = dg_format("%s/data.pkl", s->archive);
+  uint8_t *bytes;
+  size_t n;
+  bool ok = read_entry(s, name, PICKLE_MOST, &bytes, &n, err);
+  free(name);
+  if (!ok) return false;
+  ok = dg_pickle_read(bytes, n, &s->pickle, err) || dg_error_context(err, "%s", s->path);
+  free(bytes);
+  return ok;
+}
+
+/* --- opening ---------------------------------------------------------------------------- */
+
+static bool ends_with(const char *s, const char *end) {
+  size_t n = strlen(s), k = strlen(end);
+  return n >= k && !strcmp(s + n - k, end);
+}
+
+static void free_shard(shard *s) {
+  dg_safetensors_close(s->safetensors);
+  if (s->zip) zip_discard(s->zip);
+  dg_pickle_free(&s->pickle);
+  free(s->archive);
+  free(s->path);
+  free(s);
+}
+
+static bool add_record(dg_checkpoint *c, record r, dg_error *err) {
+  size_t count = 1;
+  for (size_t i = 0; i < r.tensor.dims; i++)
+    if (__builtin_mul_overflow(count, r.tensor.shape[i], &count))
+      return dg_fail(err, DG_ERR_FORMAT, "%s: tensor %.80s is larger than any file",
+                     r.shard->path, r.tensor.name);
+  r.tensor.count = count;
+  DG_GROW(c->records, c->capacity, c->count + 1);
+  c->records[c->count++] = r;
+  return true;
+}
+
+/* Adds the file's tensors; with an index, only those it says are in there. */
+static bool add_shard(dg_checkpoint *c, char *path, const json_t *map, const char *file,
+                      dg_error *err) {
+  shard *s = dg_calloc(1, sizeof *s);
+  s->path = path;
+  c->shards[c->shard_count++] = s;
+  bool ok;
+  if (ends_with(path, ".safetensors"))
+    ok = (s->safetensors = dg_safetensors_open(path, true, err)) != NULL;
+  else
+    ok = open_zip(s, err);
+  size_t n = !ok ? 0 : s->safetensors ? dg_safetensors_count(s->safetensors) : s->pickle.count;
+  for (size_t i = 0; i < n && ok; i++) {
+    record r = {.shard = s};
+    if (s->safetensors) {
+      const dg_st_tensor *t = dg_safetensors_at(s->safetensors, i);
+      r.tensor = (dg_checkpoint_tensor){.name = t->name, .dtype = t->dtype, .dims = t->dims};
+      memcpy(r.tensor.shape, t->shape, sizeof t->shape);
+      r.data = t->data;
+    } else {
+      const dg_pickle_tensor *t = r.pickle = &s->pickle.tensors[i];
+      r.tensor = (dg_checkpoint_tensor){.name = t->name, .dtype = t->dtype, .dims = t->dims};
+      memcpy(r.tensor.shape, t->shape, sizeof t->shape);
+    }
+    const char *stated = map ? json_string_value(json_object_get(map, r.tensor.name)) : NULL;
+    if (!map || (stated && !strcmp(stated, file))) ok = add_record(c, r, err);
+  }
+  return ok;
+}
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(((const record *)a)->tensor.name, ((const record *)b)->tensor.name);
+}
+
+static bool sort(dg_checkpoint *c, const char *path, dg_error *err) {
+  if (!c->count) return dg_fail(err, DG_ERR_FORMAT, "%s holds no tensors", path);
+  qsort(c->records, c->count, sizeof *c->records, by_name);
+  for (size_t i = 1; i < c->count; i++)
+    if (!by_name(&c->records[i - 1], &c->records[i]))
+      return dg_fail(err, DG_ERR_FORMAT, "%s: tensor %.80s is there twice", path,
+                     c->records[i].tensor.name);
+  return true;
+}
+
+/* {"weight_map": {tensor: file, ...}} */
+static bool open_index(dg_checkpoint *c, const char *directory, const char *path, dg_error *err) {
+  json_error_t where;
+  json_t *index = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
+  const json_t *map = json_object_get(index, "weight_map");
+  const char *name;
+  json_t *value;
+  bool ok = json_is_object(map);
+  if (!ok)
+    dg_fail(err, DG_ERR_FORMAT, "%s: it has no \"weight_map\" (%s)", path,
+            index ? "the JSON is well-formed" : where.text);
+  json_t *seen = json_object();
+  if (ok) json_object_foreach((json_t *)(uintptr_t)map, name, value) {
+    const char *file = json_string_value(value);
+    if (!file || !*file || strchr(file, '/'))
+      ok = dg_fail(err, DG_ERR_FORMAT, "%s: the file of %.80s is no plain file name", path, name);
+    else if (!json_object_get(seen, file)) {
+      json_object_set_new(seen, file, json_true());
+      ok = c->shard_count < SHARDS_MOST ||
+           dg_fail(err, DG_ERR_UNSUPPORTED, "%s names more than %d files", path, SHARDS_MOST);
+      ok = ok && add_shard(c, dg_format("%s/%s", directory, file), map, file, err);
+    }
+    if (!ok) break;
+  }
+  ok = ok && sort(c, path, err);
+  if (ok) json_object_foreach((json_t *)(uintptr_t)map, name, value) {
+    if (dg_checkpoint_find(c, name)) continue;
+    ok = dg_fail(err, DG_ERR_FORMAT, "%s says that %.80s is in %.80s, but it is not there", path,
+                 name, json_string_value(value));
+    break;
+  }
+  json_decref(seen);
+  json_decref(index);
+  return ok;
+}
+
+dg_checkpoint *dg_checkpoint_open(const char *directory, dg_error *err) {
+  static const char *const names[] = {"model.safetensors", "model.safetensors.index.json",
+                                      "pytorch_model.bin", "pytorch_model.bin.index.json"};
+  dg_checkpoint *c = dg_calloc(1, sizeof *c);
+  bool ok = false;
+  size_t i = 0;
+  for (; i < sizeof names / sizeof *names; i++) {
+    char *path = dg_format("%s/%s", directory, names[i]);
+    if (access(path, F_OK)) {
+      free(path);
+      continue;
+    }
+    if (ends_with(path, ".json")) {
+      ok = open_index(c, directory, path, err);
+      free(path);
+    } else {
+      ok = add_shard(c, path, NULL, NULL, err) && sort(c, path, err);
+    }
+    break;
+  }
+  if (i == sizeof names / sizeof *names)
+    dg_fail(err, DG_ERR_IO,
+            "%s: there is no model.safetensors and no pytorch_model.bin in it, nor their index",
+            directory);
+  if (ok) return c;
+  dg_checkpoint_close(c);
+  return NULL;
+}
+
+void dg_checkpoint_close(dg_checkpoint *c) {
+  if (!c) return;
+  for (size_t i = 0; i < c->shard_count; i++) free_shard(c->shards[i]);
+  free(c->records);
+  free(c);
+}
+
+size_t dg_checkpoint_count(const dg_checkpoint *c) { return c->count; }
+
+const dg_checkpoint_tensor *dg_checkpoint_at(const dg_checkpoint *c, size_t i) {
+  return &c->records[i].tensor;
+}
+
+const dg_checkpoint_tensor *dg_checkpoint_find(const dg_checkpoint *c, const char *name) {
+  record key = {.tensor = {.name = name}};
+  const record *r =
+      c->count ? bsearch(&key, c->records, c->count, sizeof *c->records, by_name) : NULL;
+  return r ? &r->tensor : NULL;
+}
+
+/* --- reading ----------------------------------------------------------------------------- */
+
+static float from_half(uint16_t h) {
+  uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 1023;
+  float x;
+  if (!exponent) { /* zero, or too small for a leading one */
+    x = (float)mantissa * 0x1p-24f;
+    return sign ? -x : x;
+  }
+  uint32_t bits = sign | (exponent == 31 ? 255 : exponent + 112) << 23 | mantissa << 13;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+static float element(dg_dtype type, const uint8_t *p) {
+  float x = 0;
+  double d;
+  uint16_t h;
+  uint32_t bits;
+  switch (type) {
+    case DG_F16: memcpy(&h, p, sizeof h); return from_half(h);
+    case DG_BF16_T:
+      memcpy(&h, p, sizeof h);
+      bits = (uint32_t)h << 16;
+      memcpy(&x, &bits, sizeof x);
+      return x;
+    case DG_F64: memcpy(&d, p, sizeof d); return (float)d;
+    default: memcpy(&x, p, sizeof x); return x;
+  }
+}
+
+static void convert(dg_dtype type, const uint8_t *from, size_t n, float *out) {
+  size_t size = dg_dtype_size(type);
+  for (size_t i = 0; i < n; i++) out[i] = element(type, from + i * size);
+}
+
+/* The pages of a mapped tensor are not needed again soon. */
+static void forget(const void *data, size_t bytes) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t begin = ((uintptr_t)data + page - 1) / page * page;
+  uintptr_t end = ((uintptr_t)data + bytes) / page * page;
+  if (end > begin) madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
+static bool row_major(const dg_pickle_tensor *t) {
+  size_t want = 1;
+  for (size_t i = t->dims; i-- > 0; want *= t->shape[i])
+    if (t->shape[i] > 1 && t->stride[i] != want) return false;
+  return true;
+}
+
+/* The last place in the storage that the tensor reaches, counted from its first. */
+static size_t reach(const dg_pickle_tensor *t) {
+  size_t last = 0;
+  for (size_t i = 0; i < t->dims; i++) last += (t->shape[i] - 1) * t->stride[i];
+  return last;
+}
+
+static void gather(const dg_pickle_tensor *t, const uint8_t *from, size_t count, float *out) {
+  size_t at[DG_ST_DIMS] = {0}, size = dg_dtype_size(t->dtype);
+  for (size_t i = 0; i < count; i++) {
+    size_t place = 0;
+    for (size_t d = 0; d < t->dims; d++) place += at[d] * t->stride[d];
+    out[i] = element(t->dtype, from + place * size);
+    for (size_t d = t->dims; d-- > 0 && ++at[d] == t->shape[d];) at[d] = 0;
+  }
+}
+
+static bool skip(const shard *s, zip_file_t *f, const char *name, size_t n, uint8_t *chunk,
+                 dg_error *err) {
+  for (size_t part; n; n -= part) {
+    part = n < CHUNK ? n : CHUNK;
+    if (!read_exactly(s, f, name, chunk, part, err)) return false;
+  }
+  return true;
+}
+
+/* What is left of a storage is read too: libzip compares the checksum at its end. */
+static bool read_storage(const shard *s, const dg_pickle_tensor *t, size_t count, zip_file_t *f,
+                         const char *name, float *out, dg_error *err) {
+  size_t size = dg_dtype_size(t->dtype), end = t->offset + reach(t) + 1;
+  uint8_t *chunk = dg_malloc(CHUNK), *whole = NULL;
+  bool ok = skip(s, f, name, t->offset * size, chunk, err);
+  if (row_major(t)) {
+    for (size_t done = 0, part; done < count && ok; done += part) {
+      part = count - done < CHUNK / size ? count - done : CHUNK / size;
+      ok = read_exactly(s, f, name, chunk, part * size, err);
+      if (ok) convert(t->dtype, chunk, part, out + done);
+    }
+  } else if (ok) {
+    whole = dg_alloc_checked(reach(t) + 1, size, err);
+    ok = whole && read_exactly(s, f, name, whole, (reach(t) + 1) * size, err);
+    if (ok) gather(t, whole, count, out);
+  }
+  ok = ok && skip(s, f, name, (t->storage_count - end) * size, chunk, err);
+  if (ok && zip_fread(f, chunk, 1) != 0)
+    ok = dg_fail(err, DG_ERR_FORMAT, "%s: %.100s is damaged: its checksum is wrong", s->path, name);
+  free(chunk);
+  free(whole);
+  return ok;
+}
+
+static bool read_zip(const record *r, float *out, dg_error *err) {
+  const dg_pickle_tensor *t = r->pickle;
+  char *name = dg_format("%s/data/%s", r->shard->archive, t->storage);
+  zip_uint64_t index, size;
+  bool ok = find_entry(r->shard, name, &index, &size, err);
+  if (ok && (size / dg_dtype_size(t->dtype) != t->storage_count || size % dg_dtype_size(t->dtype)))
+    ok = dg_fail(err, DG_ERR_FORMAT, "%s: %.100s has %llu bytes, not the %zu numbers of %s that "
+                 "tensor %.80s needs",
+                 r->shard->path, name, (unsigned long long)size, t->storage_count,
+                 dg_dtype_name(t->dtype), t->name);
+  zip_file_t *f = ok && r->tensor.count ? open_entry(r->shard, index, name, err) : NULL;
+  if (f) {
+    ok = read_storage(r->shard, t, r->tensor.count, f, name, out, err);
+    zip_fclose(f);
+  } else if (r->tensor.count) {
+    ok = false;
+  }
+  free(name);
+  return ok;
+}
+
+bool dg_checkpoint_read(dg_checkpoint *c, const dg_checkpoint_tensor *t, float *out,
+                        dg_error *err) {
+  (void)c;
+  const record *r = (const record *)((const char *)t - offsetof(record, tensor));
+  if (t->dtype != DG_F32 && t->dtype != DG_F16 && t->dtype != DG_BF16_T && t->dtype != DG_F64)
+    return dg_fail(err, DG_ERR_UNSUPPORTED,
+                   "%s: tensor %.80s has type %s; weights are F32, F16, BF16 or F64",
+                   r->shard->path, t->name, dg_dtype_name(t->dtype));
+  if (r->pickle) return read_zip(r, out, err);
+  convert(t->dtype, r->data, t->count, out);
+  forget(r->data, t->count * dg_dtype_size(t->dtype));
+  return true;
+}

@@ -1,0 +1,28 @@
+/* The weights of a public checkpoint, a tensor at a time: safetensors files, or
+ * what torch.save wrote (a zip with a pickle), whole or in shards. Nothing a
+ * checkpoint says is run, and only the tensor being read is in memory. */
+#ifndef DG_IMPORT_CHECKPOINT_H
+#define DG_IMPORT_CHECKPOINT_H
+
+#include "mt/core/safetensors.h"
+
+typedef struct dg_checkpoint dg_checkpoint;
+
+typedef struct dg_checkpoint_tensor {
+  const char *name;
+  dg_dtype dtype; /* as stored */
+  size_t dims, shape[DG_ST_DIMS], count;
+} dg_checkpoint_tensor;
+
+/* The first there is in the directory of model.safetensors,
+ * model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json. */
+dg_checkpoint *dg_checkpoint_open(const char *directory, dg_error *err);
+void dg_checkpoint_close(dg_checkpoint *c);
+size_t dg_checkpoint_count(const dg_checkpoint *c);
+const dg_checkpoint_tensor *dg_checkpoint_at(const dg_checkpoint *c, size_t i); /* by name */
+const dg_checkpoint_tensor *dg_checkpoint_find(const dg_checkpoint *c, const char *name);
+/* Its t->count numbers, row by row, as fp32. Only floating-point tensors can be read. */
+bool dg_checkpoint_read(dg_checkpoint *c, const dg_checkpoint_tensor *t, float *out,
+                        dg_error *err);
+
+#endif
