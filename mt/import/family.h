@@ -1,0 +1,30 @@
+/* The families of public encoder-decoders: what their config.json says in terms of
+ * ours, and which of their tensors is which of ours. */
+#ifndef DG_IMPORT_FAMILY_H
+#define DG_IMPORT_FAMILY_H
+
+#include "mt/import/checkpoint.h"
+#include "mt/model/model.h"
+
+typedef enum dg_family {
+  DG_FAMILY_M2M100,
+  DG_FAMILY_MBART,
+  DG_FAMILY_MARIAN,
+  DG_FAMILY_T5
+} dg_family;
+
+typedef struct dg_family_config {
+  dg_family family;
+  dg_model_config model; /* its formats are left at their defaults: they are the tokenizer's */
+  int pad, eos, decoder_start; /* token ids */
+} dg_family_config;
+
+/* What is absent has the default of the family's class in transformers, except for
+ * sizes, which must be there. A setting this program has no switch for is refused. */
+bool dg_family_config_read(const char *config_json, dg_family_config *out, dg_error *err);
+
+/* Reads one of the model's tensors, t->rows x t->cols, from the checkpoint. */
+bool dg_family_tensor(const dg_family_config *f, dg_checkpoint *c, const dg_tensor *t, float *out,
+                      dg_error *err);
+
+#endif

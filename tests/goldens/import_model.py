@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Makes tests/import/model/NAME/: tiny random checkpoints of each family as transformers
+saves them (config.json with model.safetensors or pytorch_model.bin), and in
+expected.safetensors what the class makes of a batch, in double precision:
+
+  source, source_offsets, input, target_offsets     packed sentences
+  encoding, logits                                  of every source and target token
+
+Needs: pip install torch transformers safetensors
+"""
+import pathlib
+import shutil
+
+import torch
+import transformers as hf
+from safetensors.torch import save_file
+
+out = pathlib.Path(__file__).resolve().parent.parent / "import" / "model"
+torch.set_num_threads(1)
+torch.set_default_dtype(torch.float64)
+VOCAB = 31
+
+
+def padded(rows, pad):
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
+
+
+def computed(model, key):
+    return "embed_positions" in key and model.config.model_type != "mbart"
+
+
+def make(name, model, dtype=torch.float32, safe=True):
+    generator = torch.Generator().manual_seed(sum(map(ord, name)))
+    with torch.no_grad():
+        for key, x in list(model.named_parameters()) + list(model.named_buffers()):
+            if computed(model, key):
+                continue
+            noise = torch.randn(x.shape, generator=generator)
+            gain = "norm" in key and key.endswith("weight")
+            x.copy_(1 + 0.3 * noise if gain else 0.4 * noise)
+    model = model.to(dtype).eval()
+    shutil.rmtree(out / name, ignore_errors=True)
+    model.save_pretrained(out / name, safe_serialization=safe)
+    (out / name / "generation_config.json").unlink(missing_ok=True)
+    exact = type(model)(model.config).eval()  # positions not as rounded by `dtype`
+    state = {k: x.double() for k, x in model.state_dict().items() if not computed(exact, k)}
+    exact.load_state_dict(state, strict=False)
+    pad = model.config.pad_token_id
+    ids = [i for i in range(VOCAB) if i != pad]
+    draw = lambda n: torch.tensor(ids)[torch.randint(len(ids), (n,), generator=generator)]
+    sources, inputs = [draw(n) for n in (5, 1, 9)], [draw(n) for n in (7, 3, 8)]
+    mask = padded([torch.ones_like(s) for s in sources], 0)
+    with torch.no_grad():
+        found = exact(input_ids=padded(sources, pad), attention_mask=mask,
+                      decoder_input_ids=padded(inputs, pad), use_cache=False)
+    cut = lambda rows, like: torch.cat([r[: len(x)] for r, x in zip(rows, like)]).float()
+    offsets = lambda rows: torch.tensor([0] + [len(r) for r in rows]).cumsum(0).int()
+    save_file({"source": torch.cat(sources).int(), "source_offsets": offsets(sources),
+               "input": torch.cat(inputs).int(), "target_offsets": offsets(inputs),
+               "encoding": cut(found.encoder_last_hidden_state, sources),
+               "logits": cut(found.logits, inputs)}, out / name / "expected.safetensors")
+    for path in (out / name).iterdir():
+        path.chmod(0o644)
+
+
+def bart(d, heads, layers, ffn, activation, **more):
+    return dict(vocab_size=VOCAB, d_model=d, encoder_layers=layers[0], decoder_layers=layers[1],
+                encoder_attention_heads=heads, decoder_attention_heads=heads, encoder_ffn_dim=ffn,
+                decoder_ffn_dim=ffn, activation_function=activation, max_position_embeddings=16,
+                **more)
+
+
+def t5(**more):
+    return dict(vocab_size=VOCAB, decoder_start_token_id=0, relative_attention_num_buckets=8,
+                relative_attention_max_distance=11) | more
+
+
+half, bf16 = torch.float16, torch.bfloat16
+make("m2m100", hf.M2M100ForConditionalGeneration(hf.M2M100Config(
+    **bart(12, 2, (1, 2), 16, "relu"))))
+make("m2m100_half", hf.M2M100ForConditionalGeneration(hf.M2M100Config(
+    **bart(12, 3, (2, 1), 10, "gelu", scale_embedding=False, pad_token_id=3))), half, False)
+make("mbart", hf.MBartForConditionalGeneration(hf.MBartConfig(
+    **bart(12, 2, (1, 2), 16, "gelu"))), safe=False)
+make("mbart_scaled", hf.MBartForConditionalGeneration(hf.MBartConfig(
+    **bart(10, 1, (2, 1), 8, "relu", scale_embedding=True, tie_word_embeddings=False))), bf16)
+make("marian", hf.MarianMTModel(hf.MarianConfig(
+    **bart(12, 2, (1, 2), 16, "swish", scale_embedding=True, pad_token_id=VOCAB - 1,
+           decoder_start_token_id=VOCAB - 1))), half, False)
+make("marian_two", hf.MarianMTModel(hf.MarianConfig(
+    **bart(10, 1, (2, 1), 8, "gelu", pad_token_id=VOCAB - 1, decoder_start_token_id=VOCAB - 1,
+           share_encoder_decoder_embeddings=False))))
+make("t5", hf.T5ForConditionalGeneration(hf.T5Config(
+    **t5(d_model=12, d_kv=5, d_ff=16, num_layers=1, num_decoder_layers=2, num_heads=2))))
+make("t5_silu", hf.T5ForConditionalGeneration(hf.T5Config(
+    **t5(d_model=8, d_kv=4, d_ff=10, num_layers=2, num_heads=3, feed_forward_proj="gated-silu",
+         tie_word_embeddings=False, layer_norm_epsilon=1e-3))), bf16, False)
+make("mt5", hf.MT5ForConditionalGeneration(hf.MT5Config(
+    **t5(d_model=12, d_kv=6, d_ff=14, num_layers=2, num_decoder_layers=1, num_heads=2))))

@@ -1,0 +1,210 @@
+/* Checkpoints as transformers saves them (tests/goldens/import_model.py): encodings and
+ * logits of the imported model are those of its class; what it cannot be is refused. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "mt/core/mem.h"
+#include "mt/import/family.h"
+#include "mt/model/decoder.h"
+#include "mt/model/loss.h"
+
+#define DIR "tests/import/model/"
+
+static const char *const names[] = {"m2m100", "m2m100_half", "mbart", "mbart_scaled", "marian",
+                                    "marian_two", "t5", "t5_silu", "mt5"};
+enum { NAMES = sizeof names / sizeof *names };
+
+static dg_model *import(const char *name, dg_family_config *f) {
+  char *directory = dg_format(DIR "%s", name), *config = dg_format("%s/config.json", directory);
+  dg_error err;
+  if (!dg_family_config_read(config, f, &err)) fail_msg("%s", err.message);
+  dg_checkpoint *c = dg_checkpoint_open(directory, &err);
+  if (!c) fail_msg("%s", err.message);
+  dg_model *m = dg_model_new(&f->model, &err);
+  if (!m) fail_msg("%s", err.message);
+  for (size_t i = 0; i < m->params.count; i++) {
+    dg_tensor *t = &m->params.tensors[i];
+    if (!dg_family_tensor(f, c, t, t->value, &err)) fail_msg("%s: %s", name, err.message);
+  }
+  dg_checkpoint_close(c);
+  free(config);
+  free(directory);
+  return m;
+}
+
+static const void *data(const dg_safetensors *s, const char *name, size_t *count) {
+  const dg_st_tensor *t = dg_safetensors_find(s, name);
+  assert_non_null(t);
+  *count = t->bytes / 4;
+  return t->data;
+}
+
+static void close_to(const char *name, const char *what, const float *got, const float *want,
+                     size_t n) {
+  assert_true(n > 0);
+  for (size_t i = 0; i < n; i++)
+    if (!(fabs((double)got[i] - (double)want[i]) < 1e-4))
+      fail_msg("%s: %s[%zu] is %.7g, not %.7g", name, what, i, (double)got[i], (double)want[i]);
+}
+
+static void test_outputs(void **state) {
+  (void)state;
+  for (size_t k = 0; k < NAMES; k++) {
+    dg_family_config f;
+    dg_model *m = import(names[k], &f);
+    char *path = dg_format(DIR "%s/expected.safetensors", names[k]);
+    dg_error err;
+    dg_safetensors *s = dg_safetensors_open(path, true, &err);
+    if (!s) fail_msg("%s", err.message);
+    size_t sources, inputs, n;
+    dg_batch b = {.source = data(s, "source", &sources), .input = data(s, "input", &inputs)};
+    b.labels = b.input;
+    b.source_offsets = data(s, "source_offsets", &n);
+    b.target_offsets = data(s, "target_offsets", &n);
+    b.sequences = n - 1;
+    dg_network network = {.model = m, .precision = DG_FP32};
+    dg_arena *arena = dg_arena_new(1 << 16);
+    size_t d = (size_t)m->config.d_model, vocab = (size_t)m->config.vocab_size;
+    dg_decoder *decoder =
+        dg_decoder_new(&network, b.source, b.source_offsets, b.sequences, 1, 1, &err);
+    if (!decoder) fail_msg("%s", err.message);
+    const float *want = data(s, "encoding", &n);
+    assert_int_equal(n, sources * d);
+    close_to(names[k], "encoding", dg_decoder_encoding(decoder), want, n);
+    dg_decoder_free(decoder);
+    want = data(s, "logits", &n);
+    assert_int_equal(n, inputs * vocab);
+    float *logits = dg_malloc(n * sizeof *logits);
+    if (!dg_logits(&network, &b, arena, logits, &err)) fail_msg("%s", err.message);
+    close_to(names[k], "logits", logits, want, n);
+    free(logits);
+    dg_arena_free(arena);
+    dg_safetensors_close(s);
+    dg_model_free(m);
+    free(path);
+  }
+}
+
+static char *changed_config(const char *name, const char *key, const char *value) {
+  const char *tmp = getenv("TMPDIR");
+  char *from = dg_format(DIR "%s/config.json", name);
+  char *to = dg_format("%s/config.json", tmp ? tmp : "/tmp");
+  json_t *j = json_load_file(from, 0, NULL);
+  assert_non_null(j);
+  if (value) json_object_set_new(j, key, json_loads(value, JSON_DECODE_ANY, NULL));
+  else json_object_del(j, key);
+  assert_int_equal(json_dump_file(j, to, 0), 0);
+  json_decref(j);
+  free(from);
+  return to;
+}
+
+static void test_refused_switches(void **state) {
+  (void)state;
+  static const struct {
+    const char *name, *key, *value, *says;
+  } cases[] = {
+      {"m2m100", "model_type", "\"bert\"", "\"model_type\": \"bert\": this program knows"},
+      {"m2m100", "model_type", NULL, "\"model_type\": null"},
+      {"m2m100", "activation_function", "\"mish\"", "\"activation_function\": \"mish\""},
+      {"m2m100", "decoder_attention_heads", "3", "\"decoder_attention_heads\": 3: it must equal"},
+      {"m2m100", "decoder_ffn_dim", "17", "\"decoder_ffn_dim\": 17"},
+      {"m2m100", "d_model", NULL, "\"d_model\" is missing"},
+      {"m2m100", "d_model", "0", "\"d_model\": 0"},
+      {"m2m100", "d_model", "\"12\"", "\"d_model\": \"12\""},
+      {"m2m100", "d_model", "13", "d_model 13 is not a multiple"},
+      {"m2m100", "vocab_size", "-1", "\"vocab_size\": -1"},
+      {"m2m100", "encoder_layers", "1e10", "\"encoder_layers\""},
+      {"m2m100", "pad_token_id", "31", "\"pad_token_id\": 31: it is outside"},
+      {"m2m100", "scale_embedding", "3", "\"scale_embedding\": 3: neither"},
+      {"m2m100", "quantization_config", "{\"bits\": 4}", "\"quantization_config\": {\"bits\":4}"},
+      {"m2m100", "pruned_heads", "{\"0\": [1]}", "\"pruned_heads\""},
+      {"mbart", "is_encoder_decoder", "false", "\"is_encoder_decoder\": false"},
+      {"mbart", "normalize_before", "false", "\"normalize_before\": false"},
+      {"mbart", "static_position_embeddings", "true", "\"static_position_embeddings\": true"},
+      {"marian", "normalize_embedding", "true", "\"normalize_embedding\": true"},
+      {"marian_two", "decoder_vocab_size", "40", "\"decoder_vocab_size\": 40"},
+      {"t5", "feed_forward_proj", "\"gated-tanh\"", "\"feed_forward_proj\": \"gated-tanh\""},
+      {"t5", "layer_norm_epsilon", "-1", "\"layer_norm_epsilon\": -1"},
+      {"t5", "relative_attention_num_buckets", "7", "relative_buckets 7"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char *path = changed_config(cases[i].name, cases[i].key, cases[i].value);
+    dg_family_config f;
+    dg_error err;
+    if (dg_family_config_read(path, &f, &err)) fail_msg("taken: %s", cases[i].says);
+    if (!strstr(err.message, cases[i].says) || strncmp(err.message, path, strlen(path)))
+      fail_msg("\"%s\" lacks \"%s\"", err.message, cases[i].says);
+    remove(path);
+    free(path);
+  }
+}
+
+/* What old configurations lack has the default of the class. */
+static void test_defaults(void **state) {
+  (void)state;
+  char *path = changed_config("t5", "feed_forward_proj", NULL);
+  dg_family_config f;
+  dg_error err;
+  assert_true(dg_family_config_read(path, &f, &err));
+  assert_true(f.model.activation == DG_RELU && !f.model.gated_ffn);
+  free(path);
+  path = changed_config("mt5", "feed_forward_proj", NULL);
+  assert_true(dg_family_config_read(path, &f, &err));
+  assert_true(f.model.activation == DG_GELU_TANH && f.model.gated_ffn && !f.model.tie_output);
+  free(path);
+  path = changed_config("t5", "num_decoder_layers", NULL);
+  assert_true(dg_family_config_read(path, &f, &err));
+  assert_int_equal(f.model.decoder_layers, f.model.encoder_layers);
+  remove(path);
+  free(path);
+}
+
+/* A checkpoint that is not what its configuration says. */
+static void test_misfits(void **state) {
+  (void)state;
+  static const struct {
+    const char *key, *value, *says;
+  } cases[] = {
+      {"vocab_size", "32", "model.shared.weight of the checkpoint is 31 x 12, not 32 x 12"},
+      {"encoder_layers", "2", "has no tensor model.encoder.layers.1."},
+      {"tie_word_embeddings", "false", "has no tensor lm_head.weight"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char *path = changed_config("m2m100", cases[i].key, cases[i].value);
+    dg_family_config f;
+    dg_error err = {0};
+    assert_true(dg_family_config_read(path, &f, &err));
+    dg_checkpoint *c = dg_checkpoint_open(DIR "m2m100", &err);
+    dg_model *m = dg_model_new(&f.model, &err);
+    assert_true(c && m);
+    bool ok = true;
+    for (size_t k = 0; k < m->params.count && ok; k++)
+      ok = dg_family_tensor(&f, c, &m->params.tensors[k], m->params.tensors[k].value, &err);
+    if (ok || !strstr(err.message, cases[i].says))
+      fail_msg("\"%s\" lacks \"%s\"", err.message, cases[i].says);
+    dg_model_free(m);
+    dg_checkpoint_close(c);
+    remove(path);
+    free(path);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_outputs),
+      cmocka_unit_test(test_refused_switches),
+      cmocka_unit_test(test_defaults),
+      cmocka_unit_test(test_misfits),
+  };
+  return cmocka_run_group_tests_name("import_model", tests, NULL, NULL);
+}
