@@ -14,6 +14,7 @@ static const struct {
     {"eval", "score translations: BLEU, chrF", dg_cmd_eval},
     {"tokenizer", "train a tokenizer, encode, decode", dg_cmd_tokenizer},
     {"data", "harvest, clean, split and describe parallel text", dg_cmd_data},
+    {"import", "make a base of a public checkpoint", dg_cmd_import},
     {"info", "say what a base, adapter, checkpoint or tokenizer is", dg_cmd_info},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -1,0 +1,327 @@
+#include "mt/import/import.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mt/core/mem.h"
+#include "mt/import/family.h"
+#include "mt/import/pieces.h"
+
+/* What one import has at hand. */
+typedef struct import {
+  const char *directory;
+  dg_family_config config;
+  dg_pieces *pieces;
+  json_t *vocabulary, *tokenizer_config, *special_tokens, *added_tokens; /* NULL: no such file */
+  size_t size;                                                       /* token ids */
+  char **codes;                                                      /* BCP-47 */
+  size_t code_count, code_capacity;
+} import;
+
+static char *path_of(const import *m, const char *name) {
+  return dg_format("%s/%s", m->directory, name);
+}
+
+/* An object; an absent file leaves it NULL. */
+static bool read_json(const import *m, const char *name, size_t flags, json_t **out,
+                      dg_error *err) {
+  char *path = path_of(m, name);
+  json_error_t where;
+  *out = access(path, F_OK) ? NULL : json_load_file(path, flags, &where);
+  bool ok = *out ? json_is_object(*out) : access(path, F_OK) != 0;
+  if (!ok) dg_fail(err, DG_ERR_FORMAT, "%s: %s", path, *out ? "no object" : where.text);
+  free(path);
+  return ok;
+}
+
+static bool load_pieces(import *m, dg_error *err) {
+  static const char *const names[] = {"sentencepiece.bpe.model", "sentencepiece.model",
+                                      "spiece.model"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    char *path = path_of(m, names[i]);
+    bool there = !access(path, F_OK);
+    if (there) m->pieces = dg_pieces_load(path, err);
+    free(path);
+    if (there) return m->pieces != NULL;
+  }
+  return dg_fail(err, DG_ERR_IO, "%s: there is no %s, %s or %s in it", m->directory, names[0],
+                 names[1], names[2]);
+}
+
+/* --- token ids ---------------------------------------------------------------------------- */
+
+static bool outside(const import *m, const char *piece, dg_error *err) {
+  return dg_fail(err, DG_ERR_FORMAT,
+                 "%s: the tokenizer's \"%.60s\" is outside the vocabulary of %zu that config.json "
+                 "states",
+                 m->directory, piece, m->size);
+}
+
+/* M2M-100 looks pieces up in vocab.json as strings. */
+static bool place_by_vocabulary(import *m, dg_error *err) {
+  size_t placed = 0, words = 0, count = dg_pieces_count(m->pieces);
+  json_t *order = json_object(); /* text to number of the piece */
+  for (size_t i = 0; i < count; i++) {
+    json_object_set_new(order, dg_pieces_text(m->pieces, i), json_integer((json_int_t)i));
+    words += !dg_pieces_is_special(m->pieces, i);
+  }
+  bool ok = true;
+  const char *text;
+  json_t *value;
+  json_object_foreach(m->vocabulary, text, value) {
+    json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
+    const json_t *found = json_object_get(order, text);
+    size_t i = (size_t)json_integer_value(found);
+    ok = id >= 0 && (found ? dg_pieces_place(m->pieces, m->size, (size_t)id, i)
+                           : dg_pieces_name(m->pieces, m->size, (size_t)id, text));
+    if (!ok) {
+      outside(m, text, err);
+      break;
+    }
+    placed += found && !dg_pieces_is_special(m->pieces, i);
+  }
+  if (ok && placed != words)
+    for (size_t i = 0; i < count && ok; i++)
+      if (!dg_pieces_is_special(m->pieces, i) &&
+          !json_object_get(m->vocabulary, dg_pieces_text(m->pieces, i)))
+        ok = dg_fail(err, DG_ERR_UNSUPPORTED,
+                     "%s: vocab.json has no id for the sentencepiece piece \"%.60s\"",
+                     m->directory, dg_pieces_text(m->pieces, i));
+  json_decref(order);
+  return ok;
+}
+
+/* fairseq: four specials of its own, then the pieces from the fourth on. */
+static bool place_by_offset(import *m, dg_error *err) {
+  static const char *const specials[] = {"<s>", "<pad>", "</s>"};
+  size_t count = dg_pieces_count(m->pieces);
+  for (size_t i = 0; i < 3; i++)
+    if (i >= count || !dg_pieces_is_special(m->pieces, i))
+      return dg_fail(err, DG_ERR_UNSUPPORTED,
+                     "%s: its sentencepiece model does not begin with <unk>, <s> and </s>",
+                     m->directory);
+  for (size_t i = 0; i < 3; i++)
+    if (!dg_pieces_name(m->pieces, m->size, i, specials[i])) return outside(m, specials[i], err);
+  for (size_t i = 0; i < count; i++)
+    if (i != 1 && i != 2 && !dg_pieces_place(m->pieces, m->size, i ? i + 1 : 3, i))
+      return outside(m, dg_pieces_text(m->pieces, i), err);
+  return true;
+}
+
+static bool place_as_they_are(import *m, dg_error *err) {
+  for (size_t i = 0; i < dg_pieces_count(m->pieces); i++)
+    if (!dg_pieces_place(m->pieces, m->size, i, i))
+      return outside(m, dg_pieces_text(m->pieces, i), err);
+  return true;
+}
+
+/* --- languages ----------------------------------------------------------------------------- */
+
+/* The code in __gl__, <2gl>, gl_ES or glg_Latn, which need not be one. */
+static bool tag_code(const import *m, const char *tag, char out[DG_LANG_MAX]) {
+  char code[DG_LANG_MAX];
+  size_t n = strlen(tag), open = 0, close = 0;
+  if (!strncmp(tag, "__", 2) && n > 4 && !strcmp(tag + n - 2, "__")) open = close = 2;
+  else if (!strncmp(tag, "<2", 2) && n > 3 && tag[n - 1] == '>') open = 2, close = 1;
+  else if (m->config.family == DG_FAMILY_T5 || *tag < 'a' || *tag > 'z' || !strchr(tag, '_'))
+    return false;
+  n -= open + close;
+  if (n >= sizeof code) return false;
+  memcpy(code, tag + open, n);
+  code[n] = 0;
+  /* mBART's countries tell nothing (ar_AR, en_XX): it has each language once. */
+  if (m->config.family == DG_FAMILY_MBART) code[strcspn(code, "_")] = 0;
+  return dg_lang_canonical(code, out, NULL);
+}
+
+/* Whatever the family calls it, its tag is named by its code. Of two tags for one
+ * language the first has the code, the other keeps its own name. */
+static bool add_tag(import *m, size_t id, const char *tag, dg_error *err) {
+  char code[DG_LANG_MAX] = "", name[DG_LANG_MAX + 4];
+  bool language = tag_code(m, tag, code);
+  for (size_t i = 0; language && i < m->code_count; i++) language = strcmp(m->codes[i], code) != 0;
+  snprintf(name, sizeof name, "<2%s>", code);
+  if (!dg_pieces_name(m->pieces, m->size, id, language ? name : tag)) return outside(m, tag, err);
+  if (!language) return true;
+  DG_GROW(m->codes, m->code_capacity, m->code_count + 1);
+  m->codes[m->code_count++] = dg_strdup(code);
+  return true;
+}
+
+static const char *content(const json_t *token) {
+  return json_is_object(token) ? json_string_value(json_object_get(token, "content"))
+                               : json_string_value(token);
+}
+
+static bool is_tag(const import *m, const char *text) {
+  char code[DG_LANG_MAX];
+  return text && tag_code(m, text, code);
+}
+
+/* Tags with their ids, as newer files state them. */
+static bool add_stated_tags(import *m, dg_error *err) {
+  const char *key;
+  json_t *value, *stated = json_object_get(m->tokenizer_config, "added_tokens_decoder");
+  bool ok = true;
+  json_object_foreach(stated, key, value) {
+    char *end;
+    unsigned long id = strtoul(key, &end, 10);
+    if (ok && !*end && is_tag(m, content(value))) ok = add_tag(m, id, content(value), err);
+  }
+  if (m->code_count) return ok;
+  json_object_foreach(m->added_tokens, key, value)
+    if (ok && json_integer_value(value) > 0 && is_tag(m, key))
+      ok = add_tag(m, (size_t)json_integer_value(value), key, err);
+  return ok;
+}
+
+/* M2M-100's tags are often in no file but in its class. */
+static const char *const m2m100_tags[] = {
+    "__af__", "__am__", "__ar__", "__ast__", "__az__", "__ba__", "__be__", "__bg__", "__bn__",
+    "__br__", "__bs__", "__ca__", "__ceb__", "__cs__", "__cy__", "__da__", "__de__", "__el__",
+    "__en__", "__es__", "__et__", "__fa__", "__ff__", "__fi__", "__fr__", "__fy__", "__ga__",
+    "__gd__", "__gl__", "__gu__", "__ha__", "__he__", "__hi__", "__hr__", "__ht__", "__hu__",
+    "__hy__", "__id__", "__ig__", "__ilo__", "__is__", "__it__", "__ja__", "__jv__", "__ka__",
+    "__kk__", "__km__", "__kn__", "__ko__", "__lb__", "__lg__", "__ln__", "__lo__", "__lt__",
+    "__lv__", "__mg__", "__mk__", "__ml__", "__mn__", "__mr__", "__ms__", "__my__", "__ne__",
+    "__nl__", "__no__", "__ns__", "__oc__", "__or__", "__pa__", "__pl__", "__ps__", "__pt__",
+    "__ro__", "__ru__", "__sd__", "__si__", "__sk__", "__sl__", "__so__", "__sq__", "__sr__",
+    "__ss__", "__su__", "__sv__", "__sw__", "__ta__", "__th__", "__tl__", "__tn__", "__tr__",
+    "__uk__", "__ur__", "__uz__", "__vi__", "__wo__", "__xh__", "__yi__", "__yo__", "__zh__",
+    "__zu__"};
+
+/* Tags in their order, from `first` on. */
+static bool add_listed_tags(import *m, const json_t *list, size_t first, dg_error *err) {
+  size_t i;
+  json_t *token;
+  json_array_foreach(list, i, token)
+    if (is_tag(m, content(token)) && !add_tag(m, first++, content(token), err)) return false;
+  return true;
+}
+
+static bool add_languages(import *m, dg_error *err) {
+  if (m->config.family == DG_FAMILY_T5) { /* tags are pieces, where there are any */
+    for (size_t i = 0; i < dg_pieces_count(m->pieces); i++)
+      if (is_tag(m, dg_pieces_text(m->pieces, i)) &&
+          !add_tag(m, i, dg_pieces_text(m->pieces, i), err))
+        return false;
+    return true;
+  }
+  size_t first = m->vocabulary ? json_object_size(m->vocabulary) : dg_pieces_count(m->pieces) + 1;
+  const json_t *files[] = {m->tokenizer_config, m->special_tokens};
+  bool ok = add_stated_tags(m, err);
+  for (int i = 0; i < 2 && ok && !m->code_count; i++)
+    ok = add_listed_tags(m, json_object_get(files[i], "additional_special_tokens"), first, err);
+  if (ok && !m->code_count && m->vocabulary)
+    for (size_t i = 0; i < sizeof m2m100_tags / sizeof *m2m100_tags && ok; i++)
+      ok = add_tag(m, first + i, m2m100_tags[i], err);
+  if (ok && !m->code_count)
+    ok = dg_fail(err, DG_ERR_FORMAT,
+                 "%s: no language tags in tokenizer_config.json, added_tokens.json or "
+                 "special_tokens_map.json",
+                 m->directory);
+  return ok;
+}
+
+/* --- formats -------------------------------------------------------------------------------- */
+
+/* SMaLL-100 is an M2M-100 that has its target's tag in the source. */
+static bool is_small100(const import *m) {
+  const char *class = json_string_value(json_object_get(m->tokenizer_config, "tokenizer_class"));
+  char *code = path_of(m, "tokenization_small100.py");
+  bool there = !access(code, F_OK);
+  free(code);
+  return there || (class && !strncasecmp(class, "small100", 8));
+}
+
+static bool set_formats(import *m, dg_error *err) {
+  dg_model_config *c = &m->config.model;
+  const char *start = dg_pieces_at(m->pieces, (size_t)m->config.decoder_start);
+  if (!start || strchr(start, ' ') || strlen(start) > DG_FORMAT_MAX - 24)
+    return dg_fail(err, DG_ERR_FORMAT, "%s: decoder_start_token_id %d is no piece", m->directory,
+                   m->config.decoder_start);
+  bool t5 = m->config.family == DG_FAMILY_T5;
+  bool legacy = json_is_true(json_object_get(m->tokenizer_config, "legacy_behaviour"));
+  bool in_source = t5 || (m->config.family == DG_FAMILY_M2M100 && is_small100(m));
+  const char *source = t5 && !m->code_count ? "X </s>"
+                       : in_source          ? "<tgt> X </s>"
+                       : legacy             ? "X </s> <src>"
+                                            : "<src> X </s>";
+  snprintf(c->source_format, sizeof c->source_format, "%s", source);
+  snprintf(c->target_format, sizeof c->target_format, "%s %sX </s>", start,
+           in_source ? "" : "<tgt> ");
+  snprintf(c->tag_format, sizeof c->tag_format, "<2%%s>");
+  return true;
+}
+
+static dg_tokenizer *make_tokenizer(import *m, dg_error *err) {
+  if (m->config.family == DG_FAMILY_MARIAN) {
+    dg_fail(err, DG_ERR_UNSUPPORTED,
+            "%s: \"model_type\": \"marian\": models with a sentencepiece model for each side are "
+            "not imported",
+            m->directory);
+    return NULL;
+  }
+  m->size = (size_t)m->config.model.vocab_size;
+  /* The length limit of tokenizer_config.json is often 10^30: no integer. */
+  if (!load_pieces(m, err) || !read_json(m, "vocab.json", 0, &m->vocabulary, err) ||
+      !read_json(m, "tokenizer_config.json", JSON_DECODE_INT_AS_REAL, &m->tokenizer_config, err) ||
+      !read_json(m, "special_tokens_map.json", 0, &m->special_tokens, err) ||
+      !read_json(m, "added_tokens.json", 0, &m->added_tokens, err))
+    return NULL;
+  bool ok = m->vocabulary                       ? place_by_vocabulary(m, err)
+            : m->config.family == DG_FAMILY_T5 ? place_as_they_are(m, err)
+                                               : place_by_offset(m, err);
+  if (!ok || !add_languages(m, err) || !set_formats(m, err)) return NULL;
+  dg_tokenizer *t = dg_pieces_tokenizer(m->pieces, m->size, err);
+  if (t && dg_tokenizer_eos(t) != m->config.eos) {
+    dg_fail(err, DG_ERR_FORMAT, "%s: </s> has id %d, but \"eos_token_id\" is %d", m->directory,
+            dg_tokenizer_eos(t), m->config.eos);
+    dg_tokenizer_free(t);
+    t = NULL;
+  }
+  return t;
+}
+
+/* --- the base ------------------------------------------------------------------------------- */
+
+static dg_model *read_model(const import *m, dg_error *err) {
+  dg_checkpoint *c = dg_checkpoint_open(m->directory, err);
+  dg_model *model = c ? dg_model_new(&m->config.model, err) : NULL;
+  bool ok = model != NULL;
+  for (size_t i = 0; ok && i < model->params.count; i++) {
+    const dg_tensor *t = &model->params.tensors[i];
+    ok = dg_family_tensor(&m->config, c, t, t->value, err);
+  }
+  dg_checkpoint_close(c);
+  if (ok) return model;
+  dg_model_free(model);
+  return NULL;
+}
+
+dg_base *dg_import(const char *directory, dg_error *err) {
+  static const char *const families[] = {"m2m_100", "mbart", "marian", "t5"};
+  import m = {.directory = directory};
+  char *config = path_of(&m, "config.json");
+  bool ok = dg_family_config_read(config, &m.config, err);
+  free(config);
+  dg_tokenizer *tokenizer = ok ? make_tokenizer(&m, err) : NULL;
+  dg_model *model = tokenizer ? read_model(&m, err) : NULL;
+  dg_base *b = NULL;
+  if (model) {
+    json_t *card = json_object();
+    json_object_set_new(card, "imported_from", json_string(families[m.config.family]));
+    b = dg_base_new(model, tokenizer, (const char *const *)m.codes, m.code_count, card, err);
+  } else {
+    dg_tokenizer_free(tokenizer);
+  }
+  for (size_t i = 0; i < m.code_count; i++) free(m.codes[i]);
+  free(m.codes);
+  json_decref(m.vocabulary);
+  json_decref(m.tokenizer_config);
+  json_decref(m.special_tokens);
+  json_decref(m.added_tokens);
+  dg_pieces_free(m.pieces);
+  return b;
+}

@@ -1,0 +1,44 @@
+# dragoman import: public checkpoints become bases that every command takes.
+. tests/tap.sh
+made=tests/import/base
+import() { "$dragoman" import --quiet "$@"; }
+translate() { printf 'one\ntwo\n' | "$dragoman" translate --quiet --max-length 8 "$@"; }
+lines() { [ "$(translate "$@" | wc -l)" -eq 2 ]; }
+
+for family in m2m100 small100 nllb nllb_legacy mbart madlad; do
+  base=$TMPDIR/$family.safetensors
+  check "$family" import $made/$family -o "$base"
+  case $family in
+    nllb*) from=zh_TW ;;
+    *) from=en ;;
+  esac
+  for code in gl glg gl_ES; do
+    check "$family: -t $code" lines -b "$base" -s $from -t $code
+  done
+done
+check "an unknown language lists the known" \
+  refuses 2 'gl.*--like' "$dragoman" translate -b "$TMPDIR/mbart.safetensors" -s en -t eo
+
+for storage in bf16 int8; do
+  check "--quantize $storage" import $made/m2m100 -o "$TMPDIR/$storage.safetensors" --quantize $storage
+  stored() { "$dragoman" info "$TMPDIR/$storage.safetensors" | grep -q $storage; }
+  check "info says $storage" stored
+  check "$storage translates" lines -b "$TMPDIR/$storage.safetensors" -s en -t gl
+done
+smaller() { [ "$(wc -c <"$TMPDIR/int8.safetensors")" -lt "$(wc -c <"$TMPDIR/m2m100.safetensors")" ]; }
+check "int8 is smaller" smaller
+
+check "no output" refuses 2 '.-o' import $made/m2m100
+check "no directory" refuses 2 'one directory' import -o "$TMPDIR/x"
+check "an unknown storage" refuses 2 'fp16: choose' import $made/m2m100 -o "$TMPDIR/x" --quantize fp16
+check "nothing there" refuses 1 'config.json' import "$TMPDIR/nowhere" -o "$TMPDIR/x"
+check "Marian" refuses 1 'marian' import tests/import/model/marian -o "$TMPDIR/x"
+mkdir "$TMPDIR/hostile" && cp $made/m2m100/*.json $made/m2m100/*.model "$TMPDIR/hostile"
+check "no weights" refuses 1 'no model.safetensors' import "$TMPDIR/hostile" -o "$TMPDIR/x"
+cp tests/import/checkpoint/hostile/pytorch_model.bin "$TMPDIR/hostile"
+check "a pickle that runs code" refuses 1 'posix.system' import "$TMPDIR/hostile" -o "$TMPDIR/x"
+head -c 9000 $made/m2m100/model.safetensors >"$TMPDIR/hostile/model.safetensors"
+check "a truncated file" refuses 1 'truncated' import "$TMPDIR/hostile" -o "$TMPDIR/x"
+nothing() { [ ! -e "$TMPDIR/x" ] && [ ! -e /tmp/hostile ]; }
+check "nothing was left" nothing
+echo "1..$n"

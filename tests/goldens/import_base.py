@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Makes tests/import/base/NAME/: tiny random checkpoints with the tokenizer files of their
+families, and in ids.tsv what the tokenizers of transformers make of sentences: code of
+the source language, of the target, text, ids of the source, ids of the target with the
+decoder's first token in front.
+
+SMaLL-100 and MADLAD-400 have no class of their own: their ids are put together from
+those of M2M-100 and of sentencepiece.
+
+Needs: pip install torch transformers sentencepiece
+"""
+import collections
+import io
+import json
+import pathlib
+import shutil
+
+import sentencepiece
+import torch
+import transformers as hf
+
+tests = pathlib.Path(__file__).resolve().parent.parent
+out = tests / "import" / "base"
+torch.set_num_threads(1)
+torch.manual_seed(11)
+
+lines = [l for l in (tests / "tokenizer" / "sentences.txt").read_text("utf8").splitlines()
+         if l.strip()]
+# transformers takes "<s>" in a text for a special token; here it is text.
+short = [l[:50].strip() for l in lines if "<" not in l]
+sentences = short[:: max(1, len(short) // 200)][:200]
+
+
+def train(**options):
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_writer=model, character_coverage=0.98,
+        normalization_rule_name="identity", num_threads=1, minloglevel=2, **options)
+    return model.getvalue()
+
+
+fairseq = train(vocab_size=1000, unk_id=0, bos_id=1, eos_id=2, pad_id=-1)
+madlad = train(vocab_size=1000, unk_id=0, bos_id=1, eos_id=2, pad_id=-1,
+               user_defined_symbols=["<2en>", "<2gl>", "<2zh_Hant>"])
+
+
+def folder(name):
+    shutil.rmtree(out / name, ignore_errors=True)
+    (out / name).mkdir(parents=True)
+    return out / name
+
+
+def finish(name, model, rows):
+    path = out / name
+    model.save_pretrained(path, safe_serialization=True)
+    (path / "generation_config.json").unlink(missing_ok=True)
+    (path / "ids.tsv").write_text("".join(
+        "\t".join([s, t, text, " ".join(map(str, a)), " ".join(map(str, b))]) + "\n"
+        for s, t, text, a, b in rows), "utf8")
+    for file in path.iterdir():
+        file.chmod(0o644)
+
+
+def bart(vocab, **more):
+    return dict(vocab_size=vocab, d_model=4, encoder_layers=1, decoder_layers=1,
+                encoder_attention_heads=1, decoder_attention_heads=1, encoder_ffn_dim=4,
+                decoder_ffn_dim=4, max_position_embeddings=128, **more)
+
+
+def tagged(tokenizer, languages):
+    for n, text in enumerate(sentences):
+        (s, theirs_s), (t, theirs_t) = languages[n % 2], languages[1 - n % 2]
+        tokenizer.src_lang, tokenizer.tgt_lang = theirs_s, theirs_t
+        found = tokenizer(text, text_target=text)
+        yield s, t, text, found["input_ids"], [2] + found["labels"]
+
+
+path = folder("m2m100")
+(path / "spm.model").write_bytes(fairseq)
+sp = sentencepiece.SentencePieceProcessor(model_proto=fairseq)
+pieces = [sp.id_to_piece(i) for i in range(3, len(sp))]
+order = ["<s>", "<pad>", "</s>", "<unk>"] + pieces[::-1]  # not as sentencepiece has them
+(path / "words.json").write_text(json.dumps({p: i for i, p in enumerate(order)}))
+tokenizer = hf.M2M100Tokenizer(str(path / "words.json"), str(path / "spm.model"))
+(path / "words.json").unlink()
+tokenizer.save_pretrained(path)
+(path / "spm.model").unlink()
+(path / "sentencepiece.bpe.model").write_bytes(fairseq)
+vocab = len(order) + 100 + 8
+model = hf.M2M100ForConditionalGeneration(hf.M2M100Config(**bart(vocab)))
+rows = list(tagged(tokenizer, [("en", "en"), ("gl", "gl")]))
+finish("m2m100", model, rows)
+
+small = folder("small100")
+for file in "sentencepiece.bpe.model", "vocab.json", "special_tokens_map.json":
+    shutil.copy(path / file, small)
+(small / "tokenizer_config.json").write_text('{"tokenizer_class": "SMALL100Tokenizer"}\n')
+finish("small100", model, [(s, t, text, [b[1]] + a[1:], [2] + b[2:]) for s, t, text, a, b in rows][:40])
+
+for name, legacy in ("nllb", False), ("nllb_legacy", True):
+    path = folder(name)
+    (path / "spm.model").write_bytes(fairseq)
+    tokenizer = hf.NllbTokenizer(str(path / "spm.model"), legacy_behaviour=legacy)
+    tokenizer.save_pretrained(path)
+    (path / "spm.model").unlink()
+    (path / "sentencepiece.bpe.model").write_bytes(fairseq)
+    model = hf.M2M100ForConditionalGeneration(hf.M2M100Config(**bart(len(sp) + 206)))
+    rows = []
+    for row in tagged(tokenizer, [("zh-Hant", "zho_Hant"), ("gl", "glg_Latn")]):
+        s, t, text, a, b = row
+        if legacy:  # the tag is generated first, whatever training did
+            b = [2, b[-1]] + b[1:-1]
+        rows.append((s, t, text, a, b))
+    finish(name, model, rows[:40] if legacy else rows)
+
+path = folder("mbart")
+(path / "spm.model").write_bytes(fairseq)
+tokenizer = hf.MBart50Tokenizer(str(path / "spm.model"), src_lang="en_XX", tgt_lang="gl_ES")
+tokenizer.save_pretrained(path)
+(path / "spm.model").unlink()
+(path / "sentencepiece.bpe.model").write_bytes(fairseq)
+model = hf.MBartForConditionalGeneration(hf.MBartConfig(**bart(len(sp) + 54)))
+finish("mbart", model, tagged(tokenizer, [("en", "en_XX"), ("gl", "gl_ES")]))
+
+path = folder("madlad")
+(path / "spiece.model").write_bytes(madlad)
+sp = sentencepiece.SentencePieceProcessor(model_proto=madlad)
+model = hf.T5ForConditionalGeneration(hf.T5Config(
+    vocab_size=len(sp) + 8, d_model=4, d_kv=2, d_ff=4, num_layers=1, num_heads=1, pad_token_id=1,
+    eos_token_id=2, decoder_start_token_id=0, feed_forward_proj="gated-gelu",
+    tie_word_embeddings=False))
+rows = []
+for text in sentences:
+    ids = sp.encode(text)
+    rows.append(("en", "zh-Hant", text, [sp.piece_to_id("<2zh_Hant>")] + ids + [2], [0] + ids + [2]))
+finish("madlad", model, rows)

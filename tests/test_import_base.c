@@ -1,0 +1,113 @@
+/* Directories with the tokenizers of their families (tests/goldens/import_base.py): token
+ * ids are those of transformers, tags and specials included. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "mt/core/file.h"
+#include "mt/core/mem.h"
+#include "mt/import/import.h"
+
+#define DIR "tests/import/base/"
+enum { FIELDS = 5, IDS_MOST = 1024 };
+
+static void same(const char *name, const char *what, const char *text, const int32_t *got,
+                 size_t n, const char *want) {
+  char *at = (char *)(uintptr_t)want;
+  for (size_t i = 0; i < n || *at; i++) {
+    long id = *at ? strtol(at, &at, 10) : -1;
+    if (i >= n || got[i] != id)
+      fail_msg("%s: %s %zu of \"%.60s\" is %d, not %ld", name, what, i, text,
+               i < n ? got[i] : -1, id);
+  }
+}
+
+static void check_line(const char *name, const dg_base *b, char *line) {
+  char *field[FIELDS];
+  for (int i = 0; i < FIELDS; i++) {
+    field[i] = strsep(&line, "\t");
+    assert_non_null(field[i]);
+  }
+  dg_error err;
+  const dg_language *target = dg_base_language(b, field[1], &err);
+  if (!target) fail_msg("%s: %s", name, err.message);
+  const dg_language *source = dg_base_language(b, field[0], &err);
+  if (!source) fail_msg("%s: %s", name, err.message);
+  dg_tokens tokens = {0};
+  int32_t ids[IDS_MOST], out[IDS_MOST];
+  assert_true(dg_tokenizer_encode(b->tokenizer, field[2], strlen(field[2]), &tokens, &err));
+  assert_true(tokens.count < IDS_MOST - 8);
+  for (size_t i = 0; i < tokens.count; i++) ids[i] = tokens.items[i].id;
+  size_t n = dg_format_source(b, source->tag, target->tag, ids, tokens.count, out, IDS_MOST);
+  same(name, "source id", field[2], out, n, field[3]);
+  n = dg_format_target(b, source->tag, target->tag, ids, tokens.count, out, IDS_MOST);
+  same(name, "target id", field[2], out, n, field[4]);
+  dg_tokens_free(&tokens);
+}
+
+static void test_ids(void **state) {
+  const char *name = *state;
+  char *directory = dg_format(DIR "%s", name), *path = dg_format(DIR "%s/ids.tsv", name);
+  dg_error err;
+  dg_base *b = dg_import(directory, &err);
+  if (!b) fail_msg("%s", err.message);
+  dg_lines *lines = dg_lines_open(path, &err);
+  assert_non_null(lines);
+  char *line;
+  size_t n, count = 0;
+  for (; dg_lines_next(lines, &line, &n, &err) == 1; count++) check_line(name, b, line);
+  assert_true(count >= (strstr(name, "_legacy") || *name == 's' ? 40 : 190));
+  dg_lines_close(lines);
+  dg_base_free(b);
+  free(path);
+  free(directory);
+}
+
+static size_t languages_of(const char *name) {
+  char *directory = dg_format(DIR "%s", name);
+  dg_error err;
+  dg_base *b = dg_import(directory, &err);
+  if (!b) fail_msg("%s", err.message);
+  size_t n = b->language_count;
+  dg_base_free(b);
+  free(directory);
+  return n;
+}
+
+/* Nearly every tag is a language; NLLB has a few in two scripts that CLDR takes for one. */
+static void test_languages(void **state) {
+  (void)state;
+  assert_int_equal(languages_of("m2m100"), 100);
+  assert_int_equal(languages_of("mbart"), 52);
+  assert_int_equal(languages_of("madlad"), 3);
+  assert_in_range(languages_of("nllb"), 195, 202);
+}
+
+static void test_refused(void **state) {
+  (void)state;
+  dg_error err;
+  assert_null(dg_import("tests/import/model/marian", &err));
+  assert_non_null(strstr(err.message, "\"model_type\": \"marian\""));
+  assert_null(dg_import("tests/import/model/mbart", &err));
+  assert_non_null(strstr(err.message, "there is no sentencepiece.bpe.model"));
+  assert_null(dg_import("tests/import/checkpoint/bin", &err));
+  assert_non_null(strstr(err.message, "config.json"));
+}
+
+int main(void) {
+  static const char *const names[] = {"m2m100", "small100", "nllb", "nllb_legacy", "mbart",
+                                      "madlad"};
+  enum { NAMES = sizeof names / sizeof *names };
+  struct CMUnitTest tests[NAMES + 2];
+  for (size_t i = 0; i < NAMES; i++)
+    tests[i] = (struct CMUnitTest){.name = names[i], .test_func = test_ids,
+                                   .initial_state = (void *)(uintptr_t)names[i]};
+  tests[NAMES] = (struct CMUnitTest)cmocka_unit_test(test_languages);
+  tests[NAMES + 1] = (struct CMUnitTest)cmocka_unit_test(test_refused);
+  return _cmocka_run_group_tests("import_base", tests, NAMES + 2, NULL, NULL);
+}
