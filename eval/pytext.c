@@ -35,11 +35,18 @@ size_t dg_py_lstrip(const char *s, size_t n) {
 }
 
 bool dg_py_word(const char **s, const char *end, const char **word, size_t *n) {
+  /* 1: white space; 2: a byte that may begin such a character. */
+  static const unsigned char classes[256] = {
+      ['\t'] = 1, ['\n'] = 1, ['\v'] = 1, ['\f'] = 1, ['\r'] = 1, [' '] = 1,  [0x1C] = 1,
+      [0x1D] = 1, [0x1E] = 1, [0x1F] = 1, [0xC2] = 2, [0xE1] = 2, [0xE2] = 2, [0xE3] = 2};
   const char *p = *s;
   size_t space;
   while (p < end && (space = dg_py_space_at(p, end))) p += space;
   *word = p;
-  while (p < end && !dg_py_space_at(p, end)) p++;
+  for (; p < end; p++) {
+    unsigned char class = classes[(unsigned char)*p];
+    if (class == 1 || (class == 2 && dg_py_space_at(p, end))) break;
+  }
   *n = (size_t)(p - *word);
   *s = p;
   return *n > 0;

@@ -30,11 +30,14 @@ typedef struct mecab {
   const char *(*version)(void);
 } mecab;
 
+enum { BASIC = 0x10000 };
+
 struct dg_splitter {
   split_kind kind;
   char signature[64];
   dg_tokenizer *spm;
   mecab *mecab;
+  char *categories; /* of the characters below BASIC, for intl */
 };
 
 void dg_split_buffers_free(dg_split_buffers *b) {
@@ -96,60 +99,68 @@ static bool point(char c) { return c == '.' || c == ','; }
 
 /* [{-~[-` -&(-+:-@/] */
 static bool symbol(unsigned char c) {
-  return c >= 0x20 && c < 0x7F && c != '\'' && c != ',' && c != '-' && c != '.' &&
-         !(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z');
+  static const uint32_t set[8] = {0, 0xFC008F7F, 0xF8000001, 0x78000001};
+  return set[c >> 5] >> (c & 31) & 1;
 }
 
 void dg_split_symbols(dg_split_buffers *b) {
   char *out = reserve(&b->b, 3 * b->a.length);
-  for (const char *s = b->a.text, *end = s + b->a.length; s < end; s++) {
-    if (*s == ' ') { /* a symbol too, but three spaces part no better than one */
-      *out++ = ' ';
-    } else if (symbol((unsigned char)*s)) {
-      *out++ = ' ';
-      *out++ = *s;
-      *out++ = ' ';
-    } else {
-      *out++ = *s;
-    }
+  const char *s = b->a.text, *end = s + b->a.length;
+  while (s < end) {
+    const char *from = s;
+    /* A space is a symbol too, but three part no better than one. */
+    while (s < end && (*s == ' ' || !symbol((unsigned char)*s))) s++;
+    memcpy(out, from, (size_t)(s - from));
+    out += s - from;
+    if (s == end) break;
+    *out++ = ' ';
+    *out++ = *s++;
+    *out++ = ' ';
   }
   finish(b, out);
 }
 
-/* Each loop is one substitution, left to right without overlap as a regular expression
- * makes it. On bytes rather than characters they do the same. */
+/* Three substitutions, left to right without overlap as a regular expression makes them. On
+ * bytes rather than characters they do the same. */
 void dg_split_points(dg_split_buffers *b) {
-  char *out = reserve(&b->b, 3 * b->a.length);
-  bool dashes = false;
-  const char *s = b->a.text, *end = s + b->a.length;
-  while (s < end) { /* ([^0-9])([.,]) */
-    *out++ = *s;
-    dashes |= *s == '-';
-    if (!digit(*s) && s + 1 < end && point(s[1])) {
-      *out++ = ' ';
-      *out++ = s[1];
-      *out++ = ' ';
-      s++;
-    }
-    s++;
-  }
-  finish(b, out);
-  out = reserve(&b->b, 3 * b->a.length);
-  s = b->a.text;
-  end = s + b->a.length;
-  while (s < end) { /* ([.,])([^0-9]) */
-    if (point(*s) && s + 1 < end && !digit(s[1])) {
+  bool points =
+      b->a.length && (memchr(b->a.text, '.', b->a.length) || memchr(b->a.text, ',', b->a.length));
+  bool dashes = b->a.length && memchr(b->a.text, '-', b->a.length);
+  if (points) {
+    char *out = reserve(&b->b, 3 * b->a.length);
+    const char *s = b->a.text, *end = s + b->a.length;
+    while (s < end) { /* ([^0-9])([.,]) */
+      const char *p = s + 1;
+      while (p < end && (!point(*p) || digit(p[-1]))) p++;
+      memcpy(out, s, (size_t)(p - s));
+      out += p - s;
+      s = p;
+      if (s == end) break;
       *out++ = ' ';
       *out++ = *s++;
       *out++ = ' ';
     }
-    *out++ = *s++;
+    finish(b, out);
+    out = reserve(&b->b, 3 * b->a.length);
+    s = b->a.text;
+    end = s + b->a.length;
+    while (s < end) { /* ([.,])([^0-9]) */
+      const char *p = s;
+      while (p < end && (!point(*p) || p + 1 == end || digit(p[1]))) p++;
+      memcpy(out, s, (size_t)(p - s));
+      out += p - s;
+      s = p;
+      if (s == end) break;
+      *out++ = ' ';
+      *out++ = *s++;
+      *out++ = ' ';
+      *out++ = *s++;
+    }
+    finish(b, out);
   }
-  finish(b, out);
   if (!dashes) return;
-  out = reserve(&b->b, 3 * b->a.length);
-  s = b->a.text;
-  end = s + b->a.length;
+  char *out = reserve(&b->b, 3 * b->a.length);
+  const char *s = b->a.text, *end = s + b->a.length;
   while (s < end) { /* ([0-9])(-) */
     *out++ = *s;
     if (digit(*s) && s + 1 < end && s[1] == '-') {
@@ -179,45 +190,48 @@ static void split_13a(const char *text, size_t n, dg_split_buffers *b) {
 
 /* --- intl, char, zh -------------------------------------------------------------------------- */
 
+/* The category of the character at *s, which moves past it. */
+static char category(const dg_splitter *t, const char **s, const char *end) {
+  uint32_t c = dg_utf8_next(s, end);
+  return c < BASIC ? t->categories[c] : dg_py_category(c);
+}
+
 /* (\P{N})(\p{P}) -> "\1 \2 ", or with `before` (\p{P})(\P{N}) -> " \1 \2". */
-static void intl_points(dg_split_buffers *b, bool before) {
+static void intl_points(const dg_splitter *t, dg_split_buffers *b, bool before) {
   char *out = reserve(&b->b, 3 * b->a.length);
-  const char *s = b->a.text, *end = s + b->a.length;
+  const char *s = b->a.text, *end = s + b->a.length, *next = s;
+  char first = category(t, &next, end);
   while (s < end) {
-    const char *next = s, *after;
-    char first = dg_py_category(dg_utf8_next(&next, end)), second = 0;
-    size_t n = (size_t)(next - s), m = 0;
-    bool match = false;
-    if (next < end && (before ? first == 'P' : first != 'N')) {
-      after = next;
-      second = dg_py_category(dg_utf8_next(&after, end));
-      m = (size_t)(after - next);
-      match = before ? second != 'N' : second == 'P';
-    }
+    const char *after = next;
+    char second = next < end ? category(t, &after, end) : 0;
+    bool match =
+        next < end && (before ? first == 'P' && second != 'N' : first != 'N' && second == 'P');
     if (match && before) *out++ = ' ';
-    memcpy(out, s, n);
-    out += n;
-    s = next;
-    if (!match) continue;
-    *out++ = ' ';
-    memcpy(out, next, m);
-    out += m;
-    if (!before) *out++ = ' ';
-    s = next + m;
+    while (s < next) *out++ = *s++;
+    if (match) {
+      *out++ = ' ';
+      while (s < after) *out++ = *s++;
+      if (!before) *out++ = ' ';
+      next = s;
+      second = next < end ? category(t, &next, end) : 0;
+    } else {
+      next = after;
+    }
+    first = second;
   }
   finish(b, out);
 }
 
-static void split_intl(const char *text, size_t n, dg_split_buffers *b) {
+static void split_intl(const dg_splitter *t, const char *text, size_t n, dg_split_buffers *b) {
   reserve(&b->a, n);
   dg_strbuf_addn(&b->a, text, n);
   if (!n) return;
-  intl_points(b, false);
-  intl_points(b, true);
+  intl_points(t, b, false);
+  intl_points(t, b, true);
   char *out = reserve(&b->b, 3 * b->a.length);
   for (const char *s = b->a.text, *end = s + b->a.length; s < end;) {
     const char *from = s;
-    bool apart = dg_py_category(dg_utf8_next(&s, end)) == 'S';
+    bool apart = category(t, &s, end) == 'S';
     if (apart) *out++ = ' ';
     memcpy(out, from, (size_t)(s - from));
     out += s - from;
@@ -386,6 +400,10 @@ dg_splitter *dg_splitter_new(const char *name, const char *model, dg_error *err)
   dg_splitter *s = dg_calloc(1, sizeof *s);
   s->kind = known[i].kind;
   snprintf(s->signature, sizeof s->signature, "%s", known[i].signature);
+  if (s->kind == SPLIT_INTL) {
+    s->categories = dg_malloc(BASIC);
+    for (uint32_t c = 0; c < BASIC; c++) s->categories[c] = dg_py_category(c);
+  }
   if (s->kind == SPLIT_SPM) s->spm = load_spm(name, known[i].file, model, err);
   if (s->kind == SPLIT_MECAB) {
     s->mecab = mecab_open(name, model, err);
@@ -404,6 +422,7 @@ void dg_splitter_free(dg_splitter *s) {
   if (!s) return;
   dg_tokenizer_free(s->spm);
   mecab_free(s->mecab);
+  free(s->categories);
   free(s);
 }
 
@@ -421,7 +440,7 @@ bool dg_splitter_run(const dg_splitter *s, const char *text, size_t n, dg_split_
       split_13a(text, n, b);
       break;
     case SPLIT_INTL:
-      split_intl(text, n, b);
+      split_intl(s, text, n, b);
       break;
     case SPLIT_CHAR:
       set_apart(text, n, every, b);
