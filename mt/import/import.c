@@ -159,20 +159,33 @@ static bool is_tag(const import *m, const char *text) {
   return text && tag_code(m, text, code);
 }
 
-/* Tags with their ids, as newer files state them. */
+typedef struct stated {
+  size_t id;
+  const char *tag;
+} stated;
+
+static int by_id(const void *a, const void *b) {
+  const stated *x = a, *y = b;
+  return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* Tags with their ids, as newer files state them, in whatever order. */
 static bool add_stated_tags(import *m, dg_error *err) {
+  json_t *decoder = json_object_get(m->tokenizer_config, "added_tokens_decoder"), *value;
+  stated *list = dg_calloc(
+      json_object_size(decoder) + json_object_size(m->added_tokens) + 1, sizeof *list);
+  size_t count = 0;
   const char *key;
-  json_t *value, *stated = json_object_get(m->tokenizer_config, "added_tokens_decoder");
-  bool ok = true;
-  json_object_foreach(stated, key, value) {
-    char *end;
-    unsigned long id = strtoul(key, &end, 10);
-    if (ok && !*end && is_tag(m, content(value))) ok = add_tag(m, id, content(value), err);
-  }
-  if (m->code_count) return ok;
+  json_object_foreach(decoder, key, value)
+    if (is_tag(m, content(value))) list[count++] = (stated){strtoul(key, NULL, 10), content(value)};
+  bool decoded = count > 0;
   json_object_foreach(m->added_tokens, key, value)
-    if (ok && json_integer_value(value) > 0 && is_tag(m, key))
-      ok = add_tag(m, (size_t)json_integer_value(value), key, err);
+    if (!decoded && is_tag(m, key) && json_integer_value(value) > 0)
+      list[count++] = (stated){(size_t)json_integer_value(value), key};
+  qsort(list, count, sizeof *list, by_id);
+  bool ok = true;
+  for (size_t i = 0; i < count && ok; i++) ok = add_tag(m, list[i].id, list[i].tag, err);
+  free(list);
   return ok;
 }
 
@@ -226,13 +239,18 @@ static bool add_languages(import *m, dg_error *err) {
 
 /* --- formats -------------------------------------------------------------------------------- */
 
+/* The class that transformers loads the tokenizer with, "" when not stated. */
+static const char *tokenizer_class(const import *m) {
+  const char *class = json_string_value(json_object_get(m->tokenizer_config, "tokenizer_class"));
+  return class ? class : "";
+}
+
 /* SMaLL-100 is an M2M-100 that has its target's tag in the source. */
 static bool is_small100(const import *m) {
-  const char *class = json_string_value(json_object_get(m->tokenizer_config, "tokenizer_class"));
   char *code = path_of(m, "tokenization_small100.py");
   bool there = !access(code, F_OK);
   free(code);
-  return there || (class && !strncasecmp(class, "small100", 8));
+  return there || !strncasecmp(tokenizer_class(m), "small100", 8);
 }
 
 static bool set_formats(import *m, dg_error *err) {
@@ -241,6 +259,10 @@ static bool set_formats(import *m, dg_error *err) {
   if (!start || strchr(start, ' ') || strlen(start) > DG_FORMAT_MAX - 24)
     return dg_fail(err, DG_ERR_FORMAT, "%s: decoder_start_token_id %d is no piece", m->directory,
                    m->config.decoder_start);
+  if (!strncmp(tokenizer_class(m), "MBartTokenizer", 14)) /* tags at the end, and begins with one */
+    return dg_fail(err, DG_ERR_UNSUPPORTED,
+                   "%s: \"tokenizer_class\": \"%.40s\": of mBART only mBART-50 is imported",
+                   m->directory, tokenizer_class(m));
   bool t5 = m->config.family == DG_FAMILY_T5;
   bool legacy = json_is_true(json_object_get(m->tokenizer_config, "legacy_behaviour"));
   bool in_source = t5 || (m->config.family == DG_FAMILY_M2M100 && is_small100(m));

@@ -19,6 +19,22 @@ done
 check "an unknown language lists the known" \
   refuses 2 'gl.*--like' "$dragoman" translate -b "$TMPDIR/mbart.safetensors" -s en -t eo
 
+# The same tags are told in several ways; the base is the same to the byte.
+same() { # FAMILY FILE...: without these files
+  family=$1
+  shift
+  rm -rf "$TMPDIR/copy" && cp -r $made/$family "$TMPDIR/copy" && (cd "$TMPDIR/copy" && rm "$@") &&
+    import "$TMPDIR/copy" -o "$TMPDIR/copy.safetensors" &&
+    cmp "$TMPDIR/copy.safetensors" "$TMPDIR/$family.safetensors"
+}
+check "tags of added_tokens.json" same nllb tokenizer_config.json special_tokens_map.json
+check "tags of mBART's special_tokens_map.json" same mbart tokenizer_config.json
+check "M2M-100's own tags" same m2m100 tokenizer_config.json special_tokens_map.json
+check "no tags" refuses 1 'no language tags' same mbart tokenizer_config.json special_tokens_map.json
+sed 's/MBart50Tokenizer/MBartTokenizer/' $made/mbart/tokenizer_config.json >"$TMPDIR/config"
+mkdir "$TMPDIR/mbart" && cp $made/mbart/*.* "$TMPDIR/mbart" && mv "$TMPDIR/config" "$TMPDIR/mbart/tokenizer_config.json"
+check "an mBART before mBART-50" refuses 1 'MBartTokenizer' import "$TMPDIR/mbart" -o "$TMPDIR/x"
+
 for storage in bf16 int8; do
   check "--quantize $storage" import $made/m2m100 -o "$TMPDIR/$storage.safetensors" --quantize $storage
   stored() { "$dragoman" info "$TMPDIR/$storage.safetensors" | grep -q $storage; }
