@@ -11,13 +11,13 @@ trap 'rm -rf "$scratch"' EXIT INT TERM
 
 # measure PAIR SYSTEM SET SOURCE-COLUMN TAGS...: one row of the table.
 measure() {
-  pair=$1 system=$2 set=$3 column=$4
+  pair=$1 system=$2 corpus=$3 column=$4
   shift 4
-  gzip -dc "work/corpus/$set.tsv.gz" | cut -f"$column" >"$scratch/source"
-  gzip -dc "work/corpus/$set.tsv.gz" | cut -f$((3 - column)) >"$scratch/reference"
+  gzip -dc "work/corpus/$corpus.tsv.gz" | cut -f"$column" >"$scratch/source"
+  gzip -dc "work/corpus/$corpus.tsv.gz" | cut -f$((3 - column)) >"$scratch/reference"
   "$dragoman" translate -b $models/base.safetensors --quiet "$@" "$scratch/source" >"$scratch/output"
   "$dragoman" eval --quiet -w 2 -r "$scratch/reference" "$scratch/output" |
-    awk -v row="$pair\t$system\t${set%%.*}\t$(wc -l <"$scratch/source")" '
+    awk -v row="$pair\t$system\t${corpus%%.*}\t$(wc -l <"$scratch/source")" '
       { score[NR] = $1 } END { print row "\t" score[1] "\t" score[2] }'
 }
 
