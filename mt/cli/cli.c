@@ -183,6 +183,14 @@ int dg_cli_fail(const dg_error *err) {
   return err->status == DG_ERR_USAGE ? DG_EXIT_USAGE : DG_EXIT_FAILURE;
 }
 
+void dg_cli_say(const dg_cli *c, const char *format, ...) {
+  if (c->quiet) return;
+  va_list args;
+  va_start(args, format);
+  vfprintf(stderr, format, args);
+  va_end(args);
+}
+
 /* --- signals --------------------------------------------------------------------------- */
 
 /* The one piece of state a signal handler can reach. */

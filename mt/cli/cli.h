@@ -56,6 +56,9 @@ int dg_cli_fail(const dg_error *err);
 /* The same for a mistake in the command line; points at --help. */
 int dg_cli_usage(const dg_cli *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* A remark on stderr, unless quiet. */
+void dg_cli_say(const dg_cli *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* True once SIGINT or SIGTERM came. Matches the trainers' stop callback. */
 void dg_cli_catch_signals(void);
 bool dg_cli_interrupted(void *unused);

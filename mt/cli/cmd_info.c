@@ -55,14 +55,9 @@ static bool add_languages(json_t *o, const dg_safetensors *s, dg_error *err) {
                        dg_safetensors_path(s));
 }
 
-static bool ends_with(const char *s, const char *end) {
-  size_t n = strlen(s), m = strlen(end);
-  return n >= m && !strcmp(s + n - m, end);
-}
-
 /* The scales of an 8-bit matrix's rows, which are no weights of their own. */
 static bool row_scales(const dg_safetensors *s, const dg_st_tensor *t) {
-  if (!ends_with(t->name, ".scale")) return false;
+  if (!dg_ends_with(t->name, ".scale")) return false;
   char *of = dg_strndup(t->name, strlen(t->name) - strlen(".scale"));
   const dg_st_tensor *matrix = dg_safetensors_find(s, of);
   free(of);
@@ -203,10 +198,10 @@ static bool describe(json_t *o, const char *path, dg_error *err) {
   set_text(o, "file", path);
   json_object_set_new(o, "bytes", json_integer((json_int_t)map.size));
   bool ok;
-  if (ends_with(path, ".safetensors") || ends_with(path, ".checkpoint") ||
+  if (dg_ends_with(path, ".safetensors") || dg_ends_with(path, ".checkpoint") ||
       (map.size > 8 && map.data[8] == '{' && !map.data[5] && !map.data[6] && !map.data[7]))
     ok = describe_safetensors(o, path, err);
-  else if (map.data[0] == '\n' || ends_with(path, ".model") || ends_with(path, ".tokenizer"))
+  else if (map.data[0] == '\n' || dg_ends_with(path, ".model") || dg_ends_with(path, ".tokenizer"))
     ok = describe_tokenizer(o, path, &map, err);
   else
     ok = dg_fail(err, DG_ERR_FORMAT,

@@ -1,4 +1,3 @@
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,15 +25,6 @@ typedef struct run {
   dg_train_task task;
 } run;
 
-static void say(const run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(const run *r, const char *format, ...) {
-  if (r->cli->quiet) return;
-  va_list args;
-  va_start(args, format);
-  vfprintf(stderr, format, args);
-  va_end(args);
-}
-
 static bool read_texts(run *r, dg_error *err) {
   r->texts = dg_calloc(r->recipe.data_count, sizeof *r->texts);
   for (size_t i = 0; i < r->recipe.data_count; i++)
@@ -55,10 +45,10 @@ static dg_tokenizer *find_tokenizer(run *r, dg_error *err) {
   if (*r->recipe.settings.tokenizer)
     return dg_tokenizer_load_file(r->recipe.settings.tokenizer, err);
   if (!access(r->tokenizer_path, F_OK)) {
-    say(r, "tokenizer: %s\n", r->tokenizer_path);
+    dg_cli_say(r->cli, "tokenizer: %s\n", r->tokenizer_path);
     return dg_tokenizer_load_file(r->tokenizer_path, err);
   }
-  say(r, "training a tokenizer ...\n");
+  dg_cli_say(r->cli, "training a tokenizer ...\n");
   dg_tokenizer *t = dg_recipe_tokenizer(&r->recipe, r->texts, err);
   size_t n = 0;
   const void *bytes = t ? dg_tokenizer_bytes(t, &n) : NULL;
@@ -147,7 +137,7 @@ static bool tokenize(run *r, dg_error *err) {
     if (r->recipe.data[i].dev) continue;
     dg_parallel_free(&r->texts[i]); /* from here on only ids are needed */
   }
-  say(r, "%zu training pairs, %zu directions, %zu dev sets, %zu parameters\n", pairs,
+  dg_cli_say(r->cli, "%zu training pairs, %zu directions, %zu dev sets, %zu parameters\n", pairs,
       r->direction_count, r->dev_list.count, dg_params_count(&r->base->model->params));
   return true;
 }
@@ -205,7 +195,7 @@ static bool execute(run *r, dg_error *err) {
   dg_progress_end(&r->log.progress);
   ok = ok && save(r, &result, err);
   if (ok)
-    say(r, "%s after %llu updates, %.0f minutes; the best, of update %llu, is in %s\n",
+    dg_cli_say(r->cli, "%s after %llu updates, %.0f minutes; the best, of update %llu, is in %s\n",
         dg_training_end(result.end), (unsigned long long)result.updates, result.seconds / 60,
         (unsigned long long)result.best_update, r->output);
   free(result.start_scores);

@@ -7,14 +7,10 @@
 
 #include "mt/cli/cli.h"
 #include "mt/core/file.h"
+#include "mt/core/mem.h"
 #include "mt/core/rng.h"
 #include "mt/core/safetensors.h"
 #include "tokenizer/tokenizer.h"
-
-static bool ends_with(const char *s, const char *end) {
-  size_t n = strlen(s), m = strlen(end);
-  return n >= m && !strcmp(s + n - m, end);
-}
 
 /* --- lines of files --------------------------------------------------------------------- */
 
@@ -71,7 +67,7 @@ static bool wanted(const corpus *c, size_t column) {
 }
 
 static bool in_columns(const corpus *c) {
-  return c->column_count || ends_with(c->in.path, ".tsv") || ends_with(c->in.path, ".tsv.gz");
+  return c->column_count || dg_ends_with(c->in.path, ".tsv") || dg_ends_with(c->in.path, ".tsv.gz");
 }
 
 static int next_sentence(void *context, const char **text, size_t *n, dg_error *err) {
@@ -197,7 +193,7 @@ static int train(int argc, char **argv) {
 
 /* A model file, or the tokenizer inside a base. */
 static dg_tokenizer *load(const char *path, dg_error *err) {
-  if (!ends_with(path, ".safetensors")) return dg_tokenizer_load_file(path, err);
+  if (!dg_ends_with(path, ".safetensors")) return dg_tokenizer_load_file(path, err);
   dg_safetensors *s = dg_safetensors_open(path, false, err);
   if (!s) return NULL;
   const dg_st_tensor *bytes = dg_safetensors_find(s, "tokenizer");

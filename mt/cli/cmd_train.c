@@ -1,4 +1,3 @@
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,15 +32,6 @@ typedef struct run {
   dg_train_task task;
 } run;
 
-static void say(const run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(const run *r, const char *format, ...) {
-  if (r->cli->quiet) return;
-  va_list args;
-  va_start(args, format);
-  vfprintf(stderr, format, args);
-  va_end(args);
-}
-
 /* The tag of one side: the base's, or a new row that starts from the relative's. */
 static bool find_tag(run *r, const char *code, int32_t *tag, char canonical[DG_LANG_MAX],
                      dg_error *err) {
@@ -71,7 +61,7 @@ static bool make_adapter(run *r, dg_error *err) {
   if (!strcmp(f->source, f->target))
     return dg_fail(err, DG_ERR_USAGE, "-s and -t are the same language, %s", f->source);
   if (r->like && !f->language_count)
-    say(r, "the base knows both languages: --like %s has no effect\n", r->like);
+    dg_cli_say(r->cli, "the base knows both languages: --like %s has no effect\n", r->like);
   const dg_model *m = r->base->model;
   f->adapter = dg_adapter_new(&m->config, (size_t)r->width, f->language_count, err);
   if (!f->adapter) return false;
@@ -120,12 +110,12 @@ static bool read_data(run *r, dg_error *err) {
     if (!add_file(r, i, dev, path, err)) return false;
     if (!dev) pairs += r->card_data[i].pairs;
     if (r->card_data[i].skipped)
-      say(r, "%s: %zu pairs left out: empty, or longer than max_tokens\n", path,
+      dg_cli_say(r->cli, "%s: %zu pairs left out: empty, or longer than max_tokens\n", path,
           r->card_data[i].skipped);
   }
   size_t mine = dg_params_count(&r->file->adapter->params);
   size_t all = dg_params_count(&r->base->model->params);
-  say(r, "%s-%s: %zu training pairs; training %zu parameters, %.2f%% of the base's %zu\n",
+  dg_cli_say(r->cli, "%s-%s: %zu training pairs; training %zu parameters, %.2f%% of the base's %zu\n",
       r->file->source, r->file->target, pairs, mine, 100 * (double)mine / (double)all, all);
   return true;
 }
@@ -168,7 +158,7 @@ static void conclude(const run *r, const dg_train_result *result) {
     putchar('\n');
     return;
   }
-  say(r, "%s after %llu updates, %.1f minutes\n", dg_training_end(result->end),
+  dg_cli_say(r->cli, "%s after %llu updates, %.1f minutes\n", dg_training_end(result->end),
       (unsigned long long)result->updates, result->seconds / 60);
   for (size_t i = 0; !r->cli->quiet && i < r->dev_list.count; i++) {
     const dg_dev_score *a = &result->start_scores[i], *b = &result->best_scores[i];
@@ -188,7 +178,7 @@ static void conclude(const run *r, const dg_train_result *result) {
   else if (translated && result->best.chrf <= result->start.chrf)
     fprintf(stderr, "dragoman: warning: chrF on the dev text did not rise above the untouched "
                     "base's: this adapter may do harm\n");
-  say(r, "the adapter, best at update %llu, is in %s\n", (unsigned long long)result->best_update,
+  dg_cli_say(r->cli, "the adapter, best at update %llu, is in %s\n", (unsigned long long)result->best_update,
       r->output);
 }
 

@@ -136,3 +136,8 @@ size_t dg_arena_bytes(const dg_arena *a) {
   for (size_t i = 0; i < a->count; i++) sum += a->blocks[i].size;
   return sum;
 }
+
+bool dg_ends_with(const char *s, const char *end) {
+  size_t n = strlen(s), k = strlen(end);
+  return n >= k && !strcmp(s + n - k, end);
+}

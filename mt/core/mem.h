@@ -4,6 +4,7 @@
 #ifndef DG_CORE_MEM_H
 #define DG_CORE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,7 @@ void *dg_calloc(size_t count, size_t size);
 void *dg_realloc(void *old, size_t bytes);
 char *dg_strdup(const char *s);
 char *dg_strndup(const char *s, size_t n);
+bool dg_ends_with(const char *s, const char *end);
 char *dg_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* count*size bytes aligned to 64 (for vector kernels), not initialised;

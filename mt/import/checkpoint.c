@@ -146,11 +146,6 @@ static bool open_zip(shard *s, dg_error *err) {
 
 /* --- opening ---------------------------------------------------------------------------- */
 
-static bool ends_with(const char *s, const char *end) {
-  size_t n = strlen(s), k = strlen(end);
-  return n >= k && !strcmp(s + n - k, end);
-}
-
 static void free_shard(shard *s) {
   dg_safetensors_close(s->safetensors);
   if (s->zip) zip_discard(s->zip);
@@ -179,7 +174,7 @@ static bool add_shard(dg_checkpoint *c, char *path, const json_t *map, const cha
   s->path = path;
   c->shards[c->shard_count++] = s;
   bool ok;
-  if (ends_with(path, ".safetensors"))
+  if (dg_ends_with(path, ".safetensors"))
     ok = (s->safetensors = dg_safetensors_open(path, true, err)) != NULL;
   else
     ok = open_zip(s, err);
@@ -264,7 +259,7 @@ dg_checkpoint *dg_checkpoint_open(const char *directory, dg_error *err) {
       free(path);
       continue;
     }
-    if (ends_with(path, ".json")) {
+    if (dg_ends_with(path, ".json")) {
       ok = open_index(c, directory, path, err);
       free(path);
     } else {

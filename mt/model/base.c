@@ -43,14 +43,9 @@ static void borrowed_free(borrowed *b) {
   free(b->list);
 }
 
-static bool ends_with(const char *s, const char *end) {
-  size_t n = strlen(s), k = strlen(end);
-  return n >= k && !strcmp(s + n - k, end);
-}
-
 /* Small and delicate: vectors, biases by distance, tags of new languages. */
 static bool stays_fp32(const dg_tensor *t) {
-  return t->rows == 1 || ends_with(t->name, ".relative") || !strcmp(t->name, "extra");
+  return t->rows == 1 || dg_ends_with(t->name, ".relative") || !strcmp(t->name, "extra");
 }
 
 static const float *first_non_finite(const float *x, size_t n) {

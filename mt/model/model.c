@@ -294,11 +294,6 @@ dg_model *dg_model_new(const dg_model_config *config, dg_error *err) {
   return m;
 }
 
-static bool ends_with(const char *s, const char *end) {
-  size_t n = strlen(s), k = strlen(end);
-  return n >= k && !strcmp(s + n - k, end);
-}
-
 /* Gains 1, biases 0, embeddings normal, projections Xavier-uniform; each tensor
  * draws from its own stream, so adding one does not change the others. */
 static void initialize(dg_params *p, uint64_t seed, size_t d_model) {
@@ -306,13 +301,13 @@ static void initialize(dg_params *p, uint64_t seed, size_t d_model) {
     dg_tensor *t = &p->tensors[i];
     dg_rng r = {.key = dg_rng_key(seed, i)};
     size_t n = t->rows * t->cols;
-    if (ends_with(t->name, ".gain")) {
+    if (dg_ends_with(t->name, ".gain")) {
       for (size_t j = 0; j < n; j++) t->value[j] = 1;
-    } else if (ends_with(t->name, "embedding") || ends_with(t->name, "output.weight") ||
-               ends_with(t->name, ".positions") || ends_with(t->name, ".relative")) {
+    } else if (dg_ends_with(t->name, "embedding") || dg_ends_with(t->name, "output.weight") ||
+               dg_ends_with(t->name, ".positions") || dg_ends_with(t->name, ".relative")) {
       double deviation = 1.0 / sqrt((double)d_model);
       for (size_t j = 0; j < n; j++) t->value[j] = (float)(dg_rng_normal(&r) * deviation);
-    } else if (ends_with(t->name, ".weight")) {
+    } else if (dg_ends_with(t->name, ".weight")) {
       double bound = sqrt(6.0 / (double)(t->rows + t->cols));
       for (size_t j = 0; j < n; j++)
         t->value[j] = (float)((2 * dg_rng_uniform(&r) - 1) * bound);
@@ -371,7 +366,7 @@ void dg_adapter_initialize(dg_adapter *a, uint64_t seed) {
   initialize(&a->params, seed, a->d_model);
   for (size_t i = 0; i < a->params.count; i++) {
     dg_tensor *t = &a->params.tensors[i];
-    if (ends_with(t->name, ".up.weight")) memset(t->value, 0, t->rows * t->cols * sizeof(float));
+    if (dg_ends_with(t->name, ".up.weight")) memset(t->value, 0, t->rows * t->cols * sizeof(float));
   }
 }
 
