@@ -73,14 +73,6 @@ static bool find_tag(const session *s, const char *code, char canonical[DG_LANG_
   return true;
 }
 
-/* Sentences longer than any seen in training come out badly: they are cut up. */
-static size_t longest_trained(const dg_base *b) {
-  const json_t *settings = json_object_get(b->card, "settings");
-  const char *text = json_string_value(json_object_get(settings, "max_tokens"));
-  long n = text ? strtol(text, NULL, 10) : 0;
-  return n > 0 ? (size_t)n : 0;
-}
-
 static bool load(session *s, dg_error *err) {
   char *base = dg_find_model(s->base_path ? s->base_path : "base", err);
   bool ok = base && (s->base = dg_base_load(base, err)) && load_adapter(s, base, err);
@@ -99,7 +91,6 @@ static bool load(session *s, dg_error *err) {
   s->network = (dg_network){.model = s->base->model, .threads = dg_threads_new(s->cli->threads),
                             .precision = DG_BF16};
   if (s->adapter) s->network.adapters[s->network.adapter_count++] = s->adapter->adapter;
-  s->options.max_source = longest_trained(s->base);
   s->options.source_language = s->source_code;
   s->packed = dg_packed_model_new(s->base->model, s->network.precision, err);
   s->network.packed = s->packed;

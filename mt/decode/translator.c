@@ -223,6 +223,14 @@ static bool *banned_pieces(const dg_base *b) {
   return banned;
 }
 
+/* Sentences longer than any seen in training come out badly: they are cut up. */
+static size_t longest_trained(const dg_base *b) {
+  const json_t *settings = json_object_get(b->card, "settings");
+  const char *text = json_string_value(json_object_get(settings, "max_tokens"));
+  long n = text ? strtol(text, NULL, 10) : 0;
+  return n > 0 ? (size_t)n : 0;
+}
+
 bool dg_translate(const dg_network *network, const dg_base *base, int32_t source_tag,
                   int32_t target_tag, const dg_translate_options *o, const char *const *lines,
                   size_t n, dg_translation *out, dg_error *err) {
@@ -231,7 +239,8 @@ bool dg_translate(const dg_network *network, const dg_base *base, int32_t source
            .target_tag = target_tag, .out = out};
   bool table = c->position == DG_POSITION_SINUSOIDAL || c->position == DG_POSITION_LEARNED;
   j.longest = table ? (size_t)(c->max_positions - c->position_offset) : LONGEST_WITHOUT_TABLE;
-  j.comfortable = o->max_source && o->max_source < j.longest ? o->max_source : j.longest - 1;
+  size_t most = o->max_source ? o->max_source : longest_trained(base);
+  j.comfortable = most && most < j.longest ? most : j.longest - 1;
   j.prefix_length =
       dg_format_target(base, source_tag, target_tag, NULL, 0, j.prefix, PREFIX_MOST);
   memset(out, 0, n * sizeof *out);

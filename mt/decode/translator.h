@@ -10,7 +10,7 @@ typedef struct dg_translate_options {
   size_t min_length, max_length; /* tokens; max 0: twice the source and a few */
   size_t batch_tokens;           /* source tokens searched together */
   size_t max_source;             /* a line of more tokens is translated sentence by sentence;
-                                    0: only one that the model cannot read whole */
+                                    0: what the base's card says it was trained on */
   const char *source_language;   /* BCP-47, decides where sentences end; NULL: any */
 } dg_translate_options;
 dg_translate_options dg_translate_defaults(void);
