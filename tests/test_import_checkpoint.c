@@ -65,7 +65,7 @@ static bool read_all(const char *directory, dg_error *err) {
     const dg_checkpoint_tensor *t = dg_checkpoint_at(c, i);
     if (t->dtype > DG_F64) continue;
     float *x = dg_malloc((t->count + 1) * sizeof *x);
-    ok = dg_checkpoint_read(c, t, x, err);
+    ok = dg_checkpoint_read(c, t, 0, t->count, x, err);
     free(x);
   }
   dg_checkpoint_close(c);
@@ -97,7 +97,7 @@ static void test_layouts(void **state) {
       for (size_t d = 0; d < t->dims; d++) assert_int_equal(t->shape[d], want->shape[d]);
       assert_int_equal(t->count * sizeof(float), want->bytes);
       float *got = dg_malloc(want->bytes + 1);
-      if (!dg_checkpoint_read(c, t, got, &err)) fail_msg("%s", err.message);
+      if (!dg_checkpoint_read(c, t, 0, t->count, got, &err)) fail_msg("%s", err.message);
       if (memcmp(got, want->data, want->bytes)) fail_msg("%s: %s differs", path, want->name);
       free(got);
     }
@@ -105,7 +105,7 @@ static void test_layouts(void **state) {
     assert_non_null(ids);
     assert_int_equal(ids->dtype, DG_I64);
     float none[4];
-    assert_false(dg_checkpoint_read(c, ids, none, &err));
+    assert_false(dg_checkpoint_read(c, ids, 0, ids->count, none, &err));
     assert_non_null(strstr(err.message, "tensor ids has type I64"));
     assert_null(dg_checkpoint_find(c, "step"));
     dg_checkpoint_close(c);

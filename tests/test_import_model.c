@@ -33,7 +33,7 @@ static dg_model *import(const char *name, dg_family_config *f) {
   if (!m) fail_msg("%s", err.message);
   for (size_t i = 0; i < m->params.count; i++) {
     dg_tensor *t = &m->params.tensors[i];
-    if (!dg_family_tensor(f, c, t, t->value, &err)) fail_msg("%s: %s", name, err.message);
+    if (!dg_family_rows(f, c, t, 0, t->rows, t->value, &err)) fail_msg("%s: %s", name, err.message);
   }
   dg_checkpoint_close(c);
   free(config);
@@ -188,8 +188,10 @@ static void test_misfits(void **state) {
     dg_model *m = dg_model_new(&f.model, &err);
     assert_true(c && m);
     bool ok = true;
-    for (size_t k = 0; k < m->params.count && ok; k++)
-      ok = dg_family_tensor(&f, c, &m->params.tensors[k], m->params.tensors[k].value, &err);
+    for (size_t k = 0; k < m->params.count && ok; k++) {
+      dg_tensor *t = &m->params.tensors[k];
+      ok = dg_family_rows(&f, c, t, 0, t->rows, t->value, &err);
+    }
     if (ok || !strstr(err.message, cases[i].says))
       fail_msg("\"%s\" lacks \"%s\"", err.message, cases[i].says);
     dg_model_free(m);

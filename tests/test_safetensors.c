@@ -1,11 +1,13 @@
 /* The container of all model files: what is written is what is read, and no
  * damage, by accident or by design, passes or crashes. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -139,6 +141,57 @@ static void test_round_trip(void **state) {
   assert_false(dg_st_writer_write(w, "/nonexistent/model", again, &err));
   assert_int_equal(err.status, DG_ERR_IO);
   dg_st_writer_free(w);
+}
+
+/* In any order, in parts, and into a pipe: the same bytes. */
+static void test_parts(void **state) {
+  (void)state;
+  const size_t two[2] = {3, 2}, five = 5;
+  char hash[DG_HASH_TEXT], parts[DG_HASH_TEXT];
+  dg_error err;
+  for (int split = 0; split < 2; split++) {
+    dg_st_writer *w = dg_st_writer_new();
+    dg_st_writer_add(w, "bytes", DG_I8, 1, &five, split ? NULL : bytes);
+    dg_st_writer_add(w, "matrix", DG_F32, 2, two, split ? NULL : floats);
+    if (!dg_st_writer_begin(w, path, &err)) fail_msg("%s", err.message);
+    if (split) {
+      assert_false(dg_st_writer_put(w, "bytes", 3, bytes, 3, &err));
+      assert_false(dg_st_writer_put(w, "other", 0, bytes, 1, &err));
+      assert_true(dg_st_writer_put(w, "bytes", 2, bytes + 2, 3, &err));
+      assert_true(dg_st_writer_put(w, "matrix", 8, floats + 2, 16, &err));
+      assert_true(dg_st_writer_put(w, "matrix", 0, floats, 8, &err));
+      assert_false(dg_st_writer_commit(w, parts, &err));
+      assert_non_null(strstr(err.message, "tensor bytes was not written whole"));
+      assert_true(dg_st_writer_put(w, "bytes", 0, bytes, 2, &err));
+    }
+    if (!dg_st_writer_commit(w, split ? parts : hash, &err)) fail_msg("%s", err.message);
+    dg_st_writer_free(w);
+  }
+  assert_string_equal(hash, parts);
+  size_t n;
+  uint8_t *want = get(&n), got[1024];
+  unlink(path);
+  dg_st_writer *w = dg_st_writer_new(); /* begun and left: no file, no temporary */
+  dg_st_writer_add(w, "bytes", DG_I8, 1, &five, bytes);
+  assert_true(dg_st_writer_begin(w, path, &err));
+  char *temporary = dg_format("%s.tmp-%ld", path, (long)getpid());
+  assert_int_equal(access(temporary, F_OK), 0);
+  dg_st_writer_free(w);
+  assert_int_not_equal(access(temporary, F_OK), 0);
+  assert_int_not_equal(access(path, F_OK), 0);
+  free(temporary);
+  assert_int_equal(mkfifo(path, 0600), 0);
+  int fd = open(path, O_RDONLY | O_NONBLOCK);
+  w = dg_st_writer_new();
+  dg_st_writer_add(w, "bytes", DG_I8, 1, &five, bytes);
+  dg_st_writer_add(w, "matrix", DG_F32, 2, two, floats);
+  if (!dg_st_writer_write(w, path, parts, &err)) fail_msg("%s", err.message);
+  dg_st_writer_free(w);
+  assert_true(n < sizeof got);
+  assert_int_equal(read(fd, got, sizeof got), n);
+  assert_memory_equal(got, want, n);
+  close(fd);
+  free(want);
 }
 
 /* --- damage by accident --------------------------------------------------------------------- */
@@ -365,6 +418,7 @@ int main(void) {
       cmocka_unit_test(test_every_bit),     cmocka_unit_test(test_places),
       cmocka_unit_test(test_hostile_json),  cmocka_unit_test(test_header_length),
       cmocka_unit_test(test_hash_key),      cmocka_unit_test(test_fuzz),
+      cmocka_unit_test(test_parts),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

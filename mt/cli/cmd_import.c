@@ -43,17 +43,15 @@ int dg_cmd_import(int argc, char **argv) {
     code = dg_cli_usage(&cli, "--quantize %s: choose fp32, bf16 or int8", quantize);
   } else {
     dg_error err;
-    char hash[DG_HASH_TEXT];
-    dg_base *b = dg_import(cli.rest.items[0], &err);
-    if (!b || !dg_base_save(b, output, storage, hash, &err)) {
+    dg_import_report report;
+    if (!dg_import(cli.rest.items[0], output, storage, &report, &err)) {
       code = dg_cli_fail(&err);
     } else {
       code = DG_EXIT_OK;
       if (!cli.quiet)
-        fprintf(stderr, "%s: %zu languages, %zu weights, %s\n", output, b->language_count,
-                dg_params_count(&b->model->params), hash);
+        fprintf(stderr, "%s: %zu languages, %zu weights, %s\n", output, report.languages,
+                report.weights, report.hash);
     }
-    dg_base_free(b);
   }
   dg_cli_free(&cli);
   return code;

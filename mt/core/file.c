@@ -44,33 +44,66 @@ void dg_unmap(dg_mapping *m) {
 
 struct dg_output {
   FILE *file;
-  char *path, *temporary; /* temporary is NULL for stdout */
+  char *path, *temporary; /* temporary is NULL where nothing can be renamed */
   gzFile gz;
+  FILE *spool; /* what a pipe gets at the commit, else NULL */
 };
 
-dg_output *dg_output_open(const char *path, dg_error *err) {
+static dg_output *open_output(const char *path, bool random, dg_error *err) {
   dg_output *o = dg_calloc(1, sizeof *o);
   o->path = dg_strdup(path);
-  if (!strcmp(path, "-")) {
-    o->file = stdout;
-    return o;
-  }
   /* A device or pipe cannot be renamed over; write to it directly. */
   struct stat st;
-  bool special = !stat(path, &st) && !S_ISREG(st.st_mode);
+  bool standard = !strcmp(path, "-");
+  bool special = standard || (!stat(path, &st) && !S_ISREG(st.st_mode));
   if (!special) o->temporary = dg_format("%s.tmp-%ld", path, (long)getpid());
   const char *name = special ? path : o->temporary;
-  size_t n = strlen(path);
-  if (n > 3 && !strcmp(path + n - 3, ".gz"))
-    o->gz = gzopen(name, "wb6e");
-  else
-    o->file = fopen(name, "wbe");
-  if (o->file || o->gz) return o;
+  if (standard) o->file = stdout;
+  else if (!random && dg_ends_with(path, ".gz")) o->gz = gzopen(name, "wb6e");
+  else o->file = fopen(name, random && !special ? "w+be" : "wbe");
+  if (random && special) o->spool = tmpfile();
+  if ((o->file || o->gz) && (o->spool || !random || !special)) return o;
   dg_fail_errno(err, "%s: cannot create", path);
+  if (o->file && !standard) fclose(o->file);
   free(o->path);
   free(o->temporary);
   free(o);
   return NULL;
+}
+
+dg_output *dg_output_open(const char *path, dg_error *err) {
+  return open_output(path, false, err);
+}
+
+dg_output *dg_output_open_random(const char *path, dg_error *err) {
+  return open_output(path, true, err);
+}
+
+bool dg_output_write_at(dg_output *o, uint64_t at, const void *bytes, size_t n, dg_error *err) {
+  int fd = fileno(o->spool ? o->spool : o->file);
+  for (const char *p = bytes; n;) {
+    ssize_t done = pwrite(fd, p, n, (off_t)at);
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) return dg_fail_errno(err, "%s: write failed", o->path);
+    p += done;
+    at += (uint64_t)done;
+    n -= (size_t)done;
+  }
+  return true;
+}
+
+bool dg_output_read_at(dg_output *o, uint64_t at, void *bytes, size_t n, dg_error *err) {
+  int fd = fileno(o->spool ? o->spool : o->file);
+  for (char *p = bytes; n;) {
+    ssize_t done = pread(fd, p, n, (off_t)at);
+    if (done < 0 && errno == EINTR) continue;
+    if (!done) errno = EIO; /* it is shorter than what was written */
+    if (done <= 0) return dg_fail_errno(err, "%s: reading back failed", o->path);
+    p += done;
+    at += (uint64_t)done;
+    n -= (size_t)done;
+  }
+  return true;
 }
 
 bool dg_output_write(dg_output *o, const void *bytes, size_t n, dg_error *err) {
@@ -103,6 +136,7 @@ bool dg_output_printf(dg_output *o, dg_error *err, const char *format, ...) {
 }
 
 static void output_free(dg_output *o) {
+  if (o->spool) fclose(o->spool);
   free(o->path);
   free(o->temporary);
   free(o);
@@ -129,15 +163,24 @@ static bool sync_path(const char *path) {
   return ok;
 }
 
+static bool unspool(dg_output *o) {
+  char chunk[1 << 14];
+  size_t n;
+  rewind(o->spool);
+  while ((n = fread(chunk, 1, sizeof chunk, o->spool)))
+    if (fwrite(chunk, 1, n, o->file) != n) return false;
+  return !ferror(o->spool);
+}
+
 bool dg_output_commit(dg_output *o, dg_error *err) {
-  bool ok;
   errno = 0;
+  bool ok = !o->spool || unspool(o);
   if (o->gz) {
     ok = gzclose(o->gz) == Z_OK;
   } else if (o->file == stdout) {
-    ok = !fflush(stdout) && !ferror(stdout);
+    ok = !fflush(stdout) && !ferror(stdout) && ok;
   } else {
-    ok = !fflush(o->file) && !ferror(o->file);
+    ok = !fflush(o->file) && !ferror(o->file) && ok;
     ok = !fclose(o->file) && ok;
   }
   if (ok && o->temporary) {

@@ -32,6 +32,12 @@ bool dg_output_printf(dg_output *o, dg_error *err, const char *format, ...)
 bool dg_output_commit(dg_output *o, dg_error *err); /* frees o, even on failure */
 void dg_output_abort(dg_output *o);
 
+/* As dg_output_open, but bytes go anywhere in the file and can be read back until the
+ * commit, and only by these two. A pipe or device gets them at the commit. */
+dg_output *dg_output_open_random(const char *path, dg_error *err);
+bool dg_output_write_at(dg_output *o, uint64_t at, const void *bytes, size_t n, dg_error *err);
+bool dg_output_read_at(dg_output *o, uint64_t at, void *bytes, size_t n, dg_error *err);
+
 /* Lines of a plain or gzipped file ("-" is stdin), without their LF or CRLF.
  * A byte-order mark at the start is dropped. */
 typedef struct dg_lines dg_lines;

@@ -9,7 +9,7 @@
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
 
-enum { LENGTH_BYTES = 8, ALIGNMENT = 64, HEADER_MOST = 100 << 20 };
+enum { LENGTH_BYTES = 8, ALIGNMENT = 64, HEADER_MOST = 100 << 20, CHUNK = 1 << 20 };
 static const char hash_key[] = "dragoman.hash";
 static const char zero_hash[] = "00000000000000000000000000000000";
 
@@ -213,12 +213,15 @@ const dg_st_tensor *dg_safetensors_find(const dg_safetensors *s, const char *nam
 typedef struct pending {
   dg_st_tensor tensor;
   char *name;
+  size_t begin, done; /* its place in the file; bytes of it that are there */
 } pending;
 
 struct dg_st_writer {
   json_t *metadata;
   pending *list;
   size_t count, capacity;
+  dg_output *output;
+  size_t size, digits; /* of the file; where the hash's digits stand */
 };
 
 dg_st_writer *dg_st_writer_new(void) {
@@ -235,6 +238,7 @@ void dg_st_writer_free(dg_st_writer *w) {
   for (size_t i = 0; i < w->count; i++) free(w->list[i].name);
   free(w->list);
   json_decref(w->metadata);
+  dg_output_abort(w->output);
   free(w);
 }
 
@@ -290,37 +294,78 @@ static char *header_text(dg_st_writer *w, size_t *length, size_t *digits) {
   return text;
 }
 
-bool dg_st_writer_write(dg_st_writer *w, const char *path, char hash[DG_HASH_TEXT],
-                        dg_error *err) {
-  size_t n = strlen(path);
-  if (n > 3 && !strcmp(path + n - 3, ".gz"))
+bool dg_st_writer_begin(dg_st_writer *w, const char *path, dg_error *err) {
+  if (dg_ends_with(path, ".gz"))
     return dg_fail(err, DG_ERR_USAGE, "%s: a model cannot be gzipped: choose a name without .gz",
                    path);
   if (w->count) qsort(w->list, w->count, sizeof *w->list, by_alignment);
-  size_t length, digits;
-  char *header = header_text(w, &length, &digits);
+  size_t length;
+  char *header = header_text(w, &length, &w->digits);
   uint8_t prefix[LENGTH_BYTES];
   for (int i = 0; i < LENGTH_BYTES; i++) prefix[i] = (uint8_t)(length >> (8 * i));
+  w->digits += LENGTH_BYTES;
+  w->size = LENGTH_BYTES + length;
+  for (size_t i = 0; i < w->count; i++) {
+    w->list[i].begin = w->size;
+    w->list[i].done = 0;
+    w->size += w->list[i].tensor.bytes;
+  }
+  dg_output_abort(w->output);
+  w->output = dg_output_open_random(path, err);
+  bool ok = w->output && dg_output_write_at(w->output, 0, prefix, sizeof prefix, err) &&
+            dg_output_write_at(w->output, LENGTH_BYTES, header, length, err);
+  free(header);
+  for (size_t i = 0; i < w->count && ok; i++) {
+    const dg_st_tensor *t = &w->list[i].tensor;
+    ok = !t->data || dg_st_writer_put(w, t->name, 0, t->data, t->bytes, err);
+  }
+  return ok;
+}
+
+bool dg_st_writer_put(dg_st_writer *w, const char *name, size_t at, const void *bytes, size_t n,
+                      dg_error *err) {
+  for (size_t i = 0; i < w->count; i++) {
+    pending *p = &w->list[i];
+    if (strcmp(p->name, name)) continue;
+    if (at > p->tensor.bytes || n > p->tensor.bytes - at) break;
+    p->done += n;
+    return dg_output_write_at(w->output, p->begin + at, bytes, n, err);
+  }
+  return dg_fail(err, DG_ERR_FORMAT, "no tensor %s of %zu bytes was declared", name, at + n);
+}
+
+/* Of the file as it is, its digits still zeros: parts came in any order. */
+static bool hash_output(dg_st_writer *w, char text[DG_HASH_TEXT], dg_error *err) {
   XXH3_state_t *state = XXH3_createState();
   XXH3_128bits_reset(state);
-  XXH3_128bits_update(state, prefix, sizeof prefix);
-  XXH3_128bits_update(state, header, length);
-  for (size_t i = 0; i < w->count; i++)
-    XXH3_128bits_update(state, w->list[i].tensor.data, w->list[i].tensor.bytes);
-  char text[DG_HASH_TEXT];
-  hash_text(state, text);
-  XXH3_freeState(state);
-  memcpy(header + digits, text, DG_HASH_TEXT - 1);
-  if (hash) memcpy(hash, text, DG_HASH_TEXT);
-  dg_output *o = dg_output_open(path, err);
-  bool ok = o && dg_output_write(o, prefix, sizeof prefix, err) &&
-            dg_output_write(o, header, length, err);
-  for (size_t i = 0; i < w->count && ok; i++)
-    ok = dg_output_write(o, w->list[i].tensor.data, w->list[i].tensor.bytes, err);
-  free(header);
-  if (!ok) {
-    dg_output_abort(o);
-    return false;
+  uint8_t *chunk = dg_malloc(CHUNK);
+  bool ok = true;
+  for (size_t at = 0, n; at < w->size && ok; at += n) {
+    n = w->size - at < CHUNK ? w->size - at : CHUNK;
+    ok = dg_output_read_at(w->output, at, chunk, n, err);
+    if (ok) XXH3_128bits_update(state, chunk, n);
   }
-  return dg_output_commit(o, err);
+  free(chunk);
+  if (ok) hash_text(state, text);
+  XXH3_freeState(state);
+  return ok;
+}
+
+bool dg_st_writer_commit(dg_st_writer *w, char hash[DG_HASH_TEXT], dg_error *err) {
+  for (size_t i = 0; i < w->count; i++)
+    if (w->list[i].done != w->list[i].tensor.bytes)
+      return dg_fail(err, DG_ERR_FORMAT, "tensor %s was not written whole", w->list[i].name);
+  char text[DG_HASH_TEXT];
+  if (!hash_output(w, text, err) ||
+      !dg_output_write_at(w->output, w->digits, text, DG_HASH_TEXT - 1, err))
+    return false;
+  if (hash) memcpy(hash, text, DG_HASH_TEXT);
+  dg_output *output = w->output;
+  w->output = NULL;
+  return dg_output_commit(output, err);
+}
+
+bool dg_st_writer_write(dg_st_writer *w, const char *path, char hash[DG_HASH_TEXT],
+                        dg_error *err) {
+  return dg_st_writer_begin(w, path, err) && dg_st_writer_commit(w, hash, err);
 }

@@ -40,14 +40,22 @@ size_t dg_safetensors_count(const dg_safetensors *s);
 const dg_st_tensor *dg_safetensors_at(const dg_safetensors *s, size_t i);
 const dg_st_tensor *dg_safetensors_find(const dg_safetensors *s, const char *name);
 
+/* Writes a file without having it in memory: what it holds is declared, then put in
+ * any order and in parts, then committed. */
 typedef struct dg_st_writer dg_st_writer;
 dg_st_writer *dg_st_writer_new(void);
-void dg_st_writer_free(dg_st_writer *w);
+void dg_st_writer_free(dg_st_writer *w); /* uncommitted, it leaves no file */
 void dg_st_writer_metadata(dg_st_writer *w, const char *key, const char *value); /* copied */
-/* data is borrowed until the write. */
+/* data is borrowed until the file is begun; NULL: it will be put. */
 void dg_st_writer_add(dg_st_writer *w, const char *name, dg_dtype dtype, size_t dims,
                       const size_t *shape, const void *data);
-/* Writes atomically; hash (may be NULL) receives the content hash. */
+bool dg_st_writer_begin(dg_st_writer *w, const char *path, dg_error *err);
+/* n bytes of a declared tensor from its byte `at` on; each byte is put once. */
+bool dg_st_writer_put(dg_st_writer *w, const char *name, size_t at, const void *bytes, size_t n,
+                      dg_error *err);
+/* The file appears under its name; hash (may be NULL) receives its content hash. */
+bool dg_st_writer_commit(dg_st_writer *w, char hash[DG_HASH_TEXT], dg_error *err);
+/* Begins and commits a file all of whose data was given. */
 bool dg_st_writer_write(dg_st_writer *w, const char *path, char hash[DG_HASH_TEXT], dg_error *err);
 
 #endif

@@ -28,11 +28,21 @@ typedef struct record {
   const dg_pickle_tensor *pickle; /* zip */
 } record;
 
+/* A zip entry can only be read onwards: the one that is being read. */
+typedef struct cursor {
+  const record *record;
+  char *name;
+  zip_file_t *file;
+  size_t at;      /* elements of the storage behind it */
+  uint8_t *whole; /* of a tensor that is not row by row */
+} cursor;
+
 struct dg_checkpoint {
   shard *shards[SHARDS_MOST];
   size_t shard_count;
   record *records; /* sorted by name */
   size_t count, capacity;
+  cursor cursor;
 };
 
 /* --- zip files of torch.save ------------------------------------------------------------- */
@@ -145,6 +155,13 @@ static bool open_zip(shard *s, dg_error *err) {
 }
 
 /* --- opening ---------------------------------------------------------------------------- */
+
+static void close_cursor(cursor *u) {
+  if (u->file) zip_fclose(u->file);
+  free(u->name);
+  free(u->whole);
+  *u = (cursor){0};
+}
 
 static void free_shard(shard *s) {
   dg_safetensors_close(s->safetensors);
@@ -278,6 +295,7 @@ dg_checkpoint *dg_checkpoint_open(const char *directory, dg_error *err) {
 
 void dg_checkpoint_close(dg_checkpoint *c) {
   if (!c) return;
+  close_cursor(&c->cursor);
   for (size_t i = 0; i < c->shard_count; i++) free_shard(c->shards[i]);
   free(c->records);
   free(c);
@@ -332,10 +350,10 @@ static void convert(dg_dtype type, const uint8_t *from, size_t n, float *out) {
   for (size_t i = 0; i < n; i++) out[i] = element(type, from + i * size);
 }
 
-/* The pages of a mapped tensor are not needed again soon. */
+/* Mapped pages of what was read are not needed again soon. */
 static void forget(const void *data, size_t bytes) {
   uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-  uintptr_t begin = ((uintptr_t)data + page - 1) / page * page;
+  uintptr_t begin = (uintptr_t)data / page * page;
   uintptr_t end = ((uintptr_t)data + bytes) / page * page;
   if (end > begin) madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
@@ -354,81 +372,99 @@ static size_t reach(const dg_pickle_tensor *t) {
   return last;
 }
 
-static void gather(const dg_pickle_tensor *t, const uint8_t *from, size_t count, float *out) {
-  size_t at[DG_ST_DIMS] = {0}, size = dg_dtype_size(t->dtype);
-  for (size_t i = 0; i < count; i++) {
-    size_t place = 0;
-    for (size_t d = 0; d < t->dims; d++) place += at[d] * t->stride[d];
+static void gather(const dg_pickle_tensor *t, const uint8_t *from, size_t first, size_t n,
+                   float *out) {
+  size_t size = dg_dtype_size(t->dtype);
+  for (size_t i = 0; i < n; i++) {
+    size_t place = 0, rest = first + i;
+    for (size_t d = t->dims; d-- > 0; rest /= t->shape[d])
+      place += rest % t->shape[d] * t->stride[d];
     out[i] = element(t->dtype, from + place * size);
-    for (size_t d = t->dims; d-- > 0 && ++at[d] == t->shape[d];) at[d] = 0;
   }
 }
 
-static bool skip(const shard *s, zip_file_t *f, const char *name, size_t n, uint8_t *chunk,
-                 dg_error *err) {
-  for (size_t part; n; n -= part) {
-    part = n < CHUNK ? n : CHUNK;
-    if (!read_exactly(s, f, name, chunk, part, err)) return false;
+static bool open_cursor(cursor *u, const record *r, dg_error *err) {
+  const dg_pickle_tensor *t = r->pickle;
+  close_cursor(u);
+  u->record = r;
+  u->name = dg_format("%s/data/%s", r->shard->archive, t->storage);
+  zip_uint64_t index, size;
+  if (!find_entry(r->shard, u->name, &index, &size, err)) return false;
+  if (size / dg_dtype_size(t->dtype) != t->storage_count || size % dg_dtype_size(t->dtype))
+    return dg_fail(err, DG_ERR_FORMAT, "%s: %.100s has %llu bytes, not the %zu numbers of %s that "
+                   "tensor %.80s needs",
+                   r->shard->path, u->name, (unsigned long long)size, t->storage_count,
+                   dg_dtype_name(t->dtype), t->name);
+  u->file = open_entry(r->shard, index, u->name, err);
+  return u->file != NULL;
+}
+
+/* The storage's elements up to `end`, converted into `out` unless it is NULL. */
+static bool advance(cursor *u, size_t end, float *out, dg_error *err) {
+  const dg_pickle_tensor *t = u->record->pickle;
+  size_t size = dg_dtype_size(t->dtype);
+  uint8_t chunk[CHUNK];
+  for (size_t part; u->at < end; u->at += part) {
+    part = end - u->at < CHUNK / size ? end - u->at : CHUNK / size;
+    if (!read_exactly(u->record->shard, u->file, u->name, chunk, part * size, err)) return false;
+    if (!out) continue;
+    convert(t->dtype, chunk, part, out);
+    out += part;
   }
   return true;
 }
 
 /* What is left of a storage is read too: libzip compares the checksum at its end. */
-static bool read_storage(const shard *s, const dg_pickle_tensor *t, size_t count, zip_file_t *f,
-                         const char *name, float *out, dg_error *err) {
-  size_t size = dg_dtype_size(t->dtype), end = t->offset + reach(t) + 1;
-  uint8_t *chunk = dg_malloc(CHUNK), *whole = NULL;
-  bool ok = skip(s, f, name, t->offset * size, chunk, err);
-  if (row_major(t)) {
-    for (size_t done = 0, part; done < count && ok; done += part) {
-      part = count - done < CHUNK / size ? count - done : CHUNK / size;
-      ok = read_exactly(s, f, name, chunk, part * size, err);
-      if (ok) convert(t->dtype, chunk, part, out + done);
-    }
-  } else if (ok) {
-    whole = dg_alloc_checked(reach(t) + 1, size, err);
-    ok = whole && read_exactly(s, f, name, whole, (reach(t) + 1) * size, err);
-    if (ok) gather(t, whole, count, out);
-  }
-  ok = ok && skip(s, f, name, (t->storage_count - end) * size, chunk, err);
-  if (ok && zip_fread(f, chunk, 1) != 0)
-    ok = dg_fail(err, DG_ERR_FORMAT, "%s: %.100s is damaged: its checksum is wrong", s->path, name);
-  free(chunk);
-  free(whole);
-  return ok;
+static bool finish(cursor *u, dg_error *err) {
+  uint8_t byte;
+  return advance(u, u->record->pickle->storage_count, NULL, err) &&
+         (!zip_fread(u->file, &byte, 1) ||
+          dg_fail(err, DG_ERR_FORMAT, "%s: %.100s is damaged: its checksum is wrong",
+                  u->record->shard->path, u->name));
 }
 
-static bool read_zip(const record *r, float *out, dg_error *err) {
+static bool read_whole(cursor *u, dg_error *err) {
+  const dg_pickle_tensor *t = u->record->pickle;
+  size_t size = dg_dtype_size(t->dtype), n = reach(t) + 1;
+  u->whole = dg_alloc_checked(n, size, err);
+  if (!u->whole || !advance(u, t->offset, NULL, err) ||
+      !read_exactly(u->record->shard, u->file, u->name, u->whole, n * size, err))
+    return false;
+  u->at += n;
+  return finish(u, err);
+}
+
+static bool read_zip(cursor *u, const record *r, size_t first, size_t n, float *out,
+                     dg_error *err) {
   const dg_pickle_tensor *t = r->pickle;
-  char *name = dg_format("%s/data/%s", r->shard->archive, t->storage);
-  zip_uint64_t index, size;
-  bool ok = find_entry(r->shard, name, &index, &size, err);
-  if (ok && (size / dg_dtype_size(t->dtype) != t->storage_count || size % dg_dtype_size(t->dtype)))
-    ok = dg_fail(err, DG_ERR_FORMAT, "%s: %.100s has %llu bytes, not the %zu numbers of %s that "
-                 "tensor %.80s needs",
-                 r->shard->path, name, (unsigned long long)size, t->storage_count,
-                 dg_dtype_name(t->dtype), t->name);
-  zip_file_t *f = ok && r->tensor.count ? open_entry(r->shard, index, name, err) : NULL;
-  if (f) {
-    ok = read_storage(r->shard, t, r->tensor.count, f, name, out, err);
-    zip_fclose(f);
-  } else if (r->tensor.count) {
-    ok = false;
+  bool rows = row_major(t), last = first + n == r->tensor.count;
+  if (u->record != r || (rows && u->at > t->offset + first)) {
+    if (!open_cursor(u, r, err) || (!rows && !read_whole(u, err))) return false;
   }
-  free(name);
-  return ok;
+  if (!rows) gather(t, u->whole, first, n, out);
+  else if (!advance(u, t->offset + first, NULL, err) ||
+           !advance(u, t->offset + first + n, out, err) || (last && !finish(u, err)))
+    return false;
+  if (last) close_cursor(u);
+  return true;
 }
 
-bool dg_checkpoint_read(dg_checkpoint *c, const dg_checkpoint_tensor *t, float *out,
-                        dg_error *err) {
-  (void)c;
+bool dg_checkpoint_read(dg_checkpoint *c, const dg_checkpoint_tensor *t, size_t first, size_t n,
+                        float *out, dg_error *err) {
   const record *r = (const record *)((const char *)t - offsetof(record, tensor));
   if (t->dtype != DG_F32 && t->dtype != DG_F16 && t->dtype != DG_BF16_T && t->dtype != DG_F64)
     return dg_fail(err, DG_ERR_UNSUPPORTED,
                    "%s: tensor %.80s has type %s; weights are F32, F16, BF16 or F64",
                    r->shard->path, t->name, dg_dtype_name(t->dtype));
-  if (r->pickle) return read_zip(r, out, err);
-  convert(t->dtype, r->data, t->count, out);
-  forget(r->data, t->count * dg_dtype_size(t->dtype));
+  if (!n) return true;
+  if (r->pickle) {
+    if (read_zip(&c->cursor, r, first, n, out, err)) return true;
+    close_cursor(&c->cursor);
+    return false;
+  }
+  size_t size = dg_dtype_size(t->dtype);
+  const uint8_t *from = (const uint8_t *)r->data + first * size;
+  convert(t->dtype, from, n, out);
+  forget(from, n * size);
   return true;
 }

@@ -1,6 +1,6 @@
 /* The weights of a public checkpoint, a tensor at a time: safetensors files, or
  * what torch.save wrote (a zip with a pickle), whole or in shards. Nothing a
- * checkpoint says is run, and only the tensor being read is in memory. */
+ * checkpoint says is run, and only what is being read is in memory. */
 #ifndef DG_IMPORT_CHECKPOINT_H
 #define DG_IMPORT_CHECKPOINT_H
 
@@ -21,8 +21,10 @@ void dg_checkpoint_close(dg_checkpoint *c);
 size_t dg_checkpoint_count(const dg_checkpoint *c);
 const dg_checkpoint_tensor *dg_checkpoint_at(const dg_checkpoint *c, size_t i); /* by name */
 const dg_checkpoint_tensor *dg_checkpoint_find(const dg_checkpoint *c, const char *name);
-/* Its t->count numbers, row by row, as fp32. Only floating-point tensors can be read. */
-bool dg_checkpoint_read(dg_checkpoint *c, const dg_checkpoint_tensor *t, float *out,
-                        dg_error *err);
+/* Its numbers [first,first+n), row by row, as fp32. Parts read in order cost one pass over
+ * the file; damage shows at the latest when the last is read. Only floating-point
+ * tensors can be read. */
+bool dg_checkpoint_read(dg_checkpoint *c, const dg_checkpoint_tensor *t, size_t first, size_t n,
+                        float *out, dg_error *err);
 
 #endif

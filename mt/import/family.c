@@ -323,9 +323,15 @@ static const dg_checkpoint_tensor *find_embedding(const dg_family_config *f, con
   return NULL;
 }
 
-static void turn(const float *x, size_t rows, size_t cols, float *out) { /* [cols,rows] of x */
-  for (size_t r = 0; r < rows; r++)
-    for (size_t k = 0; k < cols; k++) out[r * cols + k] = x[k * rows + r];
+/* T5 has a row of heads for each bucket. */
+static bool read_turned(dg_checkpoint *c, const dg_checkpoint_tensor *theirs, size_t rows,
+                        size_t cols, size_t first, size_t count, float *out, dg_error *err) {
+  float *x = dg_alloc_checked(rows * cols, sizeof *x, err);
+  bool ok = x && dg_checkpoint_read(c, theirs, 0, rows * cols, x, err);
+  for (size_t r = 0; r < count && ok; r++)
+    for (size_t k = 0; k < cols; k++) out[r * cols + k] = x[k * rows + first + r];
+  free(x);
+  return ok;
 }
 
 static bool fits(const dg_checkpoint_tensor *t, size_t rows, size_t cols) {
@@ -333,8 +339,8 @@ static bool fits(const dg_checkpoint_tensor *t, size_t rows, size_t cols) {
   return rows == 1 || (t->dims == 2 && t->shape[0] == rows);
 }
 
-bool dg_family_tensor(const dg_family_config *f, dg_checkpoint *c, const dg_tensor *t, float *out,
-                      dg_error *err) {
+bool dg_family_rows(const dg_family_config *f, dg_checkpoint *c, const dg_tensor *t, size_t first,
+                    size_t count, float *out, dg_error *err) {
   char name[NAME_MOST];
   const char *wanted = name;
   const dg_checkpoint_tensor *theirs = NULL;
@@ -350,7 +356,7 @@ bool dg_family_tensor(const dg_family_config *f, dg_checkpoint *c, const dg_tens
     else bart_name(t->name, name);
     theirs = dg_checkpoint_find(c, name);
     if (!theirs && !strcmp(t->name, "output.bias")) { /* a buffer that begins as zeros */
-      memset(out, 0, rows * cols * sizeof *out);
+      memset(out, 0, count * cols * sizeof *out);
       return true;
     }
   }
@@ -366,10 +372,6 @@ bool dg_family_tensor(const dg_family_config *f, dg_checkpoint *c, const dg_tens
     free(shape.text);
     return false;
   }
-  if (!relative) return dg_checkpoint_read(c, theirs, out, err);
-  float *x = dg_alloc_checked(rows * cols, sizeof *x, err);
-  bool ok = x && dg_checkpoint_read(c, theirs, x, err);
-  if (ok) turn(x, t->rows, t->cols, out);
-  free(x);
-  return ok;
+  if (relative) return read_turned(c, theirs, t->rows, t->cols, first, count, out, err);
+  return dg_checkpoint_read(c, theirs, first * cols, count * cols, out, err);
 }

@@ -23,8 +23,8 @@ typedef struct dg_family_config {
  * sizes, which must be there. A setting this program has no switch for is refused. */
 bool dg_family_config_read(const char *config_json, dg_family_config *out, dg_error *err);
 
-/* Reads one of the model's tensors, t->rows x t->cols, from the checkpoint. */
-bool dg_family_tensor(const dg_family_config *f, dg_checkpoint *c, const dg_tensor *t, float *out,
-                      dg_error *err);
+/* Rows [first,first+count) of one of the model's tensors, t->rows x t->cols. */
+bool dg_family_rows(const dg_family_config *f, dg_checkpoint *c, const dg_tensor *t, size_t first,
+                    size_t count, float *out, dg_error *err);
 
 #endif

@@ -308,36 +308,45 @@ static dg_tokenizer *make_tokenizer(import *m, dg_error *err) {
 
 /* --- the base ------------------------------------------------------------------------------- */
 
-static dg_model *read_model(const import *m, dg_error *err) {
-  dg_checkpoint *c = dg_checkpoint_open(m->directory, err);
-  dg_model *model = c ? dg_model_new(&m->config.model, err) : NULL;
-  bool ok = model != NULL;
-  for (size_t i = 0; ok && i < model->params.count; i++) {
-    const dg_tensor *t = &model->params.tensors[i];
-    ok = dg_family_tensor(&m->config, c, t, t->value, err);
-  }
-  dg_checkpoint_close(c);
-  if (ok) return model;
-  dg_model_free(model);
-  return NULL;
+typedef struct weights {
+  const dg_family_config *config;
+  dg_checkpoint *checkpoint;
+} weights;
+
+static bool read_rows(void *context, const dg_tensor *t, size_t first, size_t count, float *out,
+                      dg_error *err) {
+  const weights *w = context;
+  return dg_family_rows(w->config, w->checkpoint, t, first, count, out, err);
 }
 
-dg_base *dg_import(const char *directory, dg_error *err) {
+/* All but the weights. */
+static dg_base *make_base(import *m, dg_error *err) {
   static const char *const families[] = {"m2m_100", "mbart", "marian", "t5"};
+  dg_tokenizer *tokenizer = make_tokenizer(m, err);
+  dg_model *model = tokenizer ? dg_model_outline(&m->config.model, err) : NULL;
+  if (!model) {
+    dg_tokenizer_free(tokenizer);
+    return NULL;
+  }
+  json_t *card = json_object();
+  json_object_set_new(card, "imported_from", json_string(families[m->config.family]));
+  return dg_base_new(model, tokenizer, (const char *const *)m->codes, m->code_count, card, err);
+}
+
+bool dg_import(const char *directory, const char *base, dg_storage storage,
+               dg_import_report *report, dg_error *err) {
   import m = {.directory = directory};
   char *config = path_of(&m, "config.json");
-  bool ok = dg_family_config_read(config, &m.config, err);
-  free(config);
-  dg_tokenizer *tokenizer = ok ? make_tokenizer(&m, err) : NULL;
-  dg_model *model = tokenizer ? read_model(&m, err) : NULL;
-  dg_base *b = NULL;
-  if (model) {
-    json_t *card = json_object();
-    json_object_set_new(card, "imported_from", json_string(families[m.config.family]));
-    b = dg_base_new(model, tokenizer, (const char *const *)m.codes, m.code_count, card, err);
-  } else {
-    dg_tokenizer_free(tokenizer);
+  dg_base *b = dg_family_config_read(config, &m.config, err) ? make_base(&m, err) : NULL;
+  weights w = {&m.config, b ? dg_checkpoint_open(directory, err) : NULL};
+  bool ok = w.checkpoint && dg_base_write(b, read_rows, &w, base, storage, report->hash, err);
+  if (ok) {
+    report->languages = b->language_count;
+    report->weights = dg_params_count(&b->model->params);
   }
+  dg_checkpoint_close(w.checkpoint);
+  dg_base_free(b);
+  free(config);
   for (size_t i = 0; i < m.code_count; i++) free(m.codes[i]);
   free(m.codes);
   json_decref(m.vocabulary);
@@ -345,5 +354,5 @@ dg_base *dg_import(const char *directory, dg_error *err) {
   json_decref(m.special_tokens);
   json_decref(m.added_tokens);
   dg_pieces_free(m.pieces);
-  return b;
+  return ok;
 }

@@ -1,12 +1,19 @@
-/* A directory of a public checkpoint as a base of ours. */
+/* A public checkpoint as a base of ours. */
 #ifndef DG_IMPORT_IMPORT_H
 #define DG_IMPORT_IMPORT_H
 
 #include "mt/model/base.h"
 
-/* config.json, weights, and the tokenizer: sentencepiece.bpe.model, sentencepiece.model or
- * spiece.model, with vocab.json or without. Token ids become those of the checkpoint's
- * own tokenizer, language tags are named by BCP-47 codes. */
-dg_base *dg_import(const char *directory, dg_error *err);
+typedef struct dg_import_report {
+  size_t languages, weights;
+  char hash[DG_HASH_TEXT]; /* of the base */
+} dg_import_report;
+
+/* Writes the base of a directory: config.json, weights, and the tokenizer:
+ * sentencepiece.bpe.model, sentencepiece.model or spiece.model, with vocab.json or
+ * without. Token ids become those of the checkpoint's own tokenizer, language tags are
+ * named by BCP-47 codes. Weights go from file to file, a few rows at a time. */
+bool dg_import(const char *directory, const char *base, dg_storage storage,
+               dg_import_report *report, dg_error *err);
 
 #endif

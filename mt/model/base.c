@@ -8,7 +8,7 @@
 #include "mt/core/mem.h"
 
 static const char version[] = "1";
-enum { LANGUAGES_MOST = 4096, POSITION_FLOATS_MOST = 1 << 28 };
+enum { LANGUAGES_MOST = 4096, POSITION_FLOATS_MOST = 1 << 28, PART = 1 << 18 /* floats */ };
 
 /* --- tensors on disk ----------------------------------------------------------------- */
 
@@ -25,22 +25,6 @@ static float from_bf16(uint16_t h) {
   float x;
   memcpy(&x, &bits, sizeof x);
   return x;
-}
-
-/* Buffers a writer borrows until the file is written. */
-typedef struct borrowed {
-  void **list;
-  size_t count, capacity;
-} borrowed;
-
-static void *borrow(borrowed *b, size_t bytes) {
-  DG_GROW(b->list, b->capacity, b->count + 1);
-  return b->list[b->count++] = dg_malloc(bytes);
-}
-
-static void borrowed_free(borrowed *b) {
-  for (size_t i = 0; i < b->count; i++) free(b->list[i]);
-  free(b->list);
 }
 
 /* Small and delicate: vectors, biases by distance, tags of new languages. */
@@ -64,38 +48,84 @@ static void quantize_row(const float *x, size_t n, int8_t *q, float *scale) {
   for (size_t i = 0; i < n; i++) q[i] = (int8_t)(*scale > 0 ? lrintf(x[i] / *scale) : 0);
 }
 
-static bool add_tensor(dg_st_writer *w, borrowed *b, const dg_tensor *t, dg_storage storage,
-                       dg_error *err) {
-  size_t shape[2] = {t->rows, t->cols}, n = t->rows * t->cols;
-  if (first_non_finite(t->value, n))
-    return dg_fail(err, DG_ERR_UNSUPPORTED,
-                   "tensor %s holds a NaN or infinity: training diverged, nothing was written",
-                   t->name);
+static void scale_name(const dg_tensor *t, char out[sizeof t->name + 8]) {
+  snprintf(out, sizeof t->name + 8, "%s.scale", t->name);
+}
+
+static void declare(dg_st_writer *w, const dg_tensor *t, dg_storage storage) {
+  const size_t shape[2] = {t->rows, t->cols};
+  bool vector = t->rows == 1;
   if (storage == DG_STORE_FP32 || stays_fp32(t)) {
-    bool vector = t->rows == 1;
-    dg_st_writer_add(w, t->name, DG_F32, vector ? 1 : 2, vector ? &shape[1] : shape, t->value);
+    dg_st_writer_add(w, t->name, DG_F32, vector ? 1 : 2, vector ? &shape[1] : shape, NULL);
   } else if (storage == DG_STORE_BF16) {
-    uint16_t *out = borrow(b, n * sizeof *out);
-    for (size_t i = 0; i < n; i++) out[i] = to_bf16(t->value[i]);
-    dg_st_writer_add(w, t->name, DG_BF16_T, 2, shape, out);
+    dg_st_writer_add(w, t->name, DG_BF16_T, 2, shape, NULL);
   } else {
-    int8_t *out = borrow(b, n);
-    float *scales = borrow(b, t->rows * sizeof *scales);
-    for (size_t r = 0; r < t->rows; r++)
-      quantize_row(t->value + r * t->cols, t->cols, out + r * t->cols, &scales[r]);
     char name[sizeof t->name + 8];
-    snprintf(name, sizeof name, "%s.scale", t->name);
-    dg_st_writer_add(w, t->name, DG_I8, 2, shape, out);
-    dg_st_writer_add(w, name, DG_F32, 1, &t->rows, scales);
+    scale_name(t, name);
+    dg_st_writer_add(w, t->name, DG_I8, 2, shape, NULL);
+    dg_st_writer_add(w, name, DG_F32, 1, &t->rows, NULL);
   }
+}
+
+/* Some rows in their stored form. `packed` has room for them as floats. */
+static bool put_rows(dg_st_writer *w, const dg_tensor *t, dg_storage storage, size_t first,
+                     size_t count, const float *x, void *packed, float *scales, dg_error *err) {
+  size_t n = count * t->cols, at = first * t->cols;
+  if (first_non_finite(x, n))
+    return dg_fail(err, DG_ERR_UNSUPPORTED,
+                   "tensor %s holds a NaN or infinity (a training that diverged, or damage): "
+                   "nothing was written",
+                   t->name);
+  if (storage == DG_STORE_FP32 || stays_fp32(t))
+    return dg_st_writer_put(w, t->name, 4 * at, x, 4 * n, err);
+  if (storage == DG_STORE_BF16) {
+    uint16_t *out = packed;
+    for (size_t i = 0; i < n; i++) out[i] = to_bf16(x[i]);
+    return dg_st_writer_put(w, t->name, 2 * at, out, 2 * n, err);
+  }
+  char name[sizeof t->name + 8];
+  scale_name(t, name);
+  int8_t *out = packed;
+  for (size_t r = 0; r < count; r++)
+    quantize_row(x + r * t->cols, t->cols, out + r * t->cols, &scales[r]);
+  return dg_st_writer_put(w, t->name, at, out, n, err) &&
+         dg_st_writer_put(w, name, 4 * first, scales, 4 * count, err);
+}
+
+static bool put_tensor(dg_st_writer *w, const dg_tensor *t, dg_storage storage, dg_rows_fn *rows,
+                       void *context, dg_error *err) {
+  size_t most = t->cols < PART ? PART / t->cols : 1;
+  if (most > t->rows) most = t->rows;
+  float *x = dg_malloc(most * t->cols * sizeof *x), *scales = dg_malloc(most * sizeof *scales);
+  void *packed = dg_malloc(most * t->cols * sizeof *x);
+  bool ok = true;
+  for (size_t first = 0, n; first < t->rows && ok; first += n) {
+    n = t->rows - first < most ? t->rows - first : most;
+    ok = rows(context, t, first, n, x, err) &&
+         put_rows(w, t, storage, first, n, x, packed, scales, err);
+  }
+  free(x);
+  free(scales);
+  free(packed);
+  return ok;
+}
+
+static bool rows_in_memory(void *context, const dg_tensor *t, size_t first, size_t count,
+                           float *out, dg_error *err) {
+  (void)context, (void)err;
+  memcpy(out, t->value + first * t->cols, count * t->cols * sizeof *out);
   return true;
 }
 
-static bool add_params(dg_st_writer *w, borrowed *b, const dg_params *p, dg_storage storage,
-                       dg_error *err) {
+static bool write_params(dg_st_writer *w, const dg_params *p, dg_rows_fn *rows, void *context,
+                         const char *path, dg_storage storage, char hash[DG_HASH_TEXT],
+                         dg_error *err) {
+  for (size_t i = 0; i < p->count; i++) declare(w, &p->tensors[i], storage);
+  if (!dg_st_writer_begin(w, path, err)) return false;
   for (size_t i = 0; i < p->count; i++)
-    if (!add_tensor(w, b, &p->tensors[i], storage, err)) return false;
-  return true;
+    if (!put_tensor(w, &p->tensors[i], storage, rows, context, err))
+      return dg_error_context(err, "%s", path);
+  return dg_st_writer_commit(w, hash, err);
 }
 
 /* What follows says what is wrong with a file; dg_base_load and dg_adapter_file_load
@@ -135,7 +165,7 @@ static bool read_tensor(const dg_safetensors *s, dg_tensor *t, dg_error *err) {
       break;
     case DG_I8: {
       char name[sizeof t->name + 8];
-      snprintf(name, sizeof name, "%s.scale", t->name);
+      scale_name(t, name);
       const dg_st_tensor *scale = dg_safetensors_find(s, name);
       if (!scale || scale->dtype != DG_F32 || scale->dims != 1 || scale->shape[0] != t->rows)
         return bad_tensor(name, "is missing or not one F32 a row", err);
@@ -272,8 +302,12 @@ void dg_base_free(dg_base *b) {
 
 bool dg_base_save(const dg_base *b, const char *path, dg_storage storage, char hash[DG_HASH_TEXT],
                   dg_error *err) {
+  return dg_base_write(b, rows_in_memory, NULL, path, storage, hash, err);
+}
+
+bool dg_base_write(const dg_base *b, dg_rows_fn *rows, void *context, const char *path,
+                   dg_storage storage, char hash[DG_HASH_TEXT], dg_error *err) {
   dg_st_writer *w = dg_st_writer_new();
-  borrowed buffers = {0};
   dg_st_writer_metadata(w, "format", "dragoman.base");
   dg_st_writer_metadata(w, "version", version);
   json_t *config = dg_options_to_json(dg_model_config_options, &b->model->config);
@@ -284,11 +318,8 @@ bool dg_base_save(const dg_base *b, const char *path, dg_storage storage, char h
   size_t size;
   const void *bytes = dg_tokenizer_bytes(b->tokenizer, &size);
   dg_st_writer_add(w, "tokenizer", DG_U8, 1, &size, bytes);
-  bool ok = add_params(w, &buffers, &b->model->params, storage, err);
-  if (!ok) dg_error_context(err, "%s", path);
-  ok = ok && dg_st_writer_write(w, path, hash, err);
+  bool ok = write_params(w, &b->model->params, rows, context, path, storage, hash, err);
   dg_st_writer_free(w);
-  borrowed_free(&buffers);
   return ok;
 }
 
@@ -465,7 +496,6 @@ dg_adapter_file *dg_adapter_file_load(const char *path, const dg_base *base, dg_
 bool dg_adapter_file_save(const dg_adapter_file *f, const char *path, dg_storage storage,
                           char hash[DG_HASH_TEXT], dg_error *err) {
   dg_st_writer *w = dg_st_writer_new();
-  borrowed buffers = {0};
   char width[24];
   snprintf(width, sizeof width, "%zu", f->adapter->width);
   dg_st_writer_metadata(w, "format", "dragoman.adapter");
@@ -476,11 +506,8 @@ bool dg_adapter_file_save(const dg_adapter_file *f, const char *path, dg_storage
   dg_st_writer_metadata(w, "target", f->target);
   write_languages(w, f->languages, f->language_count);
   write_json(w, "card", f->card);
-  bool ok = add_params(w, &buffers, &f->adapter->params, storage, err);
-  if (!ok) dg_error_context(err, "%s", path);
-  ok = ok && dg_st_writer_write(w, path, hash, err);
+  bool ok = write_params(w, &f->adapter->params, rows_in_memory, NULL, path, storage, hash, err);
   dg_st_writer_free(w);
-  borrowed_free(&buffers);
   return ok;
 }
 

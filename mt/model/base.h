@@ -35,6 +35,12 @@ dg_base *dg_base_new(dg_model *model, dg_tokenizer *tokenizer, const char *const
 dg_base *dg_base_load(const char *path, dg_error *err);
 bool dg_base_save(const dg_base *b, const char *path, dg_storage storage,
                   char hash[DG_HASH_TEXT], dg_error *err);
+/* Rows [first,first+count) of t; asked for from the first to the last, a few at a time. */
+typedef bool dg_rows_fn(void *context, const dg_tensor *t, size_t first, size_t count, float *out,
+                        dg_error *err);
+/* Saves a base whose weights are not in memory: `b` needs only the outline of its model. */
+bool dg_base_write(const dg_base *b, dg_rows_fn *rows, void *context, const char *path,
+                   dg_storage storage, char hash[DG_HASH_TEXT], dg_error *err);
 void dg_base_free(dg_base *b);
 /* The language with this code in any spelling; unknown: an error that lists the
  * nearest codes and says how to add a language. */

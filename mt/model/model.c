@@ -222,8 +222,8 @@ static float *pages(size_t floats, dg_error *err) {
   return NULL;
 }
 
-static bool params_build(dg_params *params, plan_fn *describe, void *structure, dg_error *err) {
-  describe(&(plan){.params = params}, structure);
+static bool params_allocate(dg_params *params, plan_fn *describe, void *structure,
+                            dg_error *err) {
   params->values = pages(params->total, err);
   if (!params->values) return false;
   link_views(params, describe, structure);
@@ -277,7 +277,7 @@ static void make_sinusoids(dg_model *m) {
   }
 }
 
-dg_model *dg_model_new(const dg_model_config *config, dg_error *err) {
+dg_model *dg_model_outline(const dg_model_config *config, dg_error *err) {
   dg_model_config c = *config;
   if (!dg_model_config_check(&c, err)) return NULL;
   dg_model *m = dg_calloc(1, sizeof *m);
@@ -286,11 +286,17 @@ dg_model *dg_model_new(const dg_model_config *config, dg_error *err) {
   m->decoder.count = (size_t)c.decoder_layers;
   m->encoder.layers = dg_calloc(m->encoder.count, sizeof *m->encoder.layers);
   m->decoder.layers = dg_calloc(m->decoder.count, sizeof *m->decoder.layers);
-  if (!params_build(&m->params, plan_model, m, err)) {
+  plan_model(&(plan){.params = &m->params}, m);
+  return m;
+}
+
+dg_model *dg_model_new(const dg_model_config *config, dg_error *err) {
+  dg_model *m = dg_model_outline(config, err);
+  if (m && !params_allocate(&m->params, plan_model, m, err)) {
     dg_model_free(m);
     return NULL;
   }
-  if (c.position == DG_POSITION_SINUSOIDAL) make_sinusoids(m);
+  if (m && m->config.position == DG_POSITION_SINUSOIDAL) make_sinusoids(m);
   return m;
 }
 
@@ -355,7 +361,8 @@ dg_adapter *dg_adapter_new(const dg_model_config *config, size_t width, size_t e
   a->extra_tokens = extra_tokens;
   a->encoder = dg_calloc(a->encoder_layers, sizeof *a->encoder);
   a->decoder = dg_calloc(a->decoder_layers, sizeof *a->decoder);
-  if (!params_build(&a->params, plan_adapter, a, err)) {
+  plan_adapter(&(plan){.params = &a->params}, a);
+  if (!params_allocate(&a->params, plan_adapter, a, err)) {
     dg_adapter_free(a);
     return NULL;
   }

@@ -78,6 +78,8 @@ typedef struct dg_model {
 
 /* All weights zero. NULL when the configuration asks for more than memory has. */
 dg_model *dg_model_new(const dg_model_config *config, dg_error *err);
+/* Names and sizes of the weights and no weights: every `value` is NULL. */
+dg_model *dg_model_outline(const dg_model_config *config, dg_error *err);
 void dg_model_initialize(dg_model *m, uint64_t seed); /* Xavier and scaled normal */
 bool dg_model_train(dg_model *m, dg_error *err);      /* allocates gradients, zeroed */
 /* From now on a write to the weights faults: a frozen base stays frozen. */
