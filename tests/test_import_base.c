@@ -101,6 +101,59 @@ static void test_languages(void **state) {
   assert_in_range(languages_of("nllb"), 195, 202);
 }
 
+static void finds(const dg_base *b, const char *code, const char *want) {
+  dg_error err;
+  const dg_language *l = dg_base_language(b, code, &err);
+  if (!l) fail_msg("%s", err.message);
+  if (strcmp(l->code, want)) fail_msg("%s: %s, not %s", code, l->code, want);
+}
+
+static void unfound(const dg_base *b, const char *code, const char *says) {
+  dg_error err;
+  if (dg_base_language(b, code, &err)) fail_msg("%s was found", code);
+  assert_int_equal(err.status, DG_ERR_USAGE);
+  if (!strstr(err.message, says)) fail_msg("\"%s\" lacks \"%s\"", err.message, says);
+}
+
+/* One code, whatever the family writes; every language of one family under the code that
+ * another family gives it. */
+static void test_codes(void **state) {
+  (void)state;
+  dg_base *nllb = imported("nllb"), *m2m = imported("m2m100"), *mbart = imported("mbart");
+  static const char *const spellings[] = {"gl", "glg", "gl_ES", "glg_Latn", "GL"};
+  for (size_t i = 0; i < 5; i++) {
+    finds(nllb, spellings[i], "gl");
+    finds(m2m, spellings[i], "gl");
+    finds(mbart, spellings[i], "gl");
+  }
+  for (size_t i = 0; i < m2m->language_count; i++)
+    if (!strstr("br ff fy", m2m->languages[i].code)) /* not in NLLB */
+      finds(nllb, m2m->languages[i].code, m2m->languages[i].code);
+  for (size_t i = 0; i < mbart->language_count; i++)
+    finds(nllb, mbart->languages[i].code, mbart->languages[i].code);
+  /* A bare code is the script that CLDR finds likely, others are asked for by name. */
+  static const char *const pairs[][2] = {
+      {"zh", "zh"}, {"zh_CN", "zh"}, {"zho_Hans", "zh"}, {"zh-Hant", "zh-Hant"},
+      {"zh_TW", "zh-Hant"}, {"ks", "ks"}, {"kas_Arab", "ks"}, {"kas_Deva", "ks-Deva"},
+      {"ace", "ace"}, {"ace_Arab", "ace-Arab"}, {"min", "min"}, {"knc_Latn", "kr"},
+      {"knc_Arab", "kr-Arab"}, {"sr", "sr"}, {"srp_Cyrl", "sr"}, {"no", "nb"}, {"arb_Arab", "ar"},
+      {"pes_Arab", "fa"}, {"prs_Arab", "fa-AF"}, {"crh", "crh-Latn"} /* its only one */};
+  for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) finds(nllb, pairs[i][0], pairs[i][1]);
+  unfound(nllb, "sr-Latn", "codes: sr (Serbian); a new language is added with `dragoman train");
+  unfound(nllb, "pt-BR", "codes: pt (Portuguese);");
+  unfound(mbart, "glk", "codes: gl (Galician),");
+  dg_language *l = &nllb->languages[0];
+  size_t count = 0; /* where the likely script is not among several */
+  for (size_t i = 0; i < nllb->language_count; i++)
+    if (!strncmp(nllb->languages[i].code, "taq", 3)) strcpy(l[i].code, count++ ? "ks-Tfng" : "x");
+    else if (!strcmp(nllb->languages[i].code, "ks")) strcpy(l[i].code, "y");
+  assert_int_equal(count, 2);
+  unfound(nllb, "ks", "ks in several scripts: say which: ks-Deva (Kashmiri (Devanagari)), ks-Tfng");
+  dg_base_free(nllb);
+  dg_base_free(m2m);
+  dg_base_free(mbart);
+}
+
 static void test_refused(void **state) {
   (void)state;
   dg_error err;
@@ -116,11 +169,12 @@ int main(void) {
   static const char *const names[] = {"m2m100", "small100", "nllb", "nllb_legacy", "mbart",
                                       "madlad"};
   enum { NAMES = sizeof names / sizeof *names };
-  struct CMUnitTest tests[NAMES + 2];
+  struct CMUnitTest tests[NAMES + 3];
   for (size_t i = 0; i < NAMES; i++)
     tests[i] = (struct CMUnitTest){.name = names[i], .test_func = test_ids,
                                    .initial_state = (void *)(uintptr_t)names[i]};
   tests[NAMES] = (struct CMUnitTest)cmocka_unit_test(test_languages);
-  tests[NAMES + 1] = (struct CMUnitTest)cmocka_unit_test(test_refused);
-  return _cmocka_run_group_tests("import_base", tests, NAMES + 2, NULL, NULL);
+  tests[NAMES + 1] = (struct CMUnitTest)cmocka_unit_test(test_codes);
+  tests[NAMES + 2] = (struct CMUnitTest)cmocka_unit_test(test_refused);
+  return _cmocka_run_group_tests("import_base", tests, NAMES + 3, NULL, NULL);
 }

@@ -399,37 +399,6 @@ dg_base *dg_base_load(const char *path, dg_error *err) {
   return b;
 }
 
-static size_t common_prefix(const char *a, const char *b) {
-  size_t n = 0;
-  while (a[n] && a[n] == b[n]) n++;
-  return n;
-}
-
-const dg_language *dg_base_language(const dg_base *b, const char *code, dg_error *err) {
-  char canonical[DG_LANG_MAX];
-  if (!dg_lang_canonical(code, canonical, err)) return NULL;
-  for (size_t i = 0; i < b->language_count; i++)
-    if (!strcmp(b->languages[i].code, canonical)) return &b->languages[i];
-  /* Codes of the same language first, then all. */
-  dg_strbuf near = {0};
-  size_t language = strcspn(canonical, "-");
-  for (int all = 0; all < 2 && !near.length; all++)
-    for (size_t i = 0; i < b->language_count; i++) {
-      if (!all && common_prefix(b->languages[i].code, canonical) < language) continue;
-      if (near.length > 160) {
-        dg_strbuf_add(&near, " ...");
-        break;
-      }
-      dg_strbuf_addf(&near, "%s%s", near.length ? " " : "", b->languages[i].code);
-    }
-  dg_fail(err, DG_ERR_USAGE,
-          "the base does not know the language %s (it has: %s); a new one is added with `dragoman "
-          "train --like RELATIVE`",
-          canonical, near.text ? near.text : "none");
-  free(near.text);
-  return NULL;
-}
-
 /* --- adapters --------------------------------------------------------------------------- */
 
 static bool read_width(const char *text, size_t *width) {

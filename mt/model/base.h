@@ -42,8 +42,10 @@ typedef bool dg_rows_fn(void *context, const dg_tensor *t, size_t first, size_t 
 bool dg_base_write(const dg_base *b, dg_rows_fn *rows, void *context, const char *path,
                    dg_storage storage, char hash[DG_HASH_TEXT], dg_error *err);
 void dg_base_free(dg_base *b);
-/* The language with this code in any spelling; unknown: an error that lists the
- * nearest codes and says how to add a language. */
+/* The language with this code in any spelling. A bare code is the language in its usual
+ * script (CLDR's likely one), or in the only one the base has it in; of several others
+ * none is chosen: an error lists them. Unknown: an error that lists the nearest codes and
+ * says how to add a language. */
 const dg_language *dg_base_language(const dg_base *b, const char *code, dg_error *err);
 
 typedef struct dg_adapter_file {
