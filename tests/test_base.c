@@ -19,7 +19,7 @@
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
-#include "mt/model/base.h"
+#include "mt/model/adapter_file.h"
 #include "mt/train/trainer.h"
 #include "tests/sign.h"
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "mt/cli/training.h"
+#include "mt/model/adapter_file.h"
 
 static const char *const storage_names[] = {"fp32", "bf16", "int8"};
 

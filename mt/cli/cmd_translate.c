@@ -9,6 +9,7 @@
 #include "mt/cli/models.h"
 #include "mt/core/file.h"
 #include "mt/decode/translator.h"
+#include "mt/model/adapter_file.h"
 #include "mt/model/packed.h"
 
 enum { CHUNK = 1024 }; /* lines read before they are sorted by length and searched */

@@ -6,6 +6,7 @@
 
 #include "mt/cli/models.h"
 #include "mt/decode/translator.h"
+#include "mt/model/adapter_file.h"
 #include "mt/model/packed.h"
 
 enum { CHUNK = 1024 };

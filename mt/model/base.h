@@ -1,22 +1,11 @@
-/* Base and adapter files: everything needed to translate, in one safetensors
- * file each. A base holds the weights, its configuration, its tokenizer, its
- * languages and its card; an adapter names its base by content hash. */
+/* Base files: everything needed to translate, in one safetensors file: the weights,
+ * their configuration, the tokenizer, the languages and a card. */
 #ifndef DG_MODEL_BASE_H
 #define DG_MODEL_BASE_H
 
-#include <jansson.h>
-
-#include "mt/core/safetensors.h"
 #include "mt/model/model.h"
-#include "tokenizer/lang.h"
+#include "mt/model/weights.h"
 #include "tokenizer/tokenizer.h"
-
-typedef enum dg_storage { DG_STORE_FP32, DG_STORE_BF16, DG_STORE_INT8 } dg_storage;
-
-typedef struct dg_language {
-  char code[DG_LANG_MAX]; /* canonical BCP-47 */
-  int32_t tag;            /* token id of its tag */
-} dg_language;
 
 typedef struct dg_base {
   dg_model *model;
@@ -35,9 +24,6 @@ dg_base *dg_base_new(dg_model *model, dg_tokenizer *tokenizer, const char *const
 dg_base *dg_base_load(const char *path, dg_error *err);
 bool dg_base_save(const dg_base *b, const char *path, dg_storage storage,
                   char hash[DG_HASH_TEXT], dg_error *err);
-/* Rows [first,first+count) of t; asked for from the first to the last, a few at a time. */
-typedef bool dg_rows_fn(void *context, const dg_tensor *t, size_t first, size_t count, float *out,
-                        dg_error *err);
 /* Saves a base whose weights are not in memory: `b` needs only the outline of its model. */
 bool dg_base_write(const dg_base *b, dg_rows_fn *rows, void *context, const char *path,
                    dg_storage storage, char hash[DG_HASH_TEXT], dg_error *err);
@@ -47,21 +33,6 @@ void dg_base_free(dg_base *b);
  * none is chosen: an error lists them. Unknown: an error that lists the nearest codes and
  * says how to add a language. */
 const dg_language *dg_base_language(const dg_base *b, const char *code, dg_error *err);
-
-typedef struct dg_adapter_file {
-  dg_adapter *adapter;
-  char source[DG_LANG_MAX], target[DG_LANG_MAX]; /* the pair it was trained for */
-  dg_language *languages; /* its own new languages; tag = vocab_size + row of `extra` */
-  size_t language_count;
-  char base_hash[DG_HASH_TEXT], hash[DG_HASH_TEXT];
-  json_t *card;
-} dg_adapter_file;
-
-/* Refuses an adapter made for another base. */
-dg_adapter_file *dg_adapter_file_load(const char *path, const dg_base *base, dg_error *err);
-bool dg_adapter_file_save(const dg_adapter_file *f, const char *path, dg_storage storage,
-                          char hash[DG_HASH_TEXT], dg_error *err);
-void dg_adapter_file_free(dg_adapter_file *f);
 
 /* Token sequences of a sentence in its formats (config.source_format ...), X
  * being ids[0,n). NULL ids leave X out: for the target that gives the forced

@@ -1,4 +1,4 @@
-/* Weights of an encoder-decoder, of its adapters, and the network they form. */
+/* Weights of an encoder-decoder, and the network it forms with adapters. */
 #ifndef DG_MODEL_MODEL_H
 #define DG_MODEL_MODEL_H
 
@@ -6,50 +6,15 @@
 
 #include "mt/core/threads.h"
 #include "mt/kernels/gemm.h"
+#include "mt/model/adapter.h"
 #include "mt/model/config.h"
-
-/* A named matrix (rows 1 for vectors). `grad` is NULL when it is frozen. */
-typedef struct dg_tensor {
-  char name[80];
-  size_t rows, cols, offset; /* in floats, inside the block */
-  float *value, *grad;
-} dg_tensor;
-
-/* Tensors laid one after another in one block, so that an optimizer, a
- * checkpoint or a hash walks one array. Projections that are multiplied
- * together (q, k, v) are adjacent by construction. */
-typedef struct dg_params {
-  dg_tensor *tensors;
-  size_t count, total; /* total floats, padding included */
-  float *values, *grads;
-} dg_params;
-
-dg_tensor *dg_params_find(const dg_params *p, const char *name); /* NULL if absent */
-size_t dg_params_count(const dg_params *p); /* numbers, without the padding between tensors */
-void dg_params_zero_grads(dg_params *p);
-
-typedef struct dg_linear {
-  size_t out, in;
-  const float *weight, *bias; /* [out,in], [out] or NULL */
-  float *weight_grad, *bias_grad;
-} dg_linear;
-
-typedef struct dg_norm {
-  const float *gain, *bias; /* bias NULL: none */
-  float *gain_grad, *bias_grad;
-} dg_norm;
+#include "mt/model/params.h"
 
 typedef struct dg_attention {
   dg_norm norm;
   dg_linear q, kv, qkv; /* views of the same adjacent tensors */
   dg_linear out;
 } dg_attention;
-
-typedef struct dg_ffn {
-  dg_norm norm;
-  dg_linear in; /* [ffn_dim or 2*ffn_dim (activated half first) , d_model] */
-  dg_linear out;
-} dg_ffn;
 
 typedef struct dg_layer {
   dg_attention self, cross; /* cross only in the decoder */
@@ -85,26 +50,6 @@ bool dg_model_train(dg_model *m, dg_error *err);      /* allocates gradients, ze
 /* From now on a write to the weights faults: a frozen base stays frozen. */
 bool dg_model_freeze(dg_model *m, dg_error *err);
 void dg_model_free(dg_model *m);
-
-/* Serial bottleneck adapters after every layer (Bapna & Firat 2019):
- * x + W_up relu(W_down LN(x) + b_down) + b_up, with W_up and b_up zero at first:
- * a narrow pre-norm feed-forward sublayer, `in` being down and `out` up. */
-
-/* Embedding rows for tokens the base does not know (ids vocab_size, ...): the
- * tag of a new language. They are read as input, never predicted. */
-typedef struct dg_adapter {
-  size_t d_model, width, encoder_layers, decoder_layers, extra_tokens;
-  dg_params params;
-  dg_ffn *encoder, *decoder; /* one a layer */
-  const float *extra; /* [extra_tokens, d_model] */
-  float *extra_grad;
-} dg_adapter;
-
-dg_adapter *dg_adapter_new(const dg_model_config *config, size_t width, size_t extra_tokens,
-                           dg_error *err);
-void dg_adapter_initialize(dg_adapter *a, uint64_t seed); /* leaves `extra` zero */
-bool dg_adapter_train(dg_adapter *a, dg_error *err);      /* allocates gradients, zeroed */
-void dg_adapter_free(dg_adapter *a);
 
 enum { DG_ADAPTERS_MAX = 4 };
 

@@ -1,0 +1,141 @@
+#include "mt/model/params.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "mt/core/mem.h"
+#include "mt/core/rng.h"
+
+enum { ALIGN = 16 }; /* floats: one cache line */
+
+void dg_plan_align(dg_plan *p) {
+  p->params->total = (p->params->total + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+dg_tensor *dg_plan_tensor(dg_plan *p, size_t rows, size_t cols, const char *format, ...) {
+  dg_params *params = p->params;
+  if (p->linking) return &params->tensors[p->next++];
+  DG_GROW(params->tensors, p->capacity, params->count + 1);
+  dg_tensor *t = &params->tensors[params->count++];
+  *t = (dg_tensor){.rows = rows, .cols = cols, .offset = params->total};
+  va_list args;
+  va_start(args, format);
+  vsnprintf(t->name, sizeof t->name, format, args);
+  va_end(args);
+  params->total += rows * cols;
+  return t;
+}
+
+dg_norm dg_plan_norm(dg_plan *p, const char *path, size_t width, bool bias) {
+  dg_norm n = {0};
+  dg_plan_align(p);
+  dg_tensor *t = dg_plan_tensor(p, 1, width, "%s.gain", path);
+  n.gain = t->value, n.gain_grad = t->grad;
+  if (bias) {
+    dg_plan_align(p);
+    t = dg_plan_tensor(p, 1, width, "%s.bias", path);
+    n.bias = t->value, n.bias_grad = t->grad;
+  }
+  return n;
+}
+
+dg_linear dg_plan_linear(dg_plan *p, const char *path, size_t parts, const char *const *names,
+                         size_t out, size_t in, bool bias) {
+  dg_linear l = {.out = parts * out, .in = in};
+  dg_plan_align(p);
+  for (size_t i = 0; i < parts; i++) {
+    dg_tensor *t = dg_plan_tensor(p, out, in, "%s.%s.weight", path, names[i]);
+    if (!i) l.weight = t->value, l.weight_grad = t->grad;
+  }
+  if (bias) {
+    dg_plan_align(p);
+    for (size_t i = 0; i < parts; i++) {
+      dg_tensor *t = dg_plan_tensor(p, 1, out, "%s.%s.bias", path, names[i]);
+      if (!i) l.bias = t->value, l.bias_grad = t->grad;
+    }
+  }
+  return l;
+}
+
+static void link_views(dg_params *params, dg_plan_fn *describe, void *structure) {
+  for (size_t i = 0; i < params->count; i++) {
+    dg_tensor *t = &params->tensors[i];
+    t->value = params->values + t->offset;
+    t->grad = params->grads ? params->grads + t->offset : NULL;
+  }
+  size_t total = params->total;
+  describe(&(dg_plan){.params = params, .linking = true}, structure);
+  params->total = total; /* aligning is idle when linking, but moves it */
+}
+
+/* Whole pages of zeros, so that freezing can protect them. */
+static float *pages(size_t floats, dg_error *err) {
+  void *p = mmap(NULL, floats * sizeof(float), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p != MAP_FAILED) return p;
+  dg_fail(err, DG_ERR_MEMORY, "no memory for %zu MB of parameters", floats >> 18);
+  return NULL;
+}
+
+bool dg_params_allocate(dg_params *params, dg_plan_fn *describe, void *structure,
+                        dg_error *err) {
+  params->values = pages(params->total, err);
+  if (!params->values) return false;
+  link_views(params, describe, structure);
+  return true;
+}
+
+bool dg_params_train(dg_params *params, dg_plan_fn *describe, void *structure, dg_error *err) {
+  if (params->grads) return true;
+  params->grads = pages(params->total, err);
+  if (!params->grads) return false;
+  link_views(params, describe, structure);
+  return true;
+}
+
+void dg_params_free(dg_params *p) {
+  if (p->values) munmap(p->values, p->total * sizeof(float));
+  if (p->grads) munmap(p->grads, p->total * sizeof(float));
+  free(p->tensors);
+}
+
+size_t dg_params_count(const dg_params *p) {
+  size_t n = 0;
+  for (size_t i = 0; i < p->count; i++) n += p->tensors[i].rows * p->tensors[i].cols;
+  return n;
+}
+
+dg_tensor *dg_params_find(const dg_params *p, const char *name) {
+  for (size_t i = 0; i < p->count; i++)
+    if (!strcmp(p->tensors[i].name, name)) return &p->tensors[i];
+  return NULL;
+}
+
+void dg_params_zero_grads(dg_params *p) {
+  if (p->grads) memset(p->grads, 0, p->total * sizeof(float));
+}
+
+void dg_params_initialize(dg_params *p, uint64_t seed, size_t d_model) {
+  for (size_t i = 0; i < p->count; i++) {
+    dg_tensor *t = &p->tensors[i];
+    dg_rng r = {.key = dg_rng_key(seed, i)};
+    size_t n = t->rows * t->cols;
+    if (dg_ends_with(t->name, ".gain")) {
+      for (size_t j = 0; j < n; j++) t->value[j] = 1;
+    } else if (dg_ends_with(t->name, "embedding") || dg_ends_with(t->name, "output.weight") ||
+               dg_ends_with(t->name, ".positions") || dg_ends_with(t->name, ".relative")) {
+      double deviation = 1.0 / sqrt((double)d_model);
+      for (size_t j = 0; j < n; j++) t->value[j] = (float)(dg_rng_normal(&r) * deviation);
+    } else if (dg_ends_with(t->name, ".weight")) {
+      double bound = sqrt(6.0 / (double)(t->rows + t->cols));
+      for (size_t j = 0; j < n; j++)
+        t->value[j] = (float)((2 * dg_rng_uniform(&r) - 1) * bound);
+    } else {
+      memset(t->value, 0, n * sizeof *t->value);
+    }
+  }
+}

@@ -1,0 +1,48 @@
+/* What base and adapter files have in common: how tensors, languages and their
+ * metadata lie in a safetensors file. Private to mt/model, but for dg_storage. */
+#ifndef DG_MODEL_WEIGHTS_H
+#define DG_MODEL_WEIGHTS_H
+
+#include <jansson.h>
+
+#include "mt/core/safetensors.h"
+#include "mt/model/params.h"
+#include "tokenizer/lang.h"
+
+typedef enum dg_storage { DG_STORE_FP32, DG_STORE_BF16, DG_STORE_INT8 } dg_storage;
+
+typedef struct dg_language {
+  char code[DG_LANG_MAX]; /* canonical BCP-47 */
+  int32_t tag;            /* token id of its tag */
+} dg_language;
+
+/* Rows [first,first+count) of t; asked for from the first to the last, a few at a time. */
+typedef bool dg_rows_fn(void *context, const dg_tensor *t, size_t first, size_t count, float *out,
+                        dg_error *err);
+bool dg_weights_in_memory(void *context, const dg_tensor *t, size_t first, size_t count,
+                          float *out, dg_error *err); /* a dg_rows_fn: those of t->value */
+/* Adds the tensors to a writer that has the rest, and writes the file. Refuses values that
+ * are not finite. */
+bool dg_weights_write(dg_st_writer *w, const dg_params *p, dg_rows_fn *rows, void *context,
+                      const char *path, dg_storage storage, char hash[DG_HASH_TEXT],
+                      dg_error *err);
+/* Dequantises to fp32. Errors do not name the file: dg_weights_blame puts it in front. */
+bool dg_weights_read(const dg_safetensors *s, dg_params *p, dg_error *err);
+bool dg_weights_missing(const char *name, dg_error *err);
+/* Names the file; what the file said wrong is no mistake of the caller's. */
+void dg_weights_blame(dg_error *err, const char *path);
+
+/* Begins a file of this format ("dragoman.base") and our version; tells whether it is one,
+ * `what` ("a base") being its name in words. */
+void dg_weights_begin(dg_st_writer *w, const char *format);
+bool dg_weights_check(const dg_safetensors *s, const char *format, const char *what,
+                      dg_error *err);
+
+void dg_weights_add_json(dg_st_writer *w, const char *key, const json_t *j);
+/* A new reference to the metadata of this key and type. */
+json_t *dg_weights_json(const dg_safetensors *s, const char *key, json_type type, dg_error *err);
+void dg_weights_add_languages(dg_st_writer *w, const dg_language *languages, size_t count);
+/* Codes of a JSON array of strings; the array must outlive them, the caller frees the list. */
+const char **dg_weights_codes(const json_t *list, size_t *count, dg_error *err);
+
+#endif
