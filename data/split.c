@@ -1,6 +1,7 @@
 #include "data/split.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "data/clean.h"
 #include "mt/core/file.h"
@@ -17,30 +18,17 @@ static int by_order(const void *a, const void *b) {
   return x->pair < y->pair ? -1 : x->pair > y->pair;
 }
 
-static int by_pair(const void *a, const void *b) {
-  const keyed *x = a, *y = b;
-  return x->pair < y->pair ? -1 : x->pair > y->pair;
-}
-
-static bool write_pairs(const dg_parallel_text *p, keyed *list, size_t n, const char *path,
-                        dg_error *err) {
-  if (n) qsort(list, n, sizeof *list, by_pair);
+/* The pairs of one part, in file order. */
+static bool write_pairs(const dg_parallel_text *p, const unsigned char *parts, unsigned char part,
+                        const char *path, dg_error *err) {
   dg_output *out = dg_output_open(path, err);
   bool ok = out != NULL;
-  for (size_t i = 0; i < n && ok; i++)
-    ok = dg_output_printf(out, err, "%s\t%s\n", p->pairs[list[i].pair].source,
-                          p->pairs[list[i].pair].target);
+  for (size_t i = 0; i < p->count && ok; i++)
+    if (parts[i] == part)
+      ok = dg_output_printf(out, err, "%s\t%s\n", p->pairs[i].source, p->pairs[i].target);
   if (ok) return dg_output_commit(out, err);
   dg_output_abort(out);
   return false;
-}
-
-static bool write_part(const dg_parallel_text *p, keyed *list, size_t n, const char *prefix,
-                       const char *part, dg_error *err) {
-  char *path = dg_format("%s.%s.tsv", prefix, part);
-  bool ok = write_pairs(p, list, n, path, err);
-  free(path);
-  return ok;
 }
 
 /* The pairs with enough words, by the hashes of their sentences. */
@@ -60,32 +48,44 @@ bool dg_sample_write(const dg_parallel_text *p, const char *path, size_t count,
   size_t found;
   keyed *list = in_order(p, least_words, seed, &found);
   *written = found < count ? found : count;
-  bool ok = write_pairs(p, list, *written, path, err);
+  unsigned char *chosen = dg_calloc(p->count + 1, 1);
+  for (size_t i = 0; i < *written; i++) chosen[list[i].pair] = 1;
+  bool ok = write_pairs(p, chosen, 1, path, err);
+  free(chosen);
   free(list);
   return ok;
 }
 
-bool dg_split_write(const dg_parallel_text *p, const char *prefix, size_t dev, size_t test,
-                    uint64_t seed, size_t counts[3], dg_error *err) {
-  size_t count;
-  keyed *list = in_order(p, 0, seed, &count), *held = dg_calloc(count + 1, sizeof *held);
-  size_t chosen = 0, train = 0, first = 0;
+bool dg_split_choose(const dg_parallel_text *p, size_t dev, size_t test, uint64_t seed,
+                     unsigned char *parts, dg_error *err) {
+  size_t count, chosen = 0, first = 0;
+  keyed *list = in_order(p, 0, seed, &count);
+  memset(parts, DG_PART_TRAIN, p->count);
   while (first < p->count && chosen < dev + test) { /* one pair of each run of equal keys */
-    held[chosen++] = list[first];
-    do first++;
-    while (first < p->count && list[first].order == list[first - 1].order);
+    parts[list[first].pair] = chosen++ < test ? DG_PART_TEST : DG_PART_DEV;
+    for (first++; first < p->count && list[first].order == list[first - 1].order; first++)
+      parts[list[first].pair] = DG_PART_NONE;
   }
-  train = p->count - first;
-  bool ok = true;
-  if (chosen < dev + test || train < first)
-    ok = dg_fail(err, DG_ERR_USAGE,
+  free(list);
+  return (chosen == dev + test && p->count - first >= first) ||
+         dg_fail(err, DG_ERR_USAGE,
                  "%zu pairs are too few for %zu dev and %zu test sentences: ask for fewer",
                  p->count, dev, test);
-  ok = ok && write_part(p, held, test, prefix, "test", err) &&
-       write_part(p, held + test, dev, prefix, "dev", err) &&
-       write_part(p, list + first, train, prefix, "train", err);
-  counts[0] = train, counts[1] = dev, counts[2] = test;
-  free(list);
-  free(held);
+}
+
+bool dg_split_write(const dg_parallel_text *p, const char *prefix, size_t dev, size_t test,
+                    uint64_t seed, size_t counts[3], dg_error *err) {
+  static const char *const names[] = {"train", "dev", "test"};
+  unsigned char *parts = dg_calloc(p->count + 1, 1);
+  bool ok = dg_split_choose(p, dev, test, seed, parts, err);
+  memset(counts, 0, 3 * sizeof *counts);
+  for (size_t i = 0; i < p->count; i++)
+    if (parts[i] != DG_PART_NONE) counts[parts[i]]++;
+  for (int part = DG_PART_TEST; ok && part >= DG_PART_TRAIN; part--) {
+    char *path = dg_format("%s.%s.tsv", prefix, names[part]);
+    ok = write_pairs(p, parts, (unsigned char)part, path, err);
+    free(path);
+  }
+  free(parts);
   return ok;
 }

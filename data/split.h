@@ -6,10 +6,16 @@
 
 #include "data/parallel.h"
 
-/* Writes PREFIX.{train,dev,test}.tsv. Sentences (by the source side's
- * dg_sentence_key) are chosen by hash: the lowest `test` distinct ones go to
- * test, the next `dev` to dev; a dev or test sentence keeps its first pair. A
- * corpus of which less than half would be left to train on is refused. */
+typedef enum dg_part { DG_PART_TRAIN, DG_PART_DEV, DG_PART_TEST, DG_PART_NONE } dg_part;
+
+/* Fills parts[pairs]. Sentences (by the source side's dg_sentence_key) are chosen by
+ * hash: the lowest `test` distinct ones go to test, the next `dev` to dev; a dev or test
+ * sentence keeps its first pair, its others go nowhere. A corpus of which less than half
+ * would be left to train on is refused. */
+bool dg_split_choose(const dg_parallel_text *p, size_t dev, size_t test, uint64_t seed,
+                     unsigned char *parts, dg_error *err);
+
+/* Writes PREFIX.{train,dev,test}.tsv, so chosen. */
 bool dg_split_write(const dg_parallel_text *p, const char *prefix, size_t dev, size_t test,
                     uint64_t seed, size_t counts[3], dg_error *err);
 

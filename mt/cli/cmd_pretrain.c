@@ -113,7 +113,7 @@ static bool add_entry(run *r, size_t i, dg_error *err) {
   if (!dg_examples_add(e, &r->texts[i], r->threads, &corpus, err))
     return dg_error_context(err, "%s", d->file);
   r->card_data[i] = (dg_card_data){d->dev ? "dev" : "train", d->source, d->target, d->file,
-                                   dg_examples_count(e, corpus), dg_examples_skipped(e, corpus)};
+                                   dg_examples_count(e, corpus), dg_examples_skipped(e, corpus), NULL};
   for (int k = 0; k < 1 + r->recipe.settings.both_directions; k++) {
     dg_direction way = {corpus, k, k ? target->tag : source->tag, k ? source->tag : target->tag};
     if (d->dev)

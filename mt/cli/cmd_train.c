@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mt/cli/train_data.h"
 #include "mt/cli/training.h"
 #include "mt/model/adapter_file.h"
 
@@ -15,6 +16,7 @@ typedef struct run {
   const char *base_path, *source, *target, *like, *output;
   dg_list train_files, dev_files;
   bool reversed; /* the files have the target language first */
+  bool keep_problems;
   int width;
   dg_storage storage;
   char *checkpoint_path;
@@ -23,12 +25,11 @@ typedef struct run {
   dg_adapter_file *file;
   int32_t source_tag, target_tag;
   const dg_language *relative; /* of a new language */
-  dg_parallel_text *texts;     /* training files, then dev files */
+  dg_train_data data;
   dg_examples *train, *dev;
   dg_direction *directions;
   dg_dev_list dev_list;
   dg_card_data *card_data;
-  size_t data_count;
   dg_training_log log;
   dg_train_task task;
 } run;
@@ -75,22 +76,22 @@ static bool make_adapter(run *r, dg_error *err) {
   return dg_adapter_train(f->adapter, err);
 }
 
-static bool add_file(run *r, size_t i, bool dev, const char *path, dg_error *err) {
-  dg_parallel_text *text = &r->texts[i];
-  if (!dg_parallel_read(text, path, err)) return false;
-  for (size_t k = 0; r->reversed && k < text->count; k++) {
-    const char *first = text->pairs[k].source;
-    text->pairs[k].source = text->pairs[k].target;
-    text->pairs[k].target = first;
-  }
-  dg_examples *e = dev ? r->dev : r->train;
+static bool add_file(run *r, size_t i, dg_error *err) {
+  dg_train_file *f = &r->data.files[i];
+  dg_examples *e = f->dev ? r->dev : r->train;
   size_t corpus;
-  if (!dg_examples_add(e, text, r->threads, &corpus, err)) return dg_error_context(err, "%s", path);
-  r->card_data[i] = (dg_card_data){dev ? "dev" : "train", r->file->source, r->file->target, path,
-                                   dg_examples_count(e, corpus), dg_examples_skipped(e, corpus)};
+  if (!dg_examples_add(e, &f->text, r->threads, &corpus, err))
+    return dg_error_context(err, "%s", f->path);
+  size_t skipped = dg_examples_skipped(e, corpus);
+  if (skipped)
+    dg_cli_say(r->cli, "%s: %zu pairs left out: longer than max_tokens %d\n", f->path, skipped,
+               r->options.max_tokens);
+  r->card_data[i] = (dg_card_data){f->dev ? "dev" : "train", r->file->source, r->file->target,
+                                   f->path, dg_examples_count(e, corpus),
+                                   f->read - dg_examples_count(e, corpus), dg_train_problems_json(f)};
   dg_direction way = {corpus, false, r->source_tag, r->target_tag};
-  if (dev)
-    dg_dev_list_add(&r->dev_list, r->file->source, r->file->target, way, text,
+  if (f->dev)
+    dg_dev_list_add(&r->dev_list, r->file->source, r->file->target, way, &f->text,
                     (size_t)r->options.eval_sentences);
   else
     r->directions[i] = way;
@@ -98,21 +99,17 @@ static bool add_file(run *r, size_t i, bool dev, const char *path, dg_error *err
 }
 
 static bool read_data(run *r, dg_error *err) {
-  r->data_count = r->train_files.count + r->dev_files.count;
-  r->texts = dg_calloc(r->data_count, sizeof *r->texts);
-  r->card_data = dg_calloc(r->data_count, sizeof *r->card_data);
-  r->directions = dg_calloc(r->train_files.count, sizeof *r->directions);
+  dg_train_data_options o = {&r->train_files, &r->dev_files, r->file->source, r->file->target,
+                             r->reversed, r->keep_problems, (uint64_t)r->options.seed};
+  if (!dg_train_data_read(&r->data, &o, r->cli, err)) return false;
+  r->card_data = dg_calloc(r->data.count, sizeof *r->card_data);
+  r->directions = dg_calloc(r->data.train_count, sizeof *r->directions);
   r->train = dg_examples_new(r->base, (size_t)r->options.max_tokens);
   r->dev = dg_examples_new(r->base, (size_t)r->base->model->config.max_positions);
   size_t pairs = 0;
-  for (size_t i = 0; i < r->data_count; i++) {
-    bool dev = i >= r->train_files.count;
-    const char *path = dev ? r->dev_files.items[i - r->train_files.count] : r->train_files.items[i];
-    if (!add_file(r, i, dev, path, err)) return false;
-    if (!dev) pairs += r->card_data[i].pairs;
-    if (r->card_data[i].skipped)
-      dg_cli_say(r->cli, "%s: %zu pairs left out: empty, or longer than max_tokens\n", path,
-          r->card_data[i].skipped);
+  for (size_t i = 0; i < r->data.count; i++) {
+    if (!add_file(r, i, err)) return false;
+    if (!r->data.files[i].dev) pairs += r->card_data[i].pairs;
   }
   size_t mine = dg_params_count(&r->file->adapter->params);
   size_t all = dg_params_count(&r->base->model->params);
@@ -129,7 +126,7 @@ static void report(void *context, const dg_train_report *report) {
 static bool save(run *r, const dg_train_result *result, dg_error *err) {
   json_decref(r->file->card);
   r->file->card = dg_card_new("adapter", &r->options, &r->task, result, r->card_data,
-                              r->data_count, NULL);
+                              r->data.count, NULL);
   if (r->relative && r->file->language_count)
     json_object_set_new(r->file->card, "like", json_string(r->relative->code));
   char hash[DG_HASH_TEXT];
@@ -163,7 +160,7 @@ static void conclude(const run *r, const dg_train_result *result) {
       (unsigned long long)result->updates, result->seconds / 60);
   for (size_t i = 0; !r->cli->quiet && i < r->dev_list.count; i++) {
     const dg_dev_score *a = &result->start_scores[i], *b = &result->best_scores[i];
-    const char *file = r->dev_files.items[i];
+    const char *file = r->data.split ? "dev text" : r->data.files[r->data.train_count + i].path;
     if (r->dev_list.sets[i].sentences)
       printf("%s: untouched base%s%s BLEU %.2f chrF %.2f; with the adapter BLEU %.2f chrF %.2f "
              "(%+.2f, %+.2f)\n",
@@ -197,7 +194,7 @@ static bool execute(run *r, dg_error *err) {
       .trained = &r->file->adapter->params,
       .examples = r->train,
       .directions = r->directions,
-      .direction_count = r->train_files.count,
+      .direction_count = r->data.train_count,
       .dev_examples = r->dev,
       .dev_sets = r->dev_list.sets,
       .dev_count = r->dev_list.count,
@@ -222,8 +219,8 @@ static bool execute(run *r, dg_error *err) {
 }
 
 static void release(run *r) {
-  for (size_t i = 0; r->texts && i < r->data_count; i++) dg_parallel_free(&r->texts[i]);
-  free(r->texts);
+  for (size_t i = 0; r->card_data && i < r->data.count; i++) json_decref(r->card_data[i].problems);
+  dg_train_data_free(&r->data);
   dg_dev_list_free(&r->dev_list);
   dg_examples_free(r->train);
   dg_examples_free(r->dev);
@@ -240,9 +237,6 @@ static int check(run *r, const char *storage) {
   if (!r->base_path) return dg_cli_usage(c, "-b is missing: which base?");
   if (!r->source || !r->target) return dg_cli_usage(c, "say with -s and -t from what into what");
   if (!r->train_files.count) return dg_cli_usage(c, "--train is missing: parallel text");
-  if (!r->dev_files.count)
-    return dg_cli_usage(c, "--dev is missing: pairs not in --train, to choose and measure by "
-                           "(`dragoman data split` sets some apart)");
   if (!r->output) return dg_cli_usage(c, "say with -o where the adapter goes");
   if (c->rest.count) return dg_cli_usage(c, "\"%s\" is too much", c->rest.items[0]);
   if (r->width < 1 || r->width > 65536) return dg_cli_usage(c, "--width is not in 1..65536");
@@ -262,8 +256,11 @@ int dg_cmd_train(int argc, char **argv) {
       {"source", 's', DG_FLAG_TEXT, &r.source, "SRC", "language code of the source"},
       {"target", 't', DG_FLAG_TEXT, &r.target, "TGT", "language code of the target"},
       {"train", 0, DG_FLAG_LIST, &r.train_files, "FILE...", "pairs to learn: .tsv or a.en,a.gl"},
-      {"dev", 0, DG_FLAG_LIST, &r.dev_files, "FILE...", "pairs to choose and measure by"},
+      {"dev", 0, DG_FLAG_LIST, &r.dev_files, "FILE...",
+       "pairs to choose and measure by (else set apart from --train)"},
       {"reversed", 0, DG_FLAG_BOOL, &r.reversed, NULL, "the files have the target language first"},
+      {"keep-problems", 0, DG_FLAG_BOOL, &r.keep_problems, NULL,
+       "train also on pairs that look wrong"},
       {"output", 'o', DG_FLAG_TEXT, &r.output, "ADAPTER", "the adapter to write"},
       {"like", 0, DG_FLAG_TEXT, &r.like, "CODE", "the base's nearest relative of a new language"},
       {"width", 0, DG_FLAG_INT, &r.width, "N", "of the bottleneck (64)"},
@@ -271,7 +268,7 @@ int dg_cmd_train(int argc, char **argv) {
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
-      .usage = "train -b BASE -s SRC -t TGT --train FILE... --dev FILE... -o ADAPTER",
+      .usage = "train -b BASE -s SRC -t TGT --train FILE... [--dev FILE...] -o ADAPTER",
       .summary =
           "Trains an adapter for one language pair: small layers after every layer of the base,\n"
           "which stays frozen. A language the base has never seen starts from a relative named\n"

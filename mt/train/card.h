@@ -8,6 +8,7 @@
 typedef struct dg_card_data {
   const char *role, *source, *target, *file; /* role: "train" or "dev" */
   size_t pairs, skipped;
+  json_t *problems; /* why pairs were left out, or NULL; borrowed */
 } dg_card_data;
 
 /* A JSON object; kind is "base" or "adapter", notes may be NULL. */

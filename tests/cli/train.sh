@@ -1,0 +1,84 @@
+# dragoman train as a newcomer calls it: faulty data, no dev text, logs and reports, recipes.
+. tests/tap.sh
+cd "$TMPDIR" || exit 1
+
+# pairs FROM TO LANGUAGE: the numbers from FROM to TO in figures' names.
+pairs() {
+  awk -v from="$1" -v to="$2" -v language="$3" 'BEGIN {
+    n["es"] = "cero uno dos tres cuatro cinco seis siete ocho nueve"
+    n["gl"] = "cero un dous tres catro cinco seis sete oito nove"
+    split(n[language], word, " "); split("zero one two three four five six seven eight nine", english, " ")
+    for (i = from; i <= to; i++) {
+      x = (i * 7919) % 100003; a = b = ""
+      while (x > 0) { d = x % 10; x = int(x / 10); a = a english[d + 1] " "; b = b word[d + 1] " " }
+      sub(/ $/, "", a); sub(/ $/, "", b); print a "\t" b
+    }
+  }'
+}
+pairs 1 400 es >train.es.tsv
+pairs 401 420 es >dev.es.tsv
+pairs 1 300 gl >train.gl.tsv
+pairs 401 440 gl >dev.gl.tsv
+cat >tiny.conf <<'END'
+train = en es train.es.tsv
+dev = en es dev.es.tsv
+vocab_size = 300
+d_model = 32
+encoder_layers = 1
+decoder_layers = 1
+heads = 2
+ffn_dim = 64
+max_positions = 64
+learning_rate = 0.01
+warmup = 20
+batch_tokens = 512
+max_updates = 80
+eval_every = 40
+eval_sentences = 0
+max_tokens = 32
+precision = fp32
+END
+check "a base" "$dragoman" pretrain -c tiny.conf --quiet --threads 2 -o base.safetensors
+train() {
+  "$dragoman" train -b base.safetensors -s en -t gl --like es --threads 2 --max_updates 40 \
+    --batch_tokens 512 --precision fp32 "$@"
+}
+weights() { # of a safetensors file: what follows its header
+  length=$(od -An -t u8 -N 8 "$1" | tr -d ' ')
+  tail -c +$((length + 9)) "$1"
+}
+same_weights() { weights "$1" >a.bytes && weights "$2" >b.bytes && [ -s a.bytes ] && cmp a.bytes b.bytes; }
+
+# --- data -------------------------------------------------------------------------------------
+{
+  cat train.gl.tsv
+  head -n 5 train.gl.tsv       # duplicates
+  head -n 2 dev.gl.tsv         # leaks
+  printf 'six one four\t\n'    # empty
+  awk -F'\t' 'NR > 100 && NR < 104 { print $2 "\t" $1 }' train.gl.tsv
+} >dirty.tsv
+faults() {
+  train --train dirty.tsv --dev dev.gl.tsv --eval_sentences 0 -o faults.safetensors 2>err >out || return 1
+  grep -q 'dirty.tsv: 5 pairs that came before.*301' err && grep -q '2 pairs whose sentence is in the dev' err &&
+    grep -q '1 pair with an empty side' err && grep -q 'swapped sides' err || { cat err; return 1; }
+  "$dragoman" info --json faults.safetensors | grep -q '"duplicate": *5'
+}
+check "faulty pairs are told and left out" faults
+cleaned() {
+  train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --quiet -o clean.safetensors >out &&
+    train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --quiet --keep-problems -o kept.safetensors &&
+    train --train dirty.tsv --dev dev.gl.tsv --eval_sentences 0 --quiet --keep-problems -o dirty.safetensors &&
+    same_weights clean.safetensors kept.safetensors && ! same_weights clean.safetensors dirty.safetensors
+}
+check "sound text is as it was, --keep-problems keeps the faulty" cleaned
+awk -F'\t' '{ print $1 "\tдом " NR }' train.gl.tsv >wrong.tsv
+check "the wrong script" refuses 2 'script' train --quiet --train wrong.tsv -o w.safetensors
+apart() {
+  train --train train.gl.tsv --eval_sentences 0 -o apart.safetensors 2>err >out || return 1
+  grep -q '30 pairs set apart as dev' err || { cat err; return 1; }
+  "$dragoman" info --json apart.safetensors | tr -d ' \n' | grep -q '"role":"dev"[^}]*"pairs":30'
+}
+check "without dev text some is set apart" apart
+head -n 30 train.gl.tsv >few.tsv
+check "too few pairs for that" refuses 2 '--dev' train --quiet --train few.tsv -o w.safetensors
+echo "1..$n"
