@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/pytext.h"
+#include "mt/cli/page.h"
 
 enum { BYS = 3, SCORERS_MAX = 8 };
 static const char *const by_names[BYS] = {"length", "script", "frequency"};
@@ -286,41 +287,6 @@ void dg_report_json(const dg_report *r, int width, dg_strbuf *out) {
 
 /* --- HTML ---------------------------------------------------------------------------------- */
 
-static void escaped(dg_strbuf *out, const char *text, size_t n) {
-  for (size_t i = 0; i < n; i++) {
-    const char c = text[i];
-    if (c == '<')
-      dg_strbuf_add(out, "&lt;");
-    else if (c == '>')
-      dg_strbuf_add(out, "&gt;");
-    else if (c == '&')
-      dg_strbuf_add(out, "&amp;");
-    else if (c == '"')
-      dg_strbuf_add(out, "&quot;");
-    else
-      dg_strbuf_addc(out, c);
-  }
-}
-
-static void add_escaped(dg_strbuf *out, const char *text) { escaped(out, text, strlen(text)); }
-
-static const char *const colors[] = {"#4269d0", "#efb118", "#ff725c", "#6cc5b0",
-                                     "#3ca951", "#a463f2", "#97bbf5", "#9c6b4e"};
-static const char *color(size_t i) { return colors[i % (sizeof colors / sizeof *colors)]; }
-
-static const char style[] =
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;"
-    "color:#222;background:#fff}table{border-collapse:collapse;margin:1em 0}th,td{padding:.25em "
-    ".7em;"
-    "border-bottom:1px solid #ddd;text-align:right}th:first-child,td:first-child{text-align:left}"
-    "del{color:#b00020;background:#fdecea}ins{color:#0b6b2d;background:#e6f4ea;text-decoration:"
-    "none}"
-    ".seg{border-left:3px solid #ccc;padding-left:1em;margin:1em 0}.dim{color:#666;font-size:.9em}"
-    "svg text{font:12px system-ui,sans-serif;fill:#333}code{font-size:.85em}"
-    "@media(prefers-color-scheme:dark){body{background:#16181c;color:#ddd}th,td{border-color:#444}"
-    "svg text{fill:#ccc}del{color:#ff8a80;background:#3a1d1d}ins{color:#8ce99a;background:#16301f}"
-    ".dim{color:#999}}";
-
 /* A horizontal bar for each value, with its interval if it has one. */
 static void chart(dg_strbuf *out, const char *title, const char *const *labels,
                   const double *values, const dg_interval *intervals, size_t n, size_t systems,
@@ -331,15 +297,15 @@ static void chart(dg_strbuf *out, const char *title, const char *const *labels,
     if (end > most) most = end;
   }
   dg_strbuf_addf(out, "<svg role=\"img\" width=\"680\" height=\"%zu\"><title>", n * 22 + 8);
-  add_escaped(out, title);
+  dg_page_text(out, title);
   dg_strbuf_add(out, "</title>");
   for (size_t i = 0; i < n; i++) {
     double y = 4 + 22 * (double)i, length = 400 * values[i] / most;
     dg_strbuf_addf(out, "<text x=\"190\" y=\"%.0f\" text-anchor=\"end\">", y + 14);
-    add_escaped(out, labels[i]);
+    dg_page_text(out, labels[i]);
     dg_strbuf_addf(out,
                    "</text><rect x=\"200\" y=\"%.0f\" width=\"%.1f\" height=\"16\" fill=\"%s\"/>",
-                   y, length > 0 ? length : 0, color(i % systems));
+                   y, length > 0 ? length : 0, dg_page_color(i % systems));
     double end = length;
     if (intervals && intervals[i].half > 0) {
       double low = 400 * (intervals[i].mean - intervals[i].half) / most;
@@ -361,7 +327,7 @@ static void html_scores(const dg_eval_table *t, int width, dg_strbuf *out) {
   dg_strbuf_add(out, "</tr>\n");
   for (size_t s = 0; s < t->system_count; s++) {
     dg_strbuf_add(out, "<tr><td>");
-    add_escaped(out, t->systems[s]);
+    dg_page_text(out, t->systems[s]);
     dg_strbuf_add(out, "</td>");
     for (size_t m = 0; m < t->metric_count; m++) {
       const dg_comparison *c = &t->results[m * t->system_count + s];
@@ -402,7 +368,7 @@ static void html_failures(const dg_report *r, dg_strbuf *out) {
   dg_strbuf_add(out, "</tr>\n");
   for (size_t s = 0; s < r->systems->count; s++) {
     dg_strbuf_add(out, "<tr><td>");
-    add_escaped(out, r->systems->items[s].name);
+    dg_page_text(out, r->systems->items[s].name);
     dg_strbuf_add(out, "</td>");
     for (int k = 0; k < 4; k++)
       if (knows_failure(r, k)) {
@@ -436,28 +402,27 @@ static void html_groups(const dg_report *r, int by, int width, dg_strbuf *out) {
 }
 
 static void html_segments(const dg_report *r, int width, dg_strbuf *out) {
-  static const char *const marks[4] = {"<del>", "</del>", "<ins>", "</ins>"};
   size_t m = ranking_scorer(r), last = r->systems->count - 1;
   dg_strbuf_addf(out, "<h2>Worst segments of ");
-  add_escaped(out, r->systems->items[last].name);
+  dg_page_text(out, r->systems->items[last].name);
   dg_strbuf_addf(out, ", by %s</h2>\n", dg_scorer_name(r->scorers[m]));
   for (size_t i = 0; i < r->options.worst; i++) {
     size_t k = r->worst[last][i];
     dg_strbuf_addf(out, "<div class=seg><div class=dim>line %zu</div>", k + 1);
     if (r->options.sources) {
       dg_strbuf_add(out, "<div dir=auto><span class=dim>source</span> ");
-      add_escaped(out, r->options.sources->lines[k]);
+      dg_page_text(out, r->options.sources->lines[k]);
       dg_strbuf_add(out, "</div>");
     }
     dg_strbuf_add(out, "<div dir=auto><span class=dim>reference</span> ");
-    add_escaped(out, r->first[k]);
+    dg_page_text(out, r->first[k]);
     dg_strbuf_add(out, "</div>");
     for (size_t s = 0; s <= last; s++) {
       double score = segment_score(r, m, s, k);
       dg_strbuf_add(out, "<div dir=auto><span class=dim>");
-      add_escaped(out, r->systems->items[s].name);
+      dg_page_text(out, r->systems->items[s].name);
       dg_strbuf_addf(out, " %.*f</span> ", width, score < 0 ? -score : score);
-      dg_word_diff(r->first[k], r->systems->items[s].lines[k], marks, escaped, out);
+      dg_word_diff(r->first[k], r->systems->items[s].lines[k], dg_page_diff_marks, dg_page_text_n, out);
       dg_strbuf_add(out, "</div>");
     }
     dg_strbuf_add(out, "</div>\n");
@@ -465,12 +430,10 @@ static void html_segments(const dg_report *r, int width, dg_strbuf *out) {
 }
 
 void dg_report_html(const dg_report *r, const dg_eval_table *scores, int width, dg_strbuf *out) {
-  dg_strbuf_addf(out,
-                 "<!doctype html>\n<html lang=en><meta charset=utf-8>\n<meta name=viewport "
-                 "content=\"width=device-width\">\n<title>Evaluation</title>\n<style>%s</style>\n"
-                 "<h1>Evaluation</h1>\n<p>%zu segments, %zu system%s, %zu reference%s.</p>\n",
-                 style, r->segments, r->systems->count, r->systems->count == 1 ? "" : "s",
-                 r->refs->count, r->refs->count == 1 ? "" : "s");
+  dg_page_begin(out, "Evaluation");
+  dg_strbuf_addf(out, "<p>%zu segments, %zu system%s, %zu reference%s.</p>\n", r->segments,
+                 r->systems->count, r->systems->count == 1 ? "" : "s", r->refs->count,
+                 r->refs->count == 1 ? "" : "s");
   html_scores(scores, width, out);
   html_failures(r, out);
   for (int by = 0; by < BYS; by++)
