@@ -21,6 +21,7 @@ typedef struct run {
   size_t direction_count;
   dg_dev_list dev_list;
   dg_card_data *card_data;
+  const char *log_path;
   dg_training_log log;
   dg_train_task task;
 } run;
@@ -160,9 +161,7 @@ static bool save(run *r, const dg_train_result *result, dg_error *err) {
 /* The best so far is always on disk as a usable base. */
 static bool best(void *context, const dg_train_report *report, dg_error *err) {
   run *r = context;
-  dg_train_result so_far = {.updates = report->update, .best_update = report->update,
-                            .seconds = report->seconds, .epochs = report->epochs,
-                            .best = report->mean, .best_scores = (dg_dev_score *)report->scores};
+  dg_train_result so_far = dg_training_so_far(report);
   return save(r, &so_far, err);
 }
 
@@ -170,8 +169,7 @@ static bool execute(run *r, dg_error *err) {
   dg_train_result result = {0};
   if (!read_texts(r, err) || !make_base(r, err) || !tokenize(r, err)) return false;
   char *identity = dg_recipe_identity(&r->recipe, r->base, r->train);
-  r->log = (dg_training_log){r->cli, dg_progress_begin(r->cli, "training"), &r->dev_list,
-                             (uint64_t)r->recipe.train.max_updates};
+  r->log = dg_training_log_new(r->cli, &r->dev_list, &r->recipe.train, r->log_path);
   r->task = (dg_train_task){
       .base = r->base,
       .network = {.model = r->base->model, .threads = r->threads,
@@ -191,15 +189,14 @@ static bool execute(run *r, dg_error *err) {
       .best = best,
   };
   dg_cli_catch_signals();
-  bool ok = dg_train(&r->task, &r->recipe.train, &result, err);
-  dg_progress_end(&r->log.progress);
+  bool ok = dg_training_log_open(&r->log, err) && dg_train(&r->task, &r->recipe.train, &result, err);
+  dg_training_log_close(&r->log);
   ok = ok && save(r, &result, err);
   if (ok)
     dg_cli_say(r->cli, "%s after %llu updates, %.0f minutes; the best, of update %llu, is in %s\n",
         dg_training_end(result.end), (unsigned long long)result.updates, result.seconds / 60,
         (unsigned long long)result.best_update, r->output);
-  free(result.start_scores);
-  free(result.best_scores);
+  dg_train_result_free(&result);
   free(identity);
   return ok;
 }
@@ -220,11 +217,12 @@ static void release(run *r) {
 }
 
 int dg_cmd_pretrain(int argc, char **argv) {
-  const char *recipe = NULL, *output = NULL;
+  const char *recipe = NULL, *output = NULL, *log_path = NULL;
   dg_list settings = {0};
   const dg_flag flags[] = {
       {"config", 'c', DG_FLAG_TEXT, &recipe, "FILE", "the recipe"},
       {"output", 'o', DG_FLAG_TEXT, &output, "BASE", "the base to write"},
+      {"log", 0, DG_FLAG_TEXT, &log_path, "FILE", "a table (TSV) of the run, kept up to date"},
       {"set", 0, DG_FLAG_REPEAT, &settings, "NAME=VALUE", "change a setting of the recipe"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
@@ -250,7 +248,7 @@ int dg_cmd_pretrain(int argc, char **argv) {
     return code;
   }
   dg_error err = {0};
-  run r = {.cli = &cli, .output = output};
+  run r = {.cli = &cli, .output = output, .log_path = log_path};
   bool ok = dg_recipe_read(&r.recipe, recipe, &err);
   for (size_t i = 0; ok && i < settings.count; i++) {
     const char *equals = strchr(settings.items[i], '=');

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include "mt/cli/train_data.h"
+#include "mt/cli/train_report.h"
 #include "mt/cli/training.h"
+#include "mt/decode/translator.h"
 #include "mt/model/adapter_file.h"
 
 static const char *const storage_names[] = {"fp32", "bf16", "int8"};
@@ -14,7 +16,8 @@ typedef struct run {
   dg_cli *cli;
   dg_train_options options;
   const char *base_path, *source, *target, *like, *output;
-  dg_list train_files, dev_files;
+  dg_list train_files, dev_files, test_files;
+  const char *log_path, *report_path;
   bool reversed; /* the files have the target language first */
   bool keep_problems;
   int width;
@@ -28,7 +31,9 @@ typedef struct run {
   dg_train_data data;
   dg_examples *train, *dev;
   dg_direction *directions;
-  dg_dev_list dev_list;
+  dg_dev_list dev_list, test_list;
+  dg_train_measure *measures; /* of dev and test sets, at the end */
+  size_t measure_count;
   dg_card_data *card_data;
   dg_training_log log;
   dg_train_task task;
@@ -78,19 +83,23 @@ static bool make_adapter(run *r, dg_error *err) {
 
 static bool add_file(run *r, size_t i, dg_error *err) {
   dg_train_file *f = &r->data.files[i];
-  dg_examples *e = f->dev ? r->dev : r->train;
-  size_t corpus;
-  if (!dg_examples_add(e, &f->text, r->threads, &corpus, err))
+  dg_direction way = {0, false, r->source_tag, r->target_tag};
+  dg_card_data *card = &r->card_data[i];
+  *card = (dg_card_data){dg_train_role_name(f->role), r->file->source, r->file->target, f->path,
+                         f->text.count, f->read - f->text.count, dg_train_problems_json(f)};
+  if (f->role == DG_ROLE_TEST) {
+    dg_dev_list_add(&r->test_list, r->file->source, r->file->target, way, &f->text, SIZE_MAX);
+    return true;
+  }
+  dg_examples *e = f->role == DG_ROLE_DEV ? r->dev : r->train;
+  if (!dg_examples_add(e, &f->text, r->threads, &way.corpus, err))
     return dg_error_context(err, "%s", f->path);
-  size_t skipped = dg_examples_skipped(e, corpus);
+  size_t skipped = dg_examples_skipped(e, way.corpus);
   if (skipped)
     dg_cli_say(r->cli, "%s: %zu pairs left out: longer than max_tokens %d\n", f->path, skipped,
                r->options.max_tokens);
-  r->card_data[i] = (dg_card_data){f->dev ? "dev" : "train", r->file->source, r->file->target,
-                                   f->path, dg_examples_count(e, corpus),
-                                   f->read - dg_examples_count(e, corpus), dg_train_problems_json(f)};
-  dg_direction way = {corpus, false, r->source_tag, r->target_tag};
-  if (f->dev)
+  card->pairs -= skipped, card->skipped += skipped;
+  if (f->role == DG_ROLE_DEV)
     dg_dev_list_add(&r->dev_list, r->file->source, r->file->target, way, &f->text,
                     (size_t)r->options.eval_sentences);
   else
@@ -99,8 +108,9 @@ static bool add_file(run *r, size_t i, dg_error *err) {
 }
 
 static bool read_data(run *r, dg_error *err) {
-  dg_train_data_options o = {&r->train_files, &r->dev_files, r->file->source, r->file->target,
-                             r->reversed, r->keep_problems, (uint64_t)r->options.seed};
+  dg_train_data_options o = {&r->train_files,  &r->dev_files, &r->test_files,
+                             r->file->source,  r->file->target, r->reversed,
+                             r->keep_problems, (uint64_t)r->options.seed};
   if (!dg_train_data_read(&r->data, &o, r->cli, err)) return false;
   r->card_data = dg_calloc(r->data.count, sizeof *r->card_data);
   r->directions = dg_calloc(r->data.train_count, sizeof *r->directions);
@@ -109,7 +119,7 @@ static bool read_data(run *r, dg_error *err) {
   size_t pairs = 0;
   for (size_t i = 0; i < r->data.count; i++) {
     if (!add_file(r, i, err)) return false;
-    if (!r->data.files[i].dev) pairs += r->card_data[i].pairs;
+    if (r->data.files[i].role == DG_ROLE_TRAIN) pairs += r->card_data[i].pairs;
   }
   size_t mine = dg_params_count(&r->file->adapter->params);
   size_t all = dg_params_count(&r->base->model->params);
@@ -129,6 +139,7 @@ static bool save(run *r, const dg_train_result *result, dg_error *err) {
                               r->data.count, NULL);
   if (r->relative && r->file->language_count)
     json_object_set_new(r->file->card, "like", json_string(r->relative->code));
+  dg_train_measures_to_card(r->file->card, r->measures, r->measure_count);
   char hash[DG_HASH_TEXT];
   return dg_adapter_file_save(r->file, r->output, r->storage, hash, err);
 }
@@ -136,9 +147,7 @@ static bool save(run *r, const dg_train_result *result, dg_error *err) {
 /* The best so far is always on disk as a usable adapter. */
 static bool best(void *context, const dg_train_report *report, dg_error *err) {
   run *r = context;
-  dg_train_result so_far = {.updates = report->update, .best_update = report->update,
-                            .seconds = report->seconds, .epochs = report->epochs,
-                            .best = report->mean, .best_scores = (dg_dev_score *)report->scores};
+  dg_train_result so_far = dg_training_so_far(report);
   return save(r, &so_far, err);
 }
 
@@ -149,35 +158,44 @@ static char *identity(const run *r) {
   return dg_train_identity(&r->options, made_of, r->train);
 }
 
-/* Whether training was worth it, and a warning when it was not. */
-static void conclude(const run *r, const dg_train_result *result) {
-  if (r->cli->json) {
-    json_dumpf(r->file->card, stdout, JSON_COMPACT);
-    putchar('\n');
-    return;
+/* What the base says without the adapter; in a new language, as its relative. */
+static dg_dev_set untouched(const run *r, const dg_dev_set *set) {
+  dg_dev_set s = *set;
+  int32_t known = r->base->model->config.vocab_size;
+  if (s.direction.source_tag >= known) s.direction.source_tag = r->relative->tag;
+  if (s.direction.target_tag >= known) s.direction.target_tag = r->relative->tag;
+  return s;
+}
+
+static bool measure_list(run *r, const dg_dev_list *list, size_t first_file, int beam,
+                         dg_error *err) {
+  dg_network alone = r->task.network;
+  alone.adapter_count = 0;
+  for (size_t i = 0; i < list->count; i++) {
+    if (!list->sets[i].sentences) continue;
+    const dg_train_file *f = &r->data.files[first_file + i];
+    dg_train_measure *m = &r->measures[r->measure_count++];
+    *m = (dg_train_measure){.file = f, .set = &list->sets[i], .beam = beam};
+    dg_dev_set before = untouched(r, m->set);
+    if (!dg_gain_measure(&alone, &before, &r->task.network, m->set, r->base, beam, &m->gain, err))
+      return false;
   }
-  dg_cli_say(r->cli, "%s after %llu updates, %.1f minutes\n", dg_training_end(result->end),
-      (unsigned long long)result->updates, result->seconds / 60);
-  for (size_t i = 0; !r->cli->quiet && i < r->dev_list.count; i++) {
-    const dg_dev_score *a = &result->start_scores[i], *b = &result->best_scores[i];
-    const char *file = r->data.split ? "dev text" : r->data.files[r->data.train_count + i].path;
-    if (r->dev_list.sets[i].sentences)
-      printf("%s: untouched base%s%s BLEU %.2f chrF %.2f; with the adapter BLEU %.2f chrF %.2f "
-             "(%+.2f, %+.2f)\n",
-             file, r->relative ? " as " : "", r->relative ? r->relative->code : "", a->bleu,
-             a->chrf, b->bleu, b->chrf, b->bleu - a->bleu, b->chrf - a->chrf);
-    else
-      printf("%s: untouched base loss %.4f; with the adapter %.4f\n", file, a->loss, b->loss);
-  }
-  bool translated = r->options.eval_sentences > 0;
-  if (!result->best_update)
-    fprintf(stderr, "dragoman: warning: nothing was gained over the untouched base; the adapter "
-                    "leaves it as it is. More or cleaner pairs, or a nearer --like, may help\n");
-  else if (translated && result->best.chrf <= result->start.chrf)
-    fprintf(stderr, "dragoman: warning: chrF on the dev text did not rise above the untouched "
-                    "base's: this adapter may do harm\n");
-  dg_cli_say(r->cli, "the adapter, best at update %llu, is in %s\n", (unsigned long long)result->best_update,
-      r->output);
+  return true;
+}
+
+/* The end of a run: both texts translated with and without the adapter. */
+static bool conclude(run *r, const dg_train_result *result, dg_error *err) {
+  r->measures = dg_calloc(r->dev_list.count + r->test_list.count + 1, sizeof *r->measures);
+  if (!measure_list(r, &r->dev_list, r->data.train_count, r->options.eval_beam, err) ||
+      !measure_list(r, &r->test_list, r->data.train_count + r->data.dev_count,
+                    (int)dg_translate_defaults().beam, err) ||
+      !save(r, result, err))
+    return false;
+  dg_train_summary s = {.cli = r->cli, .card = r->file->card, .result = result, .data = &r->data,
+                        .measures = r->measures, .measure_count = r->measure_count,
+                        .relative = r->relative ? r->relative->code : NULL, .output = r->output};
+  dg_train_conclude(&s);
+  return !r->report_path || dg_train_report_write(&s, r->report_path, err);
 }
 
 static bool execute(run *r, dg_error *err) {
@@ -185,8 +203,7 @@ static bool execute(run *r, dg_error *err) {
     return false;
   dg_train_result result = {0};
   char *made_of = identity(r);
-  r->log = (dg_training_log){r->cli, dg_progress_begin(r->cli, "training"), &r->dev_list,
-                             (uint64_t)r->options.max_updates};
+  r->log = dg_training_log_new(r->cli, &r->dev_list, &r->options, r->log_path);
   r->task = (dg_train_task){
       .base = r->base,
       .network = {.model = r->base->model, .adapters = {r->file->adapter}, .adapter_count = 1,
@@ -207,13 +224,11 @@ static bool execute(run *r, dg_error *err) {
       .best = best,
   };
   dg_cli_catch_signals();
-  bool ok = dg_train(&r->task, &r->options, &result, err);
-  dg_progress_end(&r->log.progress);
-  ok = ok && save(r, &result, err);
-  if (ok) conclude(r, &result);
+  bool ok = dg_training_log_open(&r->log, err) && dg_train(&r->task, &r->options, &result, err);
+  dg_training_log_close(&r->log);
+  ok = ok && conclude(r, &result, err);
   if (ok && result.end != DG_TRAIN_TIME) unlink(r->checkpoint_path);
-  free(result.start_scores);
-  free(result.best_scores);
+  dg_train_result_free(&result);
   free(made_of);
   return ok;
 }
@@ -221,7 +236,10 @@ static bool execute(run *r, dg_error *err) {
 static void release(run *r) {
   for (size_t i = 0; r->card_data && i < r->data.count; i++) json_decref(r->card_data[i].problems);
   dg_train_data_free(&r->data);
+  for (size_t i = 0; i < r->measure_count; i++) dg_gain_free(&r->measures[i].gain);
+  free(r->measures);
   dg_dev_list_free(&r->dev_list);
+  dg_dev_list_free(&r->test_list);
   dg_examples_free(r->train);
   dg_examples_free(r->dev);
   free(r->directions);
@@ -258,10 +276,13 @@ int dg_cmd_train(int argc, char **argv) {
       {"train", 0, DG_FLAG_LIST, &r.train_files, "FILE...", "pairs to learn: .tsv or a.en,a.gl"},
       {"dev", 0, DG_FLAG_LIST, &r.dev_files, "FILE...",
        "pairs to choose and measure by (else set apart from --train)"},
+      {"test", 0, DG_FLAG_LIST, &r.test_files, "FILE...", "pairs to measure by at the end, only once"},
       {"reversed", 0, DG_FLAG_BOOL, &r.reversed, NULL, "the files have the target language first"},
       {"keep-problems", 0, DG_FLAG_BOOL, &r.keep_problems, NULL,
        "train also on pairs that look wrong"},
       {"output", 'o', DG_FLAG_TEXT, &r.output, "ADAPTER", "the adapter to write"},
+      {"log", 0, DG_FLAG_TEXT, &r.log_path, "FILE", "a table (TSV) of the run, kept up to date"},
+      {"report", 0, DG_FLAG_TEXT, &r.report_path, "FILE", "a page (HTML) about the run, at its end"},
       {"like", 0, DG_FLAG_TEXT, &r.like, "CODE", "the base's nearest relative of a new language"},
       {"width", 0, DG_FLAG_INT, &r.width, "N", "of the bottleneck (64)"},
       {"storage", 0, DG_FLAG_TEXT, &storage, "TYPE", "of the file: fp32, bf16 or int8 (bf16)"},

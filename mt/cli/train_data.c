@@ -11,18 +11,28 @@ static void reverse(dg_parallel_text *p) {
     p->pairs[i] = (dg_pair){p->pairs[i].target, p->pairs[i].source};
 }
 
+const char *dg_train_role_name(dg_train_role role) {
+  static const char *const names[] = {"train", "dev", "test"};
+  return names[role];
+}
+
 static bool read_files(dg_train_data *d, const dg_train_data_options *o, dg_error *err) {
+  const dg_list *lists[] = {o->train, o->dev, o->test};
   d->train_count = o->train->count;
   d->split = !o->dev->count;
-  d->files = dg_calloc(o->train->count + o->dev->count + 1, sizeof *d->files);
-  for (size_t i = 0; i < o->train->count + o->dev->count; i++) {
-    bool dev = i >= o->train->count;
-    dg_train_file *f = &d->files[d->count++];
-    *f = (dg_train_file){.dev = dev,
-                         .path = dev ? o->dev->items[i - o->train->count] : o->train->items[i]};
-    if (!dg_parallel_read(&f->text, f->path, err)) return false;
-    if (o->reversed) reverse(&f->text);
-    f->read = f->text.count;
+  d->dev_count = d->split ? 1 : o->dev->count;
+  d->files = dg_calloc(d->train_count + d->dev_count + o->test->count, sizeof *d->files);
+  for (int role = DG_ROLE_TRAIN; role <= DG_ROLE_TEST; role++) {
+    if (role == DG_ROLE_DEV && d->split) /* filled later */
+      d->files[d->count++] = (dg_train_file){.path = d->files[0].path, .role = DG_ROLE_DEV};
+    for (size_t i = 0; i < lists[role]->count; i++) {
+      dg_train_file *f = &d->files[d->count++];
+      *f = (dg_train_file){.role = (dg_train_role)role, .path = lists[role]->items[i]};
+      if (!dg_parallel_read(&f->text, f->path, err)) return false;
+      if (!f->text.count) return dg_fail(err, DG_ERR_USAGE, "%s holds no pair", f->path);
+      if (o->reversed) reverse(&f->text);
+      f->read = f->text.count;
+    }
   }
   return true;
 }
@@ -115,8 +125,7 @@ static bool split_files(dg_train_data *d, const dg_train_data_options *o, const 
   for (size_t i = 0; i < d->train_count; i++) total += d->files[i].text.count;
   size_t wanted = total / DEV_SHARE;
   wanted = wanted < DEV_LEAST ? DEV_LEAST : wanted > DEV_MOST ? DEV_MOST : wanted;
-  dg_train_file *dev = &d->files[d->count++];
-  *dev = (dg_train_file){.path = d->files[0].path, .dev = true};
+  dg_train_file *dev = &d->files[d->train_count];
   unsigned char **parts = dg_calloc(d->train_count, sizeof *parts);
   bool ok = true;
   size_t before = 0, left = 0;

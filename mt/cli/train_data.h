@@ -7,22 +7,25 @@
 #include "data/check.h"
 #include "mt/cli/cli.h"
 
+typedef enum dg_train_role { DG_ROLE_TRAIN, DG_ROLE_DEV, DG_ROLE_TEST } dg_train_role;
+const char *dg_train_role_name(dg_train_role role);
+
 typedef struct dg_train_file {
   const char *path; /* of the text itself or, for dev text set apart, of its origin */
-  bool dev;
+  dg_train_role role;
   dg_parallel_text text;
   size_t read;                  /* pairs there were */
   size_t problems[DG_PROBLEMS]; /* those found */
 } dg_train_file;
 
 typedef struct dg_train_data {
-  dg_train_file *files; /* training files, then dev files */
-  size_t count, train_count;
+  dg_train_file *files; /* training files, then dev files, then test files */
+  size_t count, train_count, dev_count;
   bool split; /* dev text was set apart from the training files */
 } dg_train_data;
 
 typedef struct dg_train_data_options {
-  const dg_list *train, *dev;
+  const dg_list *train, *dev, *test;
   const char *source, *target; /* canonical BCP-47 */
   bool reversed, keep_problems;
   uint64_t seed;

@@ -1,6 +1,6 @@
 #include "mt/cli/training.h"
 
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 
 static const char **keep(dg_dev_list *l, const dg_parallel_text *text, size_t n, bool target) {
@@ -29,44 +29,146 @@ void dg_dev_list_free(dg_dev_list *l) {
   *l = (dg_dev_list){0};
 }
 
+/* --- the table ------------------------------------------------------------------------------ */
+
+static void write_point(FILE *f, const dg_train_point *p) {
+  fprintf(f, "%.0f\t%.3f\t%.2f\t%.6g\t%.4f\t%.4g\t%.0f", p->update, p->epochs, p->seconds / 60,
+          p->learning_rate, p->loss, p->gradient_norm, p->tokens_per_second);
+  if (p->scored > 0)
+    fprintf(f, "\t%.4f\t%.2f\t%.2f\t%.0f\n", p->dev_loss, p->dev_bleu, p->dev_chrf, p->best);
+  else
+    fputs("\t\t\t\t\n", f);
+}
+
+bool dg_training_log_open(dg_training_log *log, dg_error *err) {
+  if (!log->path) return true;
+  FILE *f = fopen(log->path, "a");
+  if (!f) return dg_fail_errno(err, "%s", log->path);
+  fclose(f);
+  return true;
+}
+
+/* The first point of a run that goes on brings those before it: the file begins anew, and
+ * has each point once. */
+static void add_to_table(dg_training_log *log, const dg_train_report *r) {
+  if (!log->path || r->passing) return;
+  size_t first = r->history_count - 1;
+  if (!log->table) {
+    log->table = fopen(log->path, "w");
+    first = 0;
+    if (log->table)
+      fputs("update\tepochs\tminutes\tlearning_rate\tloss\tgradient_norm\ttokens_per_second\t"
+            "dev_loss\tdev_bleu\tdev_chrf\tbest\n",
+            log->table);
+  }
+  for (size_t i = first; log->table && i < r->history_count; i++)
+    write_point(log->table, &r->history[i]);
+  if (!log->table || fflush(log->table) || ferror(log->table)) {
+    dg_cli_say(log->cli, "%s: cannot be written, training goes on without it\n", log->path);
+    log->path = NULL;
+  }
+}
+
+/* --- the screen ----------------------------------------------------------------------------- */
+
 static void print_json(const dg_training_log *log, const dg_train_report *r) {
-  printf("{\"update\": %llu, \"epochs\": %.3f, \"loss\": %.4f, \"learning_rate\": %.6g, "
+  const dg_train_point *p = &r->now;
+  printf("{\"update\": %.0f, \"epochs\": %.3f, \"loss\": %.4f, \"learning_rate\": %.6g, "
          "\"tokens_per_second\": %.0f",
-         (unsigned long long)r->update, r->epochs, r->loss, r->learning_rate,
-         r->tokens_per_second);
+         p->update, p->epochs, p->loss, p->learning_rate, p->tokens_per_second);
   if (r->scores) {
     printf(", \"dev\": {");
     for (size_t i = 0; i < log->dev->count; i++)
       printf("%s\"%s\": {\"loss\": %.4f, \"bleu\": %.2f, \"chrf\": %.2f}", i ? ", " : "",
              log->dev->sets[i].name, r->scores[i].loss, r->scores[i].bleu, r->scores[i].chrf);
-    printf("}, \"best\": %s", r->improved ? "true" : "false");
+    printf("}, \"best\": %s", p->best > 0 ? "true" : "false");
   }
   puts("}");
   fflush(stdout);
 }
 
+/* Said once, when a minute has shown how fast it goes. */
+static void estimate(dg_training_log *log, const dg_train_point *p) {
+  if (!log->begun) {
+    log->begun = true;
+    log->first_update = p->update;
+    log->first_seconds = p->seconds;
+  }
+  double made = p->update - log->first_update, spent = p->seconds - log->first_seconds;
+  double left = (double)log->max_updates - p->update;
+  if (log->estimated || spent < 60 || made < 1 || left < 1) return;
+  log->estimated = true;
+  dg_progress_end(&log->progress);
+  double minutes = spent / made * left / 60;
+  dg_cli_say(log->cli, "%.2g updates a second: the %.0f to come will take %.0f %s%s\n", made / spent,
+             left, minutes < 90 ? ceil(minutes) : round(minutes / 60),
+             minutes < 90 ? "minutes" : "hours",
+             log->patient ? ", less if the dev score stops improving" : "");
+}
+
+static void show_progress(dg_training_log *log, const dg_train_point *p) {
+  char note[160];
+  int n = snprintf(note, sizeof note, "loss %.3f, %.0f tokens/s, epoch %.2f", p->loss,
+                   p->tokens_per_second, p->epochs);
+  if (log->best_chrf > 0)
+    snprintf(note + n, sizeof note - (size_t)n, ", best chrF %.2f at %.0f", log->best_chrf,
+             log->best_update);
+  else if (log->best_loss > 0)
+    snprintf(note + n, sizeof note - (size_t)n, ", best dev loss %.3f at %.0f", log->best_loss,
+             log->best_update);
+  dg_progress_show(&log->progress, p->update, (double)log->max_updates, "updates", note);
+}
+
 void dg_training_show(dg_training_log *log, const dg_train_report *r) {
+  const dg_train_point *p = &r->now;
+  add_to_table(log, r);
   if (log->cli->json) {
-    print_json(log, r);
+    if (!r->passing) print_json(log, r);
     return;
   }
+  for (size_t i = 0; !log->begun && i < r->history_count; i++) /* what came before a restart */
+    if (r->history[i].best > 0) {
+      log->best_update = r->history[i].update;
+      log->best_loss = r->history[i].dev_loss;
+      log->best_chrf = r->history[i].dev_chrf;
+    }
+  if (p->best > 0) log->best_update = p->update, log->best_loss = p->dev_loss, log->best_chrf = p->dev_chrf;
+  estimate(log, p);
   if (!r->scores) {
-    char note[96];
-    snprintf(note, sizeof note, "loss %.3f, %.0f tokens/s, epoch %.2f", r->loss,
-             r->tokens_per_second, r->epochs);
-    dg_progress_show(&log->progress, (double)r->update, (double)log->max_updates, "updates", note);
+    show_progress(log, p);
     return;
   }
   dg_progress_end(&log->progress);
   if (log->cli->quiet) return;
-  printf("update %6llu  epoch %6.2f  %5.0f min  loss %.3f  %6.0f tokens/s | dev loss %.4f  BLEU "
+  printf("update %6.0f  epoch %6.2f  %5.0f min  loss %.3f  %6.0f tokens/s | dev loss %.4f  BLEU "
          "%5.2f  chrF %5.2f%s\n",
-         (unsigned long long)r->update, r->epochs, r->seconds / 60, r->loss, r->tokens_per_second,
-         r->mean.loss, r->mean.bleu, r->mean.chrf, r->improved ? "  best" : "");
+         p->update, p->epochs, p->seconds / 60, p->loss, p->tokens_per_second, p->dev_loss,
+         p->dev_bleu, p->dev_chrf, p->best > 0 ? "  best" : "");
   for (size_t i = 0; log->dev->count > 1 && i < log->dev->count; i++)
     printf("  %-12s loss %.4f  BLEU %5.2f  chrF %5.2f\n", log->dev->sets[i].name,
            r->scores[i].loss, r->scores[i].bleu, r->scores[i].chrf);
   fflush(stdout);
+}
+
+dg_training_log dg_training_log_new(const dg_cli *cli, const dg_dev_list *dev,
+                                    const dg_train_options *o, const char *path) {
+  return (dg_training_log){.cli = cli, .dev = dev, .max_updates = (uint64_t)o->max_updates,
+                           .patient = o->patience > 0 && dev->count, .path = path,
+                           .progress = dg_progress_begin(cli, "training")};
+}
+
+void dg_training_log_close(dg_training_log *log) {
+  dg_progress_end(&log->progress);
+  if (log->table) fclose(log->table);
+  log->table = NULL;
+}
+
+dg_train_result dg_training_so_far(const dg_train_report *r) {
+  const dg_train_point *p = &r->now;
+  return (dg_train_result){.updates = (uint64_t)p->update, .best_update = (uint64_t)p->update,
+                           .seconds = p->seconds, .epochs = p->epochs,
+                           .best = {p->dev_loss, p->dev_bleu, p->dev_chrf},
+                           .best_scores = (dg_dev_score *)r->scores};
 }
 
 const char *dg_training_end(dg_train_end end) {

@@ -3,6 +3,8 @@
 #ifndef DG_CLI_TRAINING_H
 #define DG_CLI_TRAINING_H
 
+#include <stdio.h>
+
 #include "mt/cli/cli.h"
 #include "mt/train/card.h"
 #include "mt/train/trainer.h"
@@ -18,14 +20,29 @@ void dg_dev_list_add(dg_dev_list *l, const char *source, const char *target, dg_
                      const dg_parallel_text *text, size_t limit);
 void dg_dev_list_free(dg_dev_list *l);
 
-/* Prints reports: progress on a terminal, a line a dev score, details with each. */
+/* Prints reports: progress on a terminal, a line a dev score, details with each; after a
+ * minute says once how long it will take. */
 typedef struct dg_training_log {
   const dg_cli *cli;
-  dg_progress progress;
   const dg_dev_list *dev;
   uint64_t max_updates;
+  bool patient; /* may end before max_updates */
+  const char *path; /* of a table of all points, or NULL */
+  FILE *table;
+  dg_progress progress;
+  double first_update, first_seconds; /* when this process began */
+  bool begun, estimated;
+  double best_update, best_loss, best_chrf;
 } dg_training_log;
+dg_training_log dg_training_log_new(const dg_cli *cli, const dg_dev_list *dev,
+                                    const dg_train_options *o, const char *path);
+/* Creates the table, so that a mistake in its name is told before training. */
+bool dg_training_log_open(dg_training_log *log, dg_error *err);
 void dg_training_show(dg_training_log *log, const dg_train_report *r);
+void dg_training_log_close(dg_training_log *log);
+
+/* The result a run would have if it ended with this report. */
+dg_train_result dg_training_so_far(const dg_train_report *r);
 
 /* How a run ended, in words. */
 const char *dg_training_end(dg_train_end end);

@@ -24,32 +24,43 @@ bool dg_evaluate_loss(const dg_network *n, const dg_examples *e, const dg_direct
   return ok;
 }
 
+char **dg_evaluate_translate(const dg_network *n, const dg_base *b, const dg_dev_set *set, int beam,
+                             dg_error *err) {
+  dg_translate_options o = dg_translate_defaults();
+  o.beam = (size_t)beam;
+  dg_translation *out = dg_calloc(set->sentences + 1, sizeof *out);
+  char **texts = NULL;
+  dg_network packed = *n;
+  dg_packed_model *weights = dg_packed_model_new(n->model, n->precision, err);
+  packed.packed = weights;
+  if (weights && dg_translate(&packed, b, set->direction.source_tag, set->direction.target_tag, &o,
+                              set->sources, set->sentences, out, err)) {
+    texts = dg_calloc(set->sentences + 1, sizeof *texts);
+    for (size_t i = 0; i < set->sentences; i++)
+      texts[i] = dg_strdup(out[i].count ? out[i].texts[0] : "");
+  }
+  dg_packed_model_free(weights);
+  dg_translations_free(out, set->sentences);
+  free(out);
+  return texts;
+}
+
+void dg_evaluated_free(char **texts, size_t count) {
+  for (size_t i = 0; texts && i < count; i++) free(texts[i]);
+  free(texts);
+}
+
 bool dg_evaluate_text(const dg_network *n, const dg_base *b, const dg_dev_set *set, int beam,
                       dg_dev_score *score, dg_error *err) {
   score->bleu = score->chrf = 0;
   if (!set->sentences) return true;
-  dg_translate_options o = dg_translate_defaults();
-  o.beam = (size_t)beam;
-  dg_translation *out = dg_calloc(set->sentences, sizeof *out);
-  const char **hypotheses = dg_calloc(set->sentences, sizeof *hypotheses);
+  char **texts = dg_evaluate_translate(n, b, set, beam, err);
+  const char *const *hypotheses = (const char *const *)texts;
   dg_bleu_score bleu;
   dg_chrf_score chrf;
-  dg_network packed = *n;
-  dg_packed_model *weights = dg_packed_model_new(n->model, n->precision, err);
-  packed.packed = weights;
-  bool ok = weights &&
-            dg_translate(&packed, b, set->direction.source_tag, set->direction.target_tag, &o,
-                         set->sources, set->sentences, out, err);
-  dg_packed_model_free(weights);
-  if (ok) {
-    for (size_t i = 0; i < set->sentences; i++)
-      hypotheses[i] = out[i].count ? out[i].texts[0] : "";
-    ok = dg_bleu_corpus(hypotheses, set->references, set->sentences, &bleu, err) &&
-         dg_chrf_corpus(hypotheses, set->references, set->sentences, &chrf, err);
-  }
+  bool ok = texts && dg_bleu_corpus(hypotheses, set->references, set->sentences, &bleu, err) &&
+            dg_chrf_corpus(hypotheses, set->references, set->sentences, &chrf, err);
   if (ok) score->bleu = bleu.score, score->chrf = chrf.score;
-  dg_translations_free(out, set->sentences);
-  free(out);
-  free(hypotheses);
+  dg_evaluated_free(texts, set->sentences);
   return ok;
 }

@@ -11,4 +11,9 @@ bool dg_evaluate_loss(const dg_network *n, const dg_examples *e, const dg_direct
 bool dg_evaluate_text(const dg_network *n, const dg_base *b, const dg_dev_set *set, int beam,
                       dg_dev_score *score, dg_error *err);
 
+/* The best translation of each sentence of the set, "" for none; dg_evaluated_free. */
+char **dg_evaluate_translate(const dg_network *n, const dg_base *b, const dg_dev_set *set, int beam,
+                             dg_error *err);
+void dg_evaluated_free(char **texts, size_t count);
+
 #endif

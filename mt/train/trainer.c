@@ -90,10 +90,14 @@ typedef struct trainer {
   double seconds; /* before this process */
   dg_dev_score start, best_score, *scores, *start_scores, *best_scores;
   struct timespec begun, checkpointed;
-  double report_loss;
-  size_t report_labels;
-  struct timespec reported;
+  double point_loss; /* since the last point */
+  size_t point_labels;
+  dg_train_point *history;
+  size_t history_count, history_capacity;
+  struct timespec pointed, reported;
 } trainer;
+
+enum { POINT_EVERY = 25, POINT_NUMBERS = sizeof(dg_train_point) / sizeof(double) };
 
 static double seconds_since(const struct timespec *t) {
   struct timespec now;
@@ -132,10 +136,11 @@ static bool save_checkpoint(trainer *t, dg_error *err) {
   uint64_t *position = dg_malloc(words * sizeof *position);
   dg_sampler_save(t->sampler, position);
   json_t *state = json_pack(
-      "{s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:f,s:o,s:o,s:o,s:o}", "update", (json_int_t)t->update,
+      "{s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:f,s:f,s:I,s:o,s:o,s:o,s:o}", "update", (json_int_t)t->update,
       "adam_steps", (json_int_t)t->adam.steps, "best_update", (json_int_t)t->best_update,
       "bad_evaluations", (json_int_t)t->bad_evaluations, "skipped", (json_int_t)t->skipped,
       "have_best", t->have_best, "have_start", t->have_start, "seconds", trained_seconds(t),
+      "point_loss", t->point_loss, "point_labels", (json_int_t)t->point_labels,
       "start", score_json(&t->start), "best", score_json(&t->best_score), "start_scores",
       scores_json(t->start_scores, t->task->dev_count), "best_scores",
       scores_json(t->best_scores, t->task->dev_count));
@@ -152,6 +157,8 @@ static bool save_checkpoint(trainer *t, dg_error *err) {
   dg_st_writer_add(w, "adam.v", DG_F32, 1, &n, t->adam.v);
   if (t->average) dg_st_writer_add(w, "average", DG_F32, 1, &n, t->average);
   if (t->have_best) dg_st_writer_add(w, "best", DG_F32, 1, &n, t->best);
+  size_t points[2] = {t->history_count, POINT_NUMBERS};
+  if (t->history_count) dg_st_writer_add(w, "history", DG_F64, 2, points, t->history);
   bool ok = dg_st_writer_write(w, t->task->checkpoint_path, NULL, err);
   dg_st_writer_free(w);
   free(text);
@@ -172,6 +179,18 @@ static bool read_array(const dg_safetensors *s, const char *name, dg_dtype type,
   return true;
 }
 
+static bool read_history(trainer *t, const dg_safetensors *s, dg_error *err) {
+  const dg_st_tensor *x = dg_safetensors_find(s, "history");
+  if (!x) return true;
+  if (x->dtype != DG_F64 || x->dims != 2 || x->shape[1] != POINT_NUMBERS)
+    return dg_fail(err, DG_ERR_FORMAT, "%s: its history is damaged: remove it to start anew",
+                   dg_safetensors_path(s));
+  DG_GROW(t->history, t->history_capacity, x->shape[0] + 1);
+  memcpy(t->history, x->data, x->bytes);
+  t->history_count = x->shape[0];
+  return true;
+}
+
 static bool read_state(trainer *t, const dg_safetensors *s, dg_error *err) {
   const char *format = dg_safetensors_metadata(s, "format");
   const char *identity = dg_safetensors_metadata(s, "identity");
@@ -185,12 +204,13 @@ static bool read_state(trainer *t, const dg_safetensors *s, dg_error *err) {
                    "choose another output",
                    dg_safetensors_path(s));
   json_t *j = json_loads(text, 0, NULL);
-  json_int_t update, steps, best_update, bad, skipped;
+  json_int_t update, steps, best_update, bad, skipped, labels;
   int have_best, have_start;
-  bool ok = j && !json_unpack(j, "{s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:F}", "update", &update,
+  bool ok = j && !json_unpack(j, "{s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:F,s:F,s:I}", "update", &update,
                               "adam_steps", &steps, "best_update", &best_update,
                               "bad_evaluations", &bad, "skipped", &skipped, "have_best",
-                              &have_best, "have_start", &have_start, "seconds", &t->seconds) &&
+                              &have_best, "have_start", &have_start, "seconds", &t->seconds,
+                              "point_loss", &t->point_loss, "point_labels", &labels) &&
             score_from(json_object_get(j, "start"), &t->start) &&
             score_from(json_object_get(j, "best"), &t->best_score) &&
             scores_from(json_object_get(j, "start_scores"), t->start_scores, t->task->dev_count) &&
@@ -204,6 +224,7 @@ static bool read_state(trainer *t, const dg_safetensors *s, dg_error *err) {
   t->best_update = (uint64_t)best_update;
   t->bad_evaluations = (uint64_t)bad;
   t->skipped = (uint64_t)skipped;
+  t->point_labels = (size_t)labels;
   t->have_best = have_best;
   t->have_start = have_start;
   size_t words = dg_sampler_words(t->sampler), n = t->params->total;
@@ -215,7 +236,8 @@ static bool read_state(trainer *t, const dg_safetensors *s, dg_error *err) {
        read_array(s, "adam.m", DG_F32, n, t->adam.m, err) &&
        read_array(s, "adam.v", DG_F32, n, t->adam.v, err) &&
        (!t->average || read_array(s, "average", DG_F32, n, t->average, err)) &&
-       (!t->have_best || read_array(s, "best", DG_F32, n, t->best, err));
+       (!t->have_best || read_array(s, "best", DG_F32, n, t->best, err)) &&
+       read_history(t, s, err);
   free(position);
   return ok;
 }
@@ -305,8 +327,8 @@ static bool step(trainer *t, double *norm, dg_error *err) {
     return dg_fail(err, DG_ERR_UNSUPPORTED,
                    "training diverged: 100 updates had no finite gradient; lower learning_rate");
   update_average(t);
-  t->report_loss += loss.smoothed;
-  t->report_labels += loss.labels;
+  t->point_loss += loss.smoothed;
+  t->point_labels += loss.labels;
   return true;
 }
 
@@ -323,22 +345,38 @@ static double metric_of(const trainer *t, const dg_dev_score *s) {
   return t->o->metric == DG_METRIC_LOSS ? -s->loss : t->o->metric == DG_METRIC_BLEU ? s->bleu : s->chrf;
 }
 
-static dg_train_report make_report(trainer *t, double norm) {
+static dg_train_point point(const trainer *t, double norm) {
   const dg_train_options *o = t->o;
-  double elapsed = seconds_since(&t->reported);
-  dg_train_report r = {
-      .update = t->update,
+  double elapsed = seconds_since(&t->pointed), labels = (double)t->point_labels;
+  return (dg_train_point){
+      .update = (double)t->update,
       .epochs = dg_sampler_epochs(t->sampler),
+      .seconds = trained_seconds(t),
       .learning_rate = dg_schedule(o->schedule, o->learning_rate, (uint64_t)o->warmup,
                                    (uint64_t)o->max_updates, t->update),
-      .seconds = trained_seconds(t),
-      .loss = t->report_labels ? t->report_loss / (double)t->report_labels : 0,
-      .gradient_norm = norm,
-      .tokens_per_second = elapsed > 0 ? (double)t->report_labels / elapsed : 0,
+      .loss = labels > 0 ? t->point_loss / labels : 0,
+      .gradient_norm = isfinite(norm) ? norm : 0,
+      .tokens_per_second = elapsed > 0 ? labels / elapsed : 0,
   };
-  t->report_loss = 0;
-  t->report_labels = 0;
+}
+
+static void restart_clocks(trainer *t) {
+  clock_gettime(CLOCK_MONOTONIC, &t->pointed);
+  t->reported = t->pointed;
+}
+
+static dg_train_report report(trainer *t, const dg_train_point *now, bool passing,
+                              const dg_dev_score *scores) {
+  if (!passing) {
+    DG_GROW(t->history, t->history_capacity, t->history_count + 1);
+    t->history[t->history_count++] = *now;
+    t->point_loss = 0;
+    t->point_labels = 0;
+    restart_clocks(t);
+  }
   clock_gettime(CLOCK_MONOTONIC, &t->reported);
+  dg_train_report r = {*now, t->history, t->history_count, passing, scores};
+  if (t->task->report) t->task->report(t->task->context, &r);
   return r;
 }
 
@@ -364,20 +402,20 @@ static bool evaluate(trainer *t, double norm, dg_error *err) {
   const dg_train_task *k = t->task;
   if (!k->dev_count) return true;
   size_t bytes = k->dev_count * sizeof *t->scores;
-  dg_train_report r = make_report(t, norm);
+  dg_train_point now = point(t, norm);
+  dg_dev_score mean;
   swap_average(t);
-  bool ok = score_all(t, &r.mean, err);
+  bool ok = score_all(t, &mean, err);
   if (ok) {
-    r.scores = t->scores;
     if (!t->update) {
-      t->start = r.mean;
+      t->start = mean;
       memcpy(t->start_scores, t->scores, bytes);
       t->have_start = true;
     }
-    r.improved = !t->have_best || metric_of(t, &r.mean) > metric_of(t, &t->best_score);
-    if (r.improved) {
+    bool improved = !t->have_best || metric_of(t, &mean) > metric_of(t, &t->best_score);
+    if (improved) {
       t->have_best = true;
-      t->best_score = r.mean;
+      t->best_score = mean;
       t->best_update = t->update;
       t->bad_evaluations = 0;
       memcpy(t->best_scores, t->scores, bytes);
@@ -385,18 +423,20 @@ static bool evaluate(trainer *t, double norm, dg_error *err) {
     } else {
       t->bad_evaluations++;
     }
-    if (k->report) k->report(k->context, &r);
-    if (r.improved && k->best) ok = k->best(k->context, &r, err);
+    now.scored = 1, now.best = improved;
+    now.dev_loss = mean.loss, now.dev_bleu = mean.bleu, now.dev_chrf = mean.chrf;
+    dg_train_report r = report(t, &now, false, t->scores);
+    if (improved && k->best) ok = k->best(k->context, &r, err);
   }
   swap_average(t);
-  clock_gettime(CLOCK_MONOTONIC, &t->reported);
+  restart_clocks(t);
   return ok;
 }
 
 static bool loop(trainer *t, dg_train_end *end, dg_error *err) {
   const dg_train_task *k = t->task;
   const dg_train_options *o = t->o;
-  enum { REPORT_EVERY = 25 };
+  const double sign_of_life = 5; /* seconds */
   double norm = 0;
   if (!t->update && k->evaluate_start && !evaluate(t, 0, err)) return false;
   while (t->update < (uint64_t)o->max_updates) {
@@ -414,9 +454,9 @@ static bool loop(trainer *t, dg_train_end *end, dg_error *err) {
     bool last = t->update == (uint64_t)o->max_updates;
     if (t->update % (uint64_t)o->eval_every == 0 || last) {
       if (!evaluate(t, norm, err)) return false;
-    } else if (t->update % REPORT_EVERY == 0 && k->report) {
-      dg_train_report r = make_report(t, norm);
-      k->report(k->context, &r);
+    } else if (t->update % POINT_EVERY == 0 || seconds_since(&t->reported) > sign_of_life) {
+      dg_train_point now = point(t, norm);
+      report(t, &now, t->update % POINT_EVERY, NULL);
     }
     if (seconds_since(&t->checkpointed) >= 60.0 * o->checkpoint_minutes && !save_checkpoint(t, err))
       return false;
@@ -456,7 +496,8 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
   }
   if (!load_checkpoint(&t, err)) goto done;
   clock_gettime(CLOCK_MONOTONIC, &t.begun);
-  t.checkpointed = t.reported = t.begun;
+  t.checkpointed = t.begun;
+  restart_clocks(&t);
   ok = loop(&t, &result->end, err);
   if (!ok) goto done;
   if (!t.have_best) { /* no dev set: the last weights are the best there are */
@@ -476,6 +517,9 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
     result->start_scores = t.start_scores;
     t.start_scores = NULL;
   }
+  result->history = t.history;
+  result->history_count = t.history_count;
+  t.history = NULL;
 done:
   dg_sampler_free(t.sampler);
   dg_batch_free(&t.batch);
@@ -483,8 +527,16 @@ done:
   dg_adam_free(&t.adam);
   free(t.average);
   free(t.best);
+  free(t.history);
   free(t.scores);
   free(t.start_scores);
   free(t.best_scores);
   return ok;
+}
+
+void dg_train_result_free(dg_train_result *r) {
+  free(r->start_scores);
+  free(r->best_scores);
+  free(r->history);
+  *r = (dg_train_result){0};
 }

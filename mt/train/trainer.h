@@ -41,14 +41,21 @@ typedef struct dg_dev_score {
   double bleu, chrf;
 } dg_dev_score;
 
-typedef struct dg_train_report {
-  uint64_t update;
-  double epochs, learning_rate, seconds; /* of training, over all restarts */
-  double loss;                           /* label-smoothed, per token, since the last report */
+/* One point of the curves: every 25 updates and at every dev score. All doubles, so that a
+ * checkpoint keeps them as one matrix. */
+typedef struct dg_train_point {
+  double update, epochs, seconds; /* of training, over all restarts */
+  double learning_rate, loss;     /* label-smoothed, per token, since the last point */
   double gradient_norm, tokens_per_second;
+  double scored, dev_loss, dev_bleu, dev_chrf, best; /* dev: means; scored and best: 0 or 1 */
+} dg_train_point;
+
+typedef struct dg_train_report {
+  dg_train_point now;
+  const dg_train_point *history; /* all points, the last of them `now` unless `passing` */
+  size_t history_count;
+  bool passing; /* only a sign of life between two points */
   const dg_dev_score *scores; /* one a dev set, when it was just evaluated, else NULL */
-  dg_dev_score mean;
-  bool improved;
 } dg_train_report;
 
 typedef enum dg_train_end {
@@ -82,8 +89,11 @@ typedef struct dg_train_result {
   uint64_t updates, best_update;
   double seconds, epochs;
   dg_dev_score start, best;                  /* means over the dev sets */
-  dg_dev_score *start_scores, *best_scores;  /* [dev_count], caller frees; start may be NULL */
+  dg_dev_score *start_scores, *best_scores;  /* [dev_count]; start may be NULL */
+  dg_train_point *history;                   /* [history_count] */
+  size_t history_count;
 } dg_train_result;
+void dg_train_result_free(dg_train_result *r);
 
 /* Trains, or goes on training. Leaves the best weights in task->trained. On
  * DG_ERR_INTERRUPTED the checkpoint holds everything up to the last update. */

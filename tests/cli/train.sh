@@ -19,6 +19,7 @@ pairs 1 400 es >train.es.tsv
 pairs 401 420 es >dev.es.tsv
 pairs 1 300 gl >train.gl.tsv
 pairs 401 440 gl >dev.gl.tsv
+pairs 441 500 gl >test.gl.tsv
 cat >tiny.conf <<'END'
 train = en es train.es.tsv
 dev = en es dev.es.tsv
@@ -81,4 +82,50 @@ apart() {
 check "without dev text some is set apart" apart
 head -n 30 train.gl.tsv >few.tsv
 check "too few pairs for that" refuses 2 '--dev' train --quiet --train few.tsv -o w.safetensors
+
+# --- logs and reports -------------------------------------------------------------------------
+columns='update epochs minutes learning_rate loss gradient_norm tokens_per_second dev_loss dev_bleu dev_chrf best'
+table() { # the same points once each, whether or not the run was stopped
+  [ "$(head -n 1 "$1" | tr '\t' ' ')" = "$columns" ] &&
+    [ "$(awk -F'\t' 'NF != 11' "$1" | wc -l)" -eq 0 ] &&
+    [ "$(tail -n +2 "$1" | cut -f1 | tr '\n' ' ')" = "0 10 20 25 30 40 " ]
+}
+logged() {
+  train --train train.gl.tsv --dev dev.gl.tsv --test test.gl.tsv --eval_every 10 --eval_sentences 20 \
+    --log run.tsv --report run.html -o logged.safetensors >out 2>err || { cat err; return 1; }
+  table run.tsv || { cat run.tsv; return 1; }
+}
+check "--log" logged
+page() {
+  grep -q 'dev.gl.tsv (dev)' run.html && grep -q 'test.gl.tsv (test)' run.html && grep -q '<svg' run.html &&
+    [ "$(grep -c 'class=seg' run.html)" -eq 20 ] && ! grep -q 'nan\|http' run.html || return 1
+  command -v xmllint >/dev/null || return 0
+  xmllint --html --noout run.html 2>&1 | grep -v 'Tag svg\|Tag path\|Tag text\|Tag title\|<svg\|<text\|\^' | grep error
+  [ $? -eq 1 ]
+}
+check "--report" page
+gain() { # what is printed is what eval says of the same translations
+  grep -q '^test.gl.tsv: untouched base as es .* p = ' out || { cat out; return 1; }
+  cut -f1 test.gl.tsv >in.en
+  cut -f2 test.gl.tsv >ref.gl
+  bleu=$("$dragoman" translate -b base.safetensors -a logged.safetensors --quiet in.en |
+    "$dragoman" eval -r ref.gl -m bleu chrf --json | tr -d ' \n' | grep -o '"score":[0-9.]*' | cut -d: -f2)
+  for score in $bleu; do
+    grep '^test.gl.tsv' out | sed 's/.*with the adapter//' | grep -q " $(printf '%.2f' "$score")" || { cat out; echo "$score"; return 1; }
+  done
+}
+check "the gain is what eval measures" gain
+going_on() {
+  train --train train.gl.tsv --dev dev.gl.tsv --eval_every 10 --eval_sentences 20 --checkpoint_minutes 0 --json \
+    --log on.tsv -o on.safetensors >on.log 2>/dev/null &
+  pid=$!
+  for i in $(seq 2000); do [ "$(grep -c update on.log)" -ge 2 ] && break; sleep 0.01; done
+  kill -9 $pid
+  wait $pid 2>/dev/null
+  train --train train.gl.tsv --dev dev.gl.tsv --eval_every 10 --eval_sentences 20 --quiet --log on.tsv -o on.safetensors &&
+    same_weights on.safetensors logged.safetensors && table on.tsv &&
+    cut -f1,2,4-6,8- on.tsv >a && cut -f1,2,4-6,8- run.tsv >b && cmp a b
+}
+check "killed and started again: the same table" going_on
+check "a log that cannot be" refuses 1 'no/such' train --quiet --train train.gl.tsv --log no/such.tsv -o w.safetensors
 echo "1..$n"

@@ -1,0 +1,239 @@
+#include "mt/cli/train_report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/analysis.h"
+#include "mt/cli/page.h"
+#include "mt/cli/training.h"
+#include "mt/core/file.h"
+
+enum { SAMPLES = 20 };
+
+/* --- the card ------------------------------------------------------------------------------- */
+
+static json_t *hundredths(double x) { return json_real(round(100 * x) / 100); }
+
+static json_t *compared(const dg_comparison c[2]) {
+  return json_pack("{s:o,s:o,s:f}", "base", hundredths(c[0].score), "adapter",
+                   hundredths(c[1].score), "p", round(c[1].p_value * 1e4) / 1e4);
+}
+
+void dg_train_measures_to_card(json_t *card, const dg_train_measure *measures, size_t count) {
+  if (!count) return;
+  json_t *list = json_array();
+  for (size_t i = 0; i < count; i++) {
+    const dg_train_measure *m = &measures[i];
+    const char *slash = strrchr(m->file->path, '/');
+    json_array_append_new(
+        list, json_pack("{s:s,s:s,s:I,s:i,s:o,s:o}", "role", dg_train_role_name(m->file->role),
+                        "file", slash ? slash + 1 : m->file->path, "sentences",
+                        (json_int_t)m->gain.sentences, "beam", m->beam, "bleu",
+                        compared(m->gain.bleu), "chrf", compared(m->gain.chrf)));
+  }
+  json_object_set_new(card, "measured", list);
+  json_object_set_new(card, "signatures", json_pack("{s:s,s:s,s:s}", "bleu", dg_bleu_signature(),
+                                                    "chrf", dg_chrf_signature(), "p",
+                                                    "paired bootstrap, 1000 samples, seed 12345"));
+}
+
+/* --- the screen ----------------------------------------------------------------------------- */
+
+static const char *name_of(const dg_train_summary *s, const dg_train_measure *m) {
+  return s->data->split && m->file->role == DG_ROLE_DEV ? "dev text" : m->file->path;
+}
+
+static void print_gain(const dg_train_summary *s, const dg_train_measure *m) {
+  const dg_gain *g = &m->gain;
+  printf("%s: untouched base%s%s BLEU %.2f chrF %.2f; with the adapter BLEU %.2f chrF %.2f "
+         "(%+.2f, p = %.3f; %+.2f, p = %.3f)\n",
+         name_of(s, m), s->relative ? " as " : "", s->relative ? s->relative : "", g->bleu[0].score,
+         g->chrf[0].score, g->bleu[1].score, g->chrf[1].score, g->bleu[1].score - g->bleu[0].score,
+         g->bleu[1].p_value, g->chrf[1].score - g->chrf[0].score, g->chrf[1].p_value);
+}
+
+static void warn(const dg_train_summary *s) {
+  bool real = false, fell = false;
+  for (size_t i = 0; i < s->measure_count; i++) {
+    const dg_gain *g = &s->measures[i].gain;
+    real = real || dg_gain_is_real(g);
+    fell = fell || g->chrf[1].score <= g->chrf[0].score;
+  }
+  if (!s->result->best_update)
+    fprintf(stderr, "dragoman: warning: nothing was gained over the untouched base; the adapter "
+                    "leaves it as it is. More or cleaner pairs, or a nearer --like, may help\n");
+  else if (s->measure_count && fell)
+    fprintf(stderr, "dragoman: warning: chrF did not rise above the untouched base's: this adapter "
+                    "may do harm\n");
+  else if (s->measure_count && !real)
+    fprintf(stderr, "dragoman: warning: the gain may be chance (p >= 0.05): measure on more "
+                    "sentences, or train on more pairs\n");
+}
+
+void dg_train_conclude(const dg_train_summary *s) {
+  if (s->cli->json) {
+    json_dumpf(s->card, stdout, JSON_COMPACT);
+    putchar('\n');
+    return;
+  }
+  const dg_train_result *r = s->result;
+  dg_cli_say(s->cli, "%s after %llu updates, %.1f minutes\n", dg_training_end(r->end),
+             (unsigned long long)r->updates, r->seconds / 60);
+  for (size_t i = 0; !s->cli->quiet && i < s->measure_count; i++) print_gain(s, &s->measures[i]);
+  if (!s->cli->quiet && !s->measure_count && r->start_scores)
+    printf("dev loss: untouched base %.4f; with the adapter %.4f\n", r->start.loss, r->best.loss);
+  warn(s);
+  dg_cli_say(s->cli, "the adapter, best at update %llu, is in %s\n",
+             (unsigned long long)r->best_update, s->output);
+}
+
+/* --- the page ------------------------------------------------------------------------------- */
+
+static void html_gains(const dg_train_summary *s, dg_strbuf *out) {
+  dg_strbuf_add(out, "<h2>Gain over the base</h2>\n<table><tr><th>Text</th><th>sentences</th>"
+                     "<th></th><th>untouched base</th><th>with the adapter</th><th>gain</th>"
+                     "<th>p</th></tr>\n");
+  for (size_t i = 0; i < s->measure_count; i++) {
+    const dg_train_measure *m = &s->measures[i];
+    for (int k = 0; k < 2; k++) {
+      const dg_comparison *c = k ? m->gain.chrf : m->gain.bleu;
+      dg_strbuf_add(out, "<tr><td>");
+      dg_page_text(out, name_of(s, m));
+      dg_strbuf_addf(out,
+                     " (%s)</td><td>%zu</td><td>%s</td><td>%.2f ± %.2f</td><td>%.2f ± "
+                     "%.2f</td><td>%+.2f</td><td>%.4f%s</td></tr>\n",
+                     dg_train_role_name(m->file->role), m->gain.sentences, k ? "chrF" : "BLEU",
+                     c[0].score, c[0].interval.half, c[1].score, c[1].interval.half,
+                     c[1].score - c[0].score, c[1].p_value, c[1].p_value < 0.05 ? " *" : "");
+    }
+  }
+  dg_strbuf_addf(out,
+                 "</table>\n<p class=dim>95%% intervals and p by paired bootstrap, 1,000 samples; * "
+                 "p &lt; 0.05. <code>%s</code> <code>%s</code>%s%s</p>\n",
+                 dg_bleu_signature(), dg_chrf_signature(),
+                 s->relative ? ". The base does not know the language and was asked for " : "",
+                 s->relative ? s->relative : "");
+}
+
+typedef double field_fn(const dg_train_point *p);
+static double loss_of(const dg_train_point *p) { return p->loss; }
+static double dev_loss_of(const dg_train_point *p) { return p->dev_loss; }
+static double chrf_of(const dg_train_point *p) { return p->dev_chrf; }
+static double bleu_of(const dg_train_point *p) { return p->dev_bleu; }
+static double speed_of(const dg_train_point *p) { return p->tokens_per_second; }
+
+static dg_curve curve(const dg_train_result *r, const char *label, bool scored, field_fn *field) {
+  double *x = dg_calloc(r->history_count + 1, sizeof *x);
+  double *y = dg_calloc(r->history_count + 1, sizeof *y);
+  size_t n = 0;
+  for (size_t i = 0; i < r->history_count; i++) {
+    const dg_train_point *p = &r->history[i];
+    if (scored ? p->scored <= 0 : p->update < 1) continue; /* before the first update: no loss */
+    x[n] = p->update;
+    y[n++] = field(p);
+  }
+  return (dg_curve){label, x, y, n};
+}
+
+static void html_curves(const dg_train_result *r, dg_strbuf *out) {
+  dg_curve curves[] = {curve(r, "training loss", false, loss_of), curve(r, "dev loss", true, dev_loss_of),
+                       curve(r, "dev chrF", true, chrf_of),       curve(r, "dev BLEU", true, bleu_of),
+                       curve(r, "tokens/s", false, speed_of)};
+  dg_strbuf_add(out, "<h2>Curves</h2>\n");
+  dg_page_curves(out, "Loss", "update", curves, 2);
+  dg_page_curves(out, "Dev scores", "update", curves + 2, 2);
+  dg_page_curves(out, "Speed, target tokens a second", "update", curves + 4, 1);
+  dg_strbuf_add(out, "<p class=dim>The training loss is label-smoothed and with dropout, the dev "
+                     "loss is neither.</p>\n");
+  for (size_t i = 0; i < sizeof curves / sizeof *curves; i++) {
+    free((double *)curves[i].x);
+    free((double *)curves[i].y);
+  }
+}
+
+static void html_line(dg_strbuf *out, const char *label, const char *text, const char *reference) {
+  dg_strbuf_addf(out, "<div dir=auto><span class=dim>%s</span> ", label);
+  if (reference)
+    dg_word_diff(reference, text, dg_page_diff_marks, dg_page_text_n, out);
+  else
+    dg_page_text(out, text);
+  dg_strbuf_add(out, "</div>");
+}
+
+/* Evenly spaced: nobody chose them. */
+static void html_samples(const dg_train_summary *s, dg_strbuf *out) {
+  const dg_train_measure *m = &s->measures[0];
+  size_t n = m->gain.sentences, shown = n < SAMPLES ? n : SAMPLES;
+  dg_strbuf_addf(out,
+                 "<h2>Before and after</h2>\n<p class=dim>Every %zu%s sentence of ", n / shown,
+                 n / shown == 1 ? "st" : n / shown == 2 ? "nd" : n / shown == 3 ? "rd" : "th");
+  dg_page_text(out, name_of(s, m));
+  dg_strbuf_add(out, "; <del>missing</del> and <ins>too much</ins> against the reference.</p>\n");
+  for (size_t k = 0; k < shown; k++) {
+    size_t i = k * (n / shown);
+    dg_strbuf_add(out, "<div class=seg>");
+    html_line(out, "source", m->set->sources[i], NULL);
+    html_line(out, "reference", m->set->references[i], NULL);
+    html_line(out, "base", m->gain.before[i], m->set->references[i]);
+    html_line(out, "adapter", m->gain.after[i], m->set->references[i]);
+    dg_strbuf_add(out, "</div>\n");
+  }
+}
+
+static void html_data(const dg_train_data *d, dg_strbuf *out) {
+  dg_strbuf_add(out, "<h2>Data</h2>\n<table><tr><th>File</th><th>used for</th><th>read</th>"
+                     "<th>used</th></tr>\n");
+  for (size_t i = 0; i < d->count; i++) {
+    const dg_train_file *f = &d->files[i];
+    dg_strbuf_add(out, "<tr><td>");
+    dg_page_text(out, f->path);
+    dg_strbuf_addf(out, "</td><td>%s</td><td>%zu</td><td>%zu</td></tr>\n",
+                   dg_train_role_name(f->role), f->read, f->text.count);
+  }
+  dg_strbuf_add(out, "</table>\n<ul>\n");
+  for (size_t i = 0; i < d->train_count; i++)
+    for (int k = DG_PROBLEM_NONE + 1; k < DG_PROBLEMS; k++)
+      if (d->files[i].problems[k]) {
+        dg_strbuf_add(out, "<li>");
+        dg_page_text(out, d->files[i].path);
+        dg_strbuf_addf(out, ": %zu pairs %s</li>\n", d->files[i].problems[k],
+                       dg_problem_title((dg_problem)k));
+      }
+  dg_strbuf_add(out, "</ul>\n");
+}
+
+static void html_settings(const json_t *card, dg_strbuf *out) {
+  const char *name;
+  json_t *value;
+  dg_strbuf_add(out, "<h2>Settings</h2>\n<p>");
+  json_object_foreach(json_object_get(card, "settings"), name, value) {
+    dg_page_text(out, name);
+    dg_strbuf_add(out, " ");
+    dg_page_text(out, json_string_value(value));
+    dg_strbuf_add(out, "; ");
+  }
+  dg_strbuf_add(out, "</p>\n");
+}
+
+bool dg_train_report_write(const dg_train_summary *s, const char *path, dg_error *err) {
+  const char *slash = strrchr(s->output, '/');
+  dg_strbuf page = {0};
+  dg_page_begin(&page, slash ? slash + 1 : s->output);
+  dg_strbuf_addf(&page, "<p>%llu updates, %.1f epochs, %.1f minutes; the best weights are those of "
+                        "update %llu.</p>\n",
+                 (unsigned long long)s->result->updates, s->result->epochs, s->result->seconds / 60,
+                 (unsigned long long)s->result->best_update);
+  if (s->measure_count) html_gains(s, &page);
+  html_curves(s->result, &page);
+  if (s->measure_count) html_samples(s, &page);
+  html_data(s->data, &page);
+  html_settings(s->card, &page);
+  dg_output *out = dg_output_open(path, err);
+  bool ok = out && dg_output_write(out, page.text, page.length, err);
+  if (ok) ok = dg_output_commit(out, err);
+  else dg_output_abort(out);
+  free(page.text);
+  return ok;
+}
