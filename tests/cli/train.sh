@@ -40,8 +40,9 @@ max_tokens = 32
 precision = fp32
 END
 check "a base" "$dragoman" pretrain -c tiny.conf --quiet --threads 2 -o base.safetensors
-train() {
-  "$dragoman" train -b base.safetensors -s en -t gl --like es --threads 2 --max_updates 40 \
+launch=
+train() { # launch=exec: in place of the subshell, so that a kill reaches it
+  $launch "$dragoman" train -b base.safetensors -s en -t gl --like es --threads 2 --max_updates 40 \
     --batch_tokens 512 --precision fp32 "$@"
 }
 weights() { # of a safetensors file: what follows its header
@@ -116,7 +117,7 @@ gain() { # what is printed is what eval says of the same translations
 }
 check "the gain is what eval measures" gain
 going_on() {
-  train --train train.gl.tsv --dev dev.gl.tsv --eval_every 10 --eval_sentences 20 --checkpoint_minutes 0 --json \
+  launch=exec train --train train.gl.tsv --dev dev.gl.tsv --eval_every 10 --eval_sentences 20 --checkpoint_minutes 0 --json \
     --log on.tsv -o on.safetensors >on.log 2>/dev/null &
   pid=$!
   for i in $(seq 2000); do [ "$(grep -c update on.log)" -ge 2 ] && break; sleep 0.01; done
