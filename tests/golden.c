@@ -12,7 +12,8 @@
 
 const char *const golden_names[GOLDEN_COUNT] = {
     "pre_norm",      "post_norm", "rms_relative",  "rms_post", "odd_width", "odd_sinusoids",
-    "adapters",      "adapters_post", "marian", "m2m100",   "mbart",     "t5"};
+    "adapters",      "adapters_post", "adapters_blocks", "adapters_lora", "adapters_vectors",
+    "adapters_mixed", "marian", "m2m100",   "mbart",     "t5"};
 
 static const dg_st_tensor *find(const golden *g, const char *format, va_list args) {
   char name[128];
@@ -77,23 +78,23 @@ golden golden_open(const char *name) {
   if (!g.model) fail_msg("%s", err.message);
   fill(&g, "weight", &g.model->params);
   g.network = (dg_network){.model = g.model, .precision = DG_FP32};
-  for (;; g.network.adapter_count++) {
-    size_t k = g.network.adapter_count;
+  const char *declared = dg_safetensors_metadata(g.file, "adapters");
+  json = declared ? json_loads(declared, 0, NULL) : NULL;
+  for (size_t k = 0; k < json_array_size(json); k++) {
     char prefix[32], key[64];
     snprintf(prefix, sizeof prefix, "adapter.%zu", k);
     snprintf(key, sizeof key, "%s.extra", prefix);
-    if (k == DG_ADAPTERS_MAX) break;
-    bool any = false, extra = dg_safetensors_find(g.file, key);
-    for (size_t i = 0; i < dg_safetensors_count(g.file); i++)
-      any |= !strncmp(dg_safetensors_at(g.file, i)->name, prefix, strlen(prefix));
-    if (!any) break;
-    g.adapters[k] =
-        dg_adapter_new(&config, rows_of(&g, "%s.encoder.layers.0.down.weight", prefix),
-                       extra ? rows_of(&g, "%s", key) : 0, &err);
+    dg_adapter_config c;
+    dg_options_defaults(dg_adapter_config_options, &c);
+    if (!dg_options_from_json(dg_adapter_config_options, &c, json_array_get(json, k), &err))
+      fail_msg("%s", err.message);
+    size_t extra = dg_safetensors_find(g.file, key) ? rows_of(&g, "%s", key) : 0;
+    g.adapters[k] = dg_adapter_new(&g.model->config, &c, extra, &err);
     if (!g.adapters[k]) fail_msg("%s", err.message);
     fill(&g, prefix, &g.adapters[k]->params);
-    g.network.adapters[k] = g.adapters[k];
+    g.network.adapters[g.network.adapter_count++] = g.adapters[k];
   }
+  json_decref(json);
   dg_batch *b = &g.batch;
   b->sequences = rows_of(&g, "source_offsets") - 1;
   b->source_offsets = golden_data(&g, DG_I32, b->sequences + 1, "source_offsets");
@@ -130,4 +131,16 @@ void golden_close_to(const char *what, const float *got, const float *want, size
     if (!(fabs((double)got[i] - (double)want[i]) <= tolerance * scale))
       fail_msg("%s[%zu] is %.9g, not %.9g; the largest is %.3g", what, i, (double)got[i],
                (double)want[i], scale);
+}
+
+dg_adapter *golden_adapter(const golden *g, const char *method, int width, size_t extra) {
+  dg_adapter_config c;
+  dg_error err;
+  dg_options_defaults(dg_adapter_config_options, &c);
+  strcpy(c.method, method);
+  c.width = width;
+  c.rank = 3;
+  dg_adapter *a = dg_adapter_new(&g->model->config, &c, extra, &err);
+  if (!a) fail_msg("%s", err.message);
+  return a;
 }

@@ -16,7 +16,7 @@ typedef struct golden {
   size_t tokens, logits; /* target tokens; logits of all of them */
 } golden;
 
-enum { GOLDEN_COUNT = 12 };
+enum { GOLDEN_COUNT = 16 };
 extern const char *const golden_names[GOLDEN_COUNT];
 
 golden golden_open(const char *name);
@@ -24,6 +24,9 @@ void golden_close(golden *g);
 /* A tensor of the file, of this many elements; fails the test when there is none. */
 const void *golden_data(const golden *g, dg_dtype dtype, size_t count, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* An adapter, all zeros, for the golden's model; the caller puts it where it is used. */
+dg_adapter *golden_adapter(const golden *g, const char *method, int width, size_t extra);
 
 /* Fails unless got is within `tolerance` of want everywhere, relative to the
  * largest of want or to `least`, whichever is larger. */

@@ -53,6 +53,7 @@ static double dot(const float *a, const float *b, size_t n) {
 /* Shifts the hidden units so that none crosses the kink of ReLU: half of them
  * always on, half off. */
 static void clear_of_kinks(dg_adapter *a) {
+  if (a->config.activation != DG_RELU) return;
   for (size_t i = 0; i < a->params.count; i++) {
     dg_tensor *t = &a->params.tensors[i];
     for (size_t c = 0; strstr(t->name, "down.bias") && c < t->cols; c++)
@@ -91,6 +92,7 @@ static void test_differences(void **state) {
   (void)state;
   for (size_t k = 0; k < 3; k++) check_differences("adapters", k);
   check_differences("adapters_post", 0);
+  for (size_t k = 0; k < 2; k++) check_differences("adapters_mixed", k);
 }
 
 static float *logits_of(golden *g) {
@@ -114,27 +116,50 @@ static float *first_step(golden *g) {
   return logits;
 }
 
+/* Every method, alone and stacked on what came before. */
+static const char *const methods[] = {"bottleneck", "lora", "ia3", "biases", "norms", "bitfit",
+                                      "bottleneck+lora+ia3+bitfit+tag"};
+enum { METHODS = sizeof methods / sizeof *methods };
+
+static dg_adapter *untrained(const golden *g, size_t method, dg_placement placement) {
+  dg_adapter_config c;
+  dg_options_defaults(dg_adapter_config_options, &c);
+  strcpy(c.method, methods[method]);
+  c.placement = placement;
+  c.width = 7;
+  c.rank = 2;
+  dg_error err;
+  dg_adapter *a = dg_adapter_new(&g->model->config, &c, method % 2, &err);
+  if (!a) return NULL; /* no biases in this model */
+  dg_adapter_initialize(a, 5 + method);
+  return a;
+}
+
 static void test_untrained(void **state) {
   (void)state;
   for (size_t i = 0; i < GOLDEN_COUNT; i++) {
     golden g = golden_open(golden_names[i]);
-    if (!g.network.adapter_count) {
-      size_t bytes = g.logits * sizeof(float);
-      size_t step_bytes = 3 * (size_t)g.model->config.vocab_size * sizeof(float);
-      float *base = logits_of(&g), *step = first_step(&g);
-      for (size_t k = 0; k < 2; k++) {
-        g.adapters[k] = dg_adapter_new(&g.model->config, 7 + k, k, NULL);
-        dg_adapter_initialize(g.adapters[k], 5 + k);
-        g.network.adapters[g.network.adapter_count++] = g.adapters[k];
-        float *adapted = logits_of(&g), *adapted_step = first_step(&g);
-        assert_memory_equal(base, adapted, bytes);
-        assert_memory_equal(step, adapted_step, step_bytes);
-        free(adapted);
-        free(adapted_step);
+    size_t bytes = g.logits * sizeof(float), trained = g.network.adapter_count;
+    size_t step_bytes = 3 * (size_t)g.model->config.vocab_size * sizeof(float);
+    float *base = logits_of(&g), *step = first_step(&g);
+    for (int placement = 0; placement < 3; placement++)
+      for (size_t method = 0; method < METHODS; method++) {
+        g.network.adapter_count = trained;
+        for (size_t k = 0; k < 2 && g.network.adapter_count < DG_ADAPTERS_MAX; k++) {
+          dg_adapter *a = untrained(&g, (method + k) % METHODS, (dg_placement)placement);
+          if (!a) continue;
+          g.network.adapters[g.network.adapter_count++] = a;
+          float *adapted = logits_of(&g), *adapted_step = first_step(&g);
+          assert_memory_equal(base, adapted, bytes);
+          assert_memory_equal(step, adapted_step, step_bytes);
+          free(adapted);
+          free(adapted_step);
+        }
+        while (g.network.adapter_count > trained)
+          dg_adapter_free((dg_adapter *)g.network.adapters[--g.network.adapter_count]);
       }
-      free(base);
-      free(step);
-    }
+    free(base);
+    free(step);
     golden_close(&g);
   }
 }
@@ -171,7 +196,7 @@ static void test_frozen_base(void **state) {
     float *said = logits_of(&g);
     assert_true(dg_model_freeze(g.model, &err));
 
-    dg_adapter *a = g.adapters[0] = dg_adapter_new(&g.model->config, 8, 1, &err);
+    dg_adapter *a = g.adapters[0] = golden_adapter(&g, "bottleneck", 8, 1);
     dg_adapter_initialize(a, 3);
     assert_true(dg_adapter_train(a, &err));
     g.network.adapters[g.network.adapter_count++] = a;
@@ -224,13 +249,38 @@ static void test_frozen_base(void **state) {
   }
 }
 
-static void test_sizes(void **state) {
+/* Declarations that make no sense are refused by name. */
+static void test_refusals(void **state) {
   (void)state;
+  static const struct {
+    const char *name, *value, *says;
+  } cases[] = {
+      {"method", "bottlneck", "bottlneck"},       {"method", "lora+", "\"\""},
+      {"method", "tag", "trains nothing"},        {"projections", "q,w", "\"w\""},
+      {"projections", "self.fc1", "self.fc1"},    {"sublayers", "self,fnn", "fnn"},
+      {"encoder_layers", "0-2", "layers 0 to 1"}, {"decoder_layers", "5", "layers 0 to 1"},
+      {"encoder_layers", "1-0", "1-0"},           {"encoder_layers", "0,x", "\"x\""},
+      {"decoder_layers", "", "\"\""},
+  };
   golden g = golden_open("pre_norm");
   dg_error err;
-  assert_null(dg_adapter_new(&g.model->config, 0, 0, &err));
-  assert_int_equal(err.status, DG_ERR_USAGE);
-  assert_null(dg_adapter_new(&g.model->config, 1 << 20, 0, &err));
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    dg_adapter_config c;
+    dg_options_defaults(dg_adapter_config_options, &c);
+    assert_true(dg_options_set(dg_adapter_config_options, &c, cases[i].name, cases[i].value, &err));
+    if (strcmp(cases[i].name, "method")) strcpy(c.method, "bottleneck+lora");
+    assert_null(dg_adapter_new(&g.model->config, &c, 0, &err));
+    if (!strstr(err.message, cases[i].says)) fail_msg("%s: %s", cases[i].value, err.message);
+    assert_int_equal(err.status, DG_ERR_USAGE);
+  }
+  dg_adapter_config none;
+  dg_options_defaults(dg_adapter_config_options, &none);
+  strcpy(none.encoder_layers, "none");
+  strcpy(none.decoder_layers, "none");
+  assert_null(dg_adapter_new(&g.model->config, &none, 0, &err));
+  assert_non_null(strstr(err.message, "trains nothing"));
+  none.width = 1 << 20;
+  assert_null(dg_adapter_new(&g.model->config, &none, 0, &err));
   golden_close(&g);
 }
 
@@ -239,7 +289,7 @@ int main(void) {
       cmocka_unit_test(test_differences),
       cmocka_unit_test(test_untrained),
       cmocka_unit_test(test_frozen_base),
-      cmocka_unit_test(test_sizes),
+      cmocka_unit_test(test_refusals),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,7 @@
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
 #include "mt/model/adapter_file.h"
+#include "mt/model/stack.h"
 #include "mt/train/trainer.h"
 #include "tests/sign.h"
 
@@ -132,17 +133,21 @@ static void save_base(const dg_base *b, const char *name, dg_storage storage, ch
   if (!dg_base_save(b, name, storage, hash, &err)) fail_msg("%s", err.message);
 }
 
-static dg_adapter_file *new_adapter(const dg_base *b) {
+static dg_adapter_file *new_adapter_of(const dg_base *b, const char *method) {
   dg_error err;
   dg_adapter_file *f = dg_calloc(1, sizeof *f);
   f->language_count = 1;
   f->languages = dg_calloc(1, sizeof *f->languages);
   f->languages[0] = (dg_language){"gl", b->model->config.vocab_size};
-  strcpy(f->source, "en");
-  strcpy(f->target, "gl");
+  assert_true(dg_adapter_file_add_pair(f, "en", "gl", &err));
   strcpy(f->base_hash, b->hash);
   f->card = json_pack("{s:i}", "pairs", 7);
-  f->adapter = dg_adapter_new(&b->model->config, 3, 1, &err);
+  dg_adapter_config c;
+  dg_options_defaults(dg_adapter_config_options, &c);
+  c.width = 3;
+  c.rank = 2;
+  strcpy(c.method, method);
+  f->adapter = dg_adapter_new(&b->model->config, &c, 1, &err);
   dg_adapter_initialize(f->adapter, 5);
   dg_rng r = {dg_rng_key(5, 5), 0};
   for (size_t i = 0; i < f->adapter->params.count; i++) {
@@ -151,6 +156,8 @@ static dg_adapter_file *new_adapter(const dg_base *b) {
   }
   return f;
 }
+
+static dg_adapter_file *new_adapter(const dg_base *b) { return new_adapter_of(b, "bottleneck"); }
 
 /* --- precision --------------------------------------------------------------------------------- */
 
@@ -317,8 +324,8 @@ static void test_adapter_round_trip(void **state) {
     if (!g) fail_msg("%s", err.message);
     check_params(&f->adapter->params, &g->adapter->params,
                  storage == DG_STORE_FP32 ? DG_STORE_FP32 : (dg_storage)storage);
-    assert_string_equal(g->source, "en");
-    assert_string_equal(g->target, "gl");
+    assert_string_equal(g->pairs[0].source, "en");
+    assert_string_equal(g->pairs[0].target, "gl");
     assert_string_equal(g->hash, hash);
     assert_string_equal(g->base_hash, a->hash);
     assert_int_equal(g->language_count, 1);
@@ -344,6 +351,80 @@ static void test_adapter_round_trip(void **state) {
   dg_adapter_file_free(NULL);
   dg_base_free(a);
   dg_base_free(elsewhere);
+}
+
+/* Every method, and what it says of itself. */
+static void test_methods_round_trip(void **state) {
+  (void)state;
+  static const char *const methods[] = {"lora", "ia3", "bitfit", "norms+tag",
+                                        "bottleneck+lora+ia3+bitfit+tag"};
+  dg_base *a = new_base(1);
+  save_base(a, path, DG_STORE_FP32, NULL);
+  dg_base_free(a);
+  a = load_base(path);
+  dg_error err;
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+    for (int storage = 0; storage <= DG_STORE_INT8; storage++) {
+      dg_adapter_file *f = new_adapter_of(a, methods[i]);
+      assert_true(dg_adapter_file_add_pair(f, "gl", "eng", &err));
+      assert_true(dg_adapter_file_add_pair(f, "en", "gl", &err)); /* known already */
+      assert_true(dg_adapter_file_save(f, path, (dg_storage)storage, NULL, &err));
+      dg_adapter_file *g = dg_adapter_file_load(path, a, &err);
+      if (!g) fail_msg("%s", err.message);
+      size_t bytes = f->adapter->params.total * sizeof(float);
+      if (strstr(methods[i], "bottleneck")) /* the others have few matrices or none */
+        check_params(&f->adapter->params, &g->adapter->params, (dg_storage)storage);
+      else if (storage == DG_STORE_FP32 || !strstr(methods[i], "lora"))
+        assert_memory_equal(f->adapter->params.values, g->adapter->params.values, bytes);
+      assert_string_equal(g->adapter->config.method, methods[i]);
+      assert_int_equal(g->pair_count, 2);
+      assert_string_equal(g->pairs[1].source, "gl");
+      assert_string_equal(g->pairs[1].target, "en");
+      dg_adapter_file_free(f);
+      dg_adapter_file_free(g);
+    }
+  dg_base_free(a);
+}
+
+/* Tags of stacked adapters follow one another; one trained on top of another asks for it. */
+static void test_stacked(void **state) {
+  (void)state;
+  dg_base *a = new_base(1);
+  save_base(a, path, DG_STORE_FP32, NULL);
+  dg_base_free(a);
+  a = load_base(path);
+  dg_adapter_file *f = new_adapter(a);
+  dg_error err;
+  char hash[DG_HASH_TEXT], canonical[DG_LANG_MAX];
+  assert_true(dg_adapter_file_save(f, path, DG_STORE_FP32, hash, &err));
+  strcpy(f->languages[0].code, "an");
+  strcpy(f->over[0], hash);
+  f->over_count = 1;
+  assert_true(dg_adapter_file_save(f, other, DG_STORE_FP32, NULL, &err));
+  dg_adapter_stacked s = {0};
+  assert_false(dg_adapter_stacked_add(&s, other, a, &err));
+  if (!strstr(err.message, hash)) fail_msg("%s", err.message);
+  assert_true(dg_adapter_stacked_add(&s, path, a, &err));
+  assert_true(dg_adapter_stacked_add(&s, other, a, &err));
+  int32_t tag, vocab = a->model->config.vocab_size;
+  assert_true(dg_adapter_stacked_tag(&s, a, "glg", canonical, &tag, &err));
+  assert_string_equal(canonical, "gl");
+  assert_int_equal(tag, vocab);
+  assert_true(dg_adapter_stacked_tag(&s, a, "an", canonical, &tag, &err));
+  assert_int_equal(tag, vocab + 1);
+  assert_true(dg_adapter_stacked_tag(&s, a, "en", canonical, &tag, &err));
+  assert_true(tag < vocab);
+  assert_false(dg_adapter_stacked_tag(&s, a, "ast", canonical, &tag, &err));
+  assert_non_null(dg_adapter_stacked_pair(&s, "en", NULL));
+  assert_null(dg_adapter_stacked_pair(&s, "gl", "en"));
+  while (dg_adapter_stacked_add(&s, path, a, &err)) assert_true(s.count <= DG_ADAPTERS_MAX);
+  assert_int_equal(s.count, DG_ADAPTERS_MAX);
+  dg_network n = {.model = a->model};
+  dg_adapter_stacked_use(&s, &n);
+  assert_int_equal(dg_network_ids(&n), (size_t)vocab + DG_ADAPTERS_MAX);
+  dg_adapter_stacked_free(&s);
+  dg_adapter_file_free(f);
+  dg_base_free(a);
 }
 
 /* --- damage ---------------------------------------------------------------------------------- */
@@ -511,7 +592,7 @@ typedef struct edit {
 
 static void rewrite(const edit *e) {
   static const char *const keys[] = {"format", "version", "config",  "languages", "card",
-                                     "width",  "source",  "target", "base_hash"};
+                                     "adapter", "source", "target",  "base_hash", "pairs", "over"};
   static const float zeros[4096];
   dg_safetensors *s = dg_safetensors_open(path, false, NULL);
   assert_non_null(s);
@@ -631,11 +712,14 @@ static void test_wrong_adapters(void **state) {
   static const struct {
     const char *key, *text, *word;
   } wrong[] = {{"format", "dragoman.base", "not an adapter"}, {"version", "0", "version 0"},
-               {"base_hash", NULL, "incomplete"}, {"width", NULL, "incomplete"},
-               {"width", "0", "incomplete"},      {"width", "-3", "incomplete"},
-               {"width", "3x", "incomplete"},     {"width", "", "incomplete"},
-               {"width", "4", "4"},               {"width", "99999999999999999999", ""},
-               {"width", "65536", ""},            {"source", NULL, "incomplete"},
+               {"base_hash", NULL, "incomplete"},  {"adapter", NULL, "adapter"},
+               {"adapter", "[]", "adapter"},       {"adapter", "{\"width\":\"0\"}", "width"},
+               {"adapter", "{\"width\":\"3x\"}", "width"}, {"adapter", "{\"width\":\"4\"}", "4"},
+               {"adapter", "{\"width\":\"99999999999999999999\"}", ""},
+               {"adapter", "{\"width\":\"65536\"}", ""}, {"adapter", "{\"wide\":\"3\"}", "wide"},
+               {"adapter", "{\"width\":\"3\",\"method\":\"dora\"}", "dora"},
+               {"adapter", "{\"width\":\"3\",\"method\":\"bottleneck+lora\"}", "lora_a"},
+               {"source", NULL, "incomplete"},
                {"source", "?", ""},               {"target", "", ""},
                {"card", "[]", "card"},            {"languages", "[]", ""},
                {"languages", "[\"gl\",\"an\"]", "extra"}, {"languages", "[\"!\"]", ""}};
@@ -702,7 +786,8 @@ int main(void) {
       cmocka_unit_test(test_damaged_base),       cmocka_unit_test(test_damaged_adapter),
       cmocka_unit_test(test_damaged_checkpoint), cmocka_unit_test(test_wrong_bases),
       cmocka_unit_test(test_wrong_adapters),     cmocka_unit_test(test_languages),
-      cmocka_unit_test(test_formats),
+      cmocka_unit_test(test_formats),            cmocka_unit_test(test_methods_round_trip),
+      cmocka_unit_test(test_stacked),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

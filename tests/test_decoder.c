@@ -129,7 +129,7 @@ static void test_golden(void **state) {
   assert_true((size_t)g.model->config.vocab_size <= VOCAB_MOST);
   assert_int_equal(g.batch.sequences, SENTENCES);
   if (!g.network.adapter_count) { /* one with every weight at work */
-    dg_adapter *a = g.adapters[0] = dg_adapter_new(&g.model->config, 5, 2, NULL);
+    dg_adapter *a = g.adapters[0] = golden_adapter(&g, "bottleneck", 5, 2);
     dg_rng r = {.key = 4};
     for (size_t i = 0; i < a->params.total; i++)
       a->params.values[i] = (float)(0.4 * dg_rng_normal(&r));

@@ -9,7 +9,7 @@
 #include "mt/cli/models.h"
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
-#include "mt/core/safetensors.h"
+#include "mt/model/adapter_file.h"
 #include "tokenizer/lang.h"
 #include "tokenizer/tokenizer.h"
 
@@ -123,14 +123,20 @@ static bool describe_base(json_t *o, const dg_safetensors *s, dg_error *err) {
 static bool describe_adapter(json_t *o, const dg_safetensors *s, dg_error *err) {
   const char *source = dg_safetensors_metadata(s, "source");
   const char *target = dg_safetensors_metadata(s, "target");
-  const char *width = dg_safetensors_metadata(s, "width");
   const char *base = dg_safetensors_metadata(s, "base_hash");
-  if (!source || !target || !width || !base)
+  dg_adapter_config c;
+  if (!source || !target || !base)
     return dg_fail(err, DG_ERR_FORMAT, "%s: its metadata is incomplete", dg_safetensors_path(s));
+  if (!dg_adapter_file_config(s, &c, err))
+    return dg_error_context(err, "%s", dg_safetensors_path(s));
   set_text(o, "base_hash", base);
   json_object_set_new(o, "source", language(source));
   json_object_set_new(o, "target", language(target));
-  json_object_set_new(o, "width", json_integer(strtoll(width, NULL, 10)));
+  json_object_set_new(o, "adapter", dg_adapter_config_json(&c));
+  static const char *const lists[] = {"pairs", "over"};
+  for (size_t i = 0; i < 2; i++)
+    if (dg_safetensors_metadata(s, lists[i]) && !add_json(o, lists[i], s, JSON_ARRAY, err))
+      return false;
   return add_languages(o, s, err) && add_json(o, "card", s, JSON_OBJECT, err);
 }
 
@@ -294,6 +300,21 @@ static void settings(dg_strbuf *b, const char *name, const json_t *object) {
     dg_strbuf_addc(&item, ' ');
     add_value(&item, x);
     flow(b, &column, item.text, --n == 0);
+    free(item.text);
+  }
+}
+
+static void pairs(dg_strbuf *b, const json_t *list) {
+  size_t i, column = LABEL + 2;
+  json_t *x;
+  if (!json_array_size(list)) return;
+  label(b, "pairs");
+  json_array_foreach((json_t *)list, i, x) {
+    dg_strbuf item = {0};
+    add_value(&item, json_array_get(x, 0));
+    dg_strbuf_addc(&item, '-');
+    add_value(&item, json_array_get(x, 1));
+    flow(b, &column, item.text, i + 1 == json_array_size(list));
     free(item.text);
   }
 }
@@ -500,7 +521,8 @@ static void lay_out(dg_strbuf *b, const json_t *o) {
     dg_strbuf_add(b, ")\n");
   }
   line(b, "base", json_object_get(o, "base_hash"));
-  line(b, "width", json_object_get(o, "width"));
+  settings(b, "adapter", json_object_get(o, "adapter"));
+  pairs(b, json_object_get(o, "pairs"));
   if (json_object_get(o, "parameters")) {
     label(b, "parameters");
     add_value(b, json_object_get(o, "parameters"));

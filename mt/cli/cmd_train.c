@@ -62,15 +62,20 @@ static bool find_tag(run *r, const char *code, int32_t *tag, char canonical[DG_L
 static bool make_adapter(run *r, dg_error *err) {
   dg_adapter_file *f = r->file = dg_calloc(1, sizeof *f);
   f->languages = dg_calloc(2, sizeof *f->languages);
-  if (!find_tag(r, r->source, &r->source_tag, f->source, err) ||
-      !find_tag(r, r->target, &r->target_tag, f->target, err))
+  char source[DG_LANG_MAX], target[DG_LANG_MAX];
+  if (!find_tag(r, r->source, &r->source_tag, source, err) ||
+      !find_tag(r, r->target, &r->target_tag, target, err))
     return false;
-  if (!strcmp(f->source, f->target))
-    return dg_fail(err, DG_ERR_USAGE, "-s and -t are the same language, %s", f->source);
+  if (!strcmp(source, target))
+    return dg_fail(err, DG_ERR_USAGE, "-s and -t are the same language, %s", source);
+  if (!dg_adapter_file_add_pair(f, source, target, err)) return false;
   if (r->like && !f->language_count)
     dg_cli_say(r->cli, "the base knows both languages: --like %s has no effect\n", r->like);
   const dg_model *m = r->base->model;
-  f->adapter = dg_adapter_new(&m->config, (size_t)r->width, f->language_count, err);
+  dg_adapter_config config;
+  dg_options_defaults(dg_adapter_config_options, &config);
+  config.width = r->width;
+  f->adapter = dg_adapter_new(&m->config, &config, f->language_count, err);
   if (!f->adapter) return false;
   dg_adapter_initialize(f->adapter, (uint64_t)r->options.seed);
   size_t d = f->adapter->d_model;
@@ -85,10 +90,10 @@ static bool add_file(run *r, size_t i, dg_error *err) {
   dg_train_file *f = &r->data.files[i];
   dg_direction way = {0, false, r->source_tag, r->target_tag};
   dg_card_data *card = &r->card_data[i];
-  *card = (dg_card_data){dg_train_role_name(f->role), r->file->source, r->file->target, f->path,
+  *card = (dg_card_data){dg_train_role_name(f->role), r->file->pairs[0].source, r->file->pairs[0].target, f->path,
                          f->text.count, f->read - f->text.count, dg_train_problems_json(f)};
   if (f->role == DG_ROLE_TEST) {
-    dg_dev_list_add(&r->test_list, r->file->source, r->file->target, way, &f->text, SIZE_MAX);
+    dg_dev_list_add(&r->test_list, r->file->pairs[0].source, r->file->pairs[0].target, way, &f->text, SIZE_MAX);
     return true;
   }
   dg_examples *e = f->role == DG_ROLE_DEV ? r->dev : r->train;
@@ -100,7 +105,7 @@ static bool add_file(run *r, size_t i, dg_error *err) {
                r->options.max_tokens);
   card->pairs -= skipped, card->skipped += skipped;
   if (f->role == DG_ROLE_DEV)
-    dg_dev_list_add(&r->dev_list, r->file->source, r->file->target, way, &f->text,
+    dg_dev_list_add(&r->dev_list, r->file->pairs[0].source, r->file->pairs[0].target, way, &f->text,
                     (size_t)r->options.eval_sentences);
   else
     r->directions[i] = way;
@@ -109,7 +114,7 @@ static bool add_file(run *r, size_t i, dg_error *err) {
 
 static bool read_data(run *r, dg_error *err) {
   dg_train_data_options o = {&r->train_files,  &r->dev_files, &r->test_files,
-                             r->file->source,  r->file->target, r->reversed,
+                             r->file->pairs[0].source,  r->file->pairs[0].target, r->reversed,
                              r->keep_problems, (uint64_t)r->options.seed};
   if (!dg_train_data_read(&r->data, &o, r->cli, err)) return false;
   r->card_data = dg_calloc(r->data.count, sizeof *r->card_data);
@@ -124,7 +129,7 @@ static bool read_data(run *r, dg_error *err) {
   size_t mine = dg_params_count(&r->file->adapter->params);
   size_t all = dg_params_count(&r->base->model->params);
   dg_cli_say(r->cli, "%s-%s: %zu training pairs; training %zu parameters, %.2f%% of the base's %zu\n",
-      r->file->source, r->file->target, pairs, mine, 100 * (double)mine / (double)all, all);
+      r->file->pairs[0].source, r->file->pairs[0].target, pairs, mine, 100 * (double)mine / (double)all, all);
   return true;
 }
 
@@ -153,7 +158,7 @@ static bool best(void *context, const dg_train_report *report, dg_error *err) {
 
 static char *identity(const run *r) {
   json_t *made_of = json_pack("{s:s,s:s,s:s,s:s,s:i}", "base", r->base->hash, "source",
-                              r->file->source, "target", r->file->target, "like",
+                              r->file->pairs[0].source, "target", r->file->pairs[0].target, "like",
                               r->relative ? r->relative->code : "", "width", r->width);
   return dg_train_identity(&r->options, made_of, r->train);
 }

@@ -79,16 +79,16 @@ static bool load(session *s, dg_error *err) {
   bool ok = base && (s->base = dg_base_load(base, err)) && load_adapter(s, base, err);
   free(base);
   if (!ok) return false;
-  const char *source = s->source ? s->source : s->adapter ? s->adapter->source : "en";
-  const char *target = s->target ? s->target : s->adapter ? s->adapter->target : NULL;
+  const char *source = s->source ? s->source : s->adapter ? s->adapter->pairs[0].source : "en";
+  const char *target = s->target ? s->target : s->adapter ? s->adapter->pairs[0].target : NULL;
   if (!target) return dg_fail(err, DG_ERR_USAGE, "say with -t into which language");
   if (!find_tag(s, source, s->source_code, &s->source_tag, err) ||
       !find_tag(s, target, s->target_code, &s->target_tag, err))
     return false;
   if (s->adapter && !s->cli->quiet &&
-      (strcmp(s->source_code, s->adapter->source) || strcmp(s->target_code, s->adapter->target)))
+      (strcmp(s->source_code, s->adapter->pairs[0].source) || strcmp(s->target_code, s->adapter->pairs[0].target)))
     fprintf(stderr, "dragoman: warning: the adapter was trained for %s-%s, not %s-%s\n",
-            s->adapter->source, s->adapter->target, s->source_code, s->target_code);
+            s->adapter->pairs[0].source, s->adapter->pairs[0].target, s->source_code, s->target_code);
   s->network = (dg_network){.model = s->base->model, .threads = dg_threads_new(s->cli->threads),
                             .precision = DG_BF16};
   if (s->adapter) s->network.adapters[s->network.adapter_count++] = s->adapter->adapter;

@@ -27,8 +27,8 @@ static bool load(const dg_eval_model *m, const dg_cli *cli, loaded *l, dg_error 
   if (m->adapter && (!(l->adapter_path = dg_find_model(m->adapter, err)) ||
                      !(l->adapter = dg_adapter_file_load(l->adapter_path, l->base, err))))
     return false;
-  const char *source = m->source ? m->source : l->adapter ? l->adapter->source : "en";
-  const char *target = m->target ? m->target : l->adapter ? l->adapter->target : NULL;
+  const char *source = m->source ? m->source : l->adapter ? l->adapter->pairs[0].source : "en";
+  const char *target = m->target ? m->target : l->adapter ? l->adapter->pairs[0].target : NULL;
   if (!target) return dg_fail(err, DG_ERR_USAGE, "say with -t into which language");
   if (!dg_lang_canonical(source, l->source, err) || !dg_lang_canonical(target, l->target, err))
     return false;

@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 /* An inverted-dropout mask, a pure function of (key, element index): the
- * backward pass makes the same one again. threshold 0 drops nothing. */
+ * backward pass makes the same one again. threshold 0 drops nothing, what is kept is
+ * multiplied by scale. */
 typedef struct dg_dropout {
   uint32_t key, threshold; /* dropped when hash < threshold */
   float scale;             /* 1/(1-p) */

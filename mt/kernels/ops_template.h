@@ -77,7 +77,7 @@ static inline v16 erf16(v16 x) {
 }
 
 static inline v16 keep16(dg_dropout d, uint32_t index) {
-  if (!d.threshold) return splat(1);
+  if (!d.threshold) return splat(d.scale);
   u16 h = (u16){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} + index;
   h = (h ^ d.key) * 0x9E3779B1u;
   h ^= h >> 16;

@@ -1,28 +1,123 @@
-/* What is trained beside a frozen base: small layers and the tags of new languages. */
+/* What is trained beside a frozen base. An adapter is a sum of parts, declared by a
+ * configuration; each part names its places in the layers, and the layers consult them
+ * alike in training, scoring and decoding. Untrained, an adapter changes nothing, bit
+ * for bit. */
 #ifndef DG_MODEL_ADAPTER_H
 #define DG_MODEL_ADAPTER_H
 
 #include "mt/model/config.h"
 #include "mt/model/params.h"
 
-/* Serial bottleneck adapters after every layer (Bapna & Firat 2019):
- * x + W_up relu(W_down LN(x) + b_down) + b_up, with W_up and b_up zero at first:
- * a narrow pre-norm feed-forward sublayer, `in` being down and `out` up. */
+typedef enum dg_method {
+  DG_METHOD_BOTTLENECK = 1, /* small layers (Houlsby et al. 2019; Bapna & Firat 2019) */
+  DG_METHOD_LORA = 2,       /* low-rank products (Hu et al. 2022) */
+  DG_METHOD_IA3 = 4,        /* factors on keys, values and hidden units (Liu et al. 2022) */
+  DG_METHOD_BIASES = 8,     /* differences to biases; with norms: BitFit (Ben Zaken et al. 2022) */
+  DG_METHOD_NORMS = 16,     /* differences to the gains and biases of norms */
+  DG_METHOD_TAG = 32        /* tags of its own for languages that the base knows, too */
+} dg_method;
+/* "bottleneck+norms+tag"; "bitfit" is biases+norms. 0 with an error for other words. */
+unsigned dg_method_parse(const char *text, dg_error *err);
 
-/* Embedding rows for tokens the base does not know (ids vocab_size, ...): the
- * tag of a new language. They are read as input, never predicted. */
+typedef enum dg_placement {
+  DG_PLACE_LAYER,    /* after each layer, on the residual stream */
+  DG_PLACE_SUBLAYER, /* after each sublayer's projection, before its residual sum */
+  DG_PLACE_PARALLEL  /* beside a sublayer, reading what it reads (He et al. 2022) */
+} dg_placement;
+
+typedef struct dg_adapter_config {
+  char method[64];
+  dg_placement placement;
+  char sublayers[32]; /* where, unless after layers: "self,cross,ffn", or "auto" */
+  int width;
+  double scale;          /* of a bottleneck's output; 0: 1, in parallel 4 */
+  int norm;              /* on its input: 0 auto (unless it follows a projection), 1 yes, 2 no */
+  dg_activation activation;
+  int rank;
+  double alpha;          /* LoRA products are scaled by alpha/rank, */
+  bool rslora;           /* or by alpha/sqrt(rank) (Kalajdzievski 2023) */
+  char projections[160]; /* "q,v,ffn.in", or "all" */
+  char encoder_layers[160], decoder_layers[160]; /* "all", "none", "0-5,11" */
+} dg_adapter_config;
+extern const dg_option dg_adapter_config_options[];
+/* As dg_options_to_json, without the settings that its method does not read. */
+json_t *dg_adapter_config_json(const dg_adapter_config *c);
+
+/* Rows [out,in] one below the other for `count` of a product's projections, `up` one for
+ * each: adds up(scale * down(x)) to the columns from `first` on. */
+typedef struct dg_low_rank {
+  size_t count;
+  dg_linear down, up[3];
+  size_t first[3];
+  float scale;
+} dg_low_rank;
+
+/* A bottleneck; absent when ffn.in.out is 0. */
+typedef struct dg_block {
+  dg_ffn ffn; /* without a norm when its gain is NULL */
+  dg_activation activation;
+  float scale;
+  bool parallel;
+} dg_block;
+
+/* What an adapter adds to one product of the base, which may hold several projections. */
+typedef struct dg_product_part {
+  dg_low_rank low_rank;
+  const float *bias; /* added to the base's, or NULL */
+  float *bias_grad;
+} dg_product_part;
+
+/* The products of a sublayer: of its input, of the encoder's output, and into the
+ * residual stream. */
+typedef enum dg_product { DG_PRODUCT_IN, DG_PRODUCT_MEMORY, DG_PRODUCT_OUT } dg_product;
+
+/* What an adapter adds to one sublayer. */
+typedef struct dg_sublayer_part {
+  dg_product_part product[3];
+  dg_norm norm;       /* added to the base's */
+  const float *scale; /* multiplies keys and values [2*inner], hidden units [ffn_dim], or NULL */
+  float *scale_grad;
+  dg_block block;
+} dg_sublayer_part;
+
+typedef struct dg_adapter_layer {
+  dg_sublayer_part self, cross, ffn;
+  dg_block after;
+} dg_adapter_layer;
+
+typedef struct dg_adapter_stack {
+  size_t count;
+  dg_adapter_layer *layers;
+  dg_norm embedding_norm, final_norm; /* added to the base's */
+} dg_adapter_stack;
+
+/* Extra tokens: embedding rows for ids that the base does not know (vocab_size, ...), such
+ * as the tag of a new language. They are read as input, never predicted. */
 typedef struct dg_adapter {
-  size_t d_model, width, encoder_layers, decoder_layers, extra_tokens;
+  dg_adapter_config config;
+  dg_model_config model; /* of the base */
+  size_t d_model, extra_tokens;
   dg_params params;
-  dg_ffn *encoder, *decoder; /* one a layer */
+  dg_adapter_stack encoder, decoder;
   const float *extra; /* [extra_tokens, d_model] */
   float *extra_grad;
 } dg_adapter;
 
-dg_adapter *dg_adapter_new(const dg_model_config *config, size_t width, size_t extra_tokens,
-                           dg_error *err);
+/* All values zero. Refuses a declaration that makes no sense, or nothing to train. */
+dg_adapter *dg_adapter_new(const dg_model_config *model, const dg_adapter_config *config,
+                           size_t extra_tokens, dg_error *err);
 void dg_adapter_initialize(dg_adapter *a, uint64_t seed); /* leaves `extra` zero */
 bool dg_adapter_train(dg_adapter *a, dg_error *err);      /* allocates gradients, zeroed */
 void dg_adapter_free(dg_adapter *a);
+
+/* Where in a stack something is, from the embeddings (0) upwards: the sublayers of layer i
+ * are at dg_depth(i, ...), what follows the layer at DG_AFTER. */
+typedef enum dg_place { DG_SELF, DG_CROSS, DG_FFN, DG_AFTER } dg_place;
+size_t dg_depth(size_t layer, dg_place place);
+enum { DG_DEPTH_EMBEDDING = 0 };
+#define DG_DEPTH_NONE SIZE_MAX
+/* The lowest place of a stack with anything trained in it: no gradient need go below it.
+ * DG_DEPTH_NONE when there is none. */
+size_t dg_adapter_lowest(const dg_adapter_stack *s);
 
 #endif

@@ -5,33 +5,80 @@
 
 #include "mt/core/mem.h"
 
-static bool read_width(const char *text, size_t *width) {
-  char *end;
-  long w = strtol(text, &end, 10);
-  *width = (size_t)w;
-  return w > 0 && !*end;
+/* The first files knew bottlenecks after layers, and their width. */
+bool dg_adapter_file_config(const dg_safetensors *s, dg_adapter_config *c, dg_error *err) {
+  dg_options_defaults(dg_adapter_config_options, c);
+  const char *width = dg_safetensors_metadata(s, "width");
+  if (width) return dg_options_set(dg_adapter_config_options, c, "width", width, err);
+  json_t *j = dg_weights_json(s, "adapter", JSON_OBJECT, err);
+  bool ok = j && dg_options_from_json(dg_adapter_config_options, c, j, err);
+  json_decref(j);
+  return ok;
+}
+
+bool dg_adapter_file_add_pair(dg_adapter_file *f, const char *source, const char *target,
+                              dg_error *err) {
+  dg_language_pair p;
+  if (!dg_lang_canonical(source, p.source, err) || !dg_lang_canonical(target, p.target, err))
+    return false;
+  for (size_t i = 0; i < f->pair_count; i++)
+    if (!strcmp(f->pairs[i].source, p.source) && !strcmp(f->pairs[i].target, p.target)) return true;
+  if (f->pair_count == DG_PAIRS_MAX)
+    return dg_fail(err, DG_ERR_USAGE, "more than %d pairs in one adapter", DG_PAIRS_MAX);
+  f->pairs[f->pair_count++] = p;
+  return true;
+}
+
+/* --- reading ------------------------------------------------------------------------------- */
+
+static bool read_pairs(const dg_safetensors *s, dg_adapter_file *f, dg_error *err) {
+  const char *source = dg_safetensors_metadata(s, "source");
+  const char *target = dg_safetensors_metadata(s, "target");
+  if (!source || !target) return dg_fail(err, DG_ERR_FORMAT, "its metadata is incomplete");
+  if (!dg_adapter_file_add_pair(f, source, target, err)) return false;
+  if (!dg_safetensors_metadata(s, "pairs")) return true;
+  json_t *list = dg_weights_json(s, "pairs", JSON_ARRAY, err);
+  bool ok = list != NULL;
+  for (size_t i = 0; ok && i < json_array_size(list); i++) {
+    ok = !json_unpack(json_array_get(list, i), "[s,s]", &source, &target) ||
+         dg_fail(err, DG_ERR_FORMAT, "its list of pairs is damaged");
+    ok = ok && dg_adapter_file_add_pair(f, source, target, err);
+  }
+  json_decref(list);
+  return ok;
+}
+
+static bool read_over(const dg_safetensors *s, dg_adapter_file *f, dg_error *err) {
+  if (!dg_safetensors_metadata(s, "over")) return true;
+  json_t *list = dg_weights_json(s, "over", JSON_ARRAY, err);
+  f->over_count = json_array_size(list);
+  bool ok = list && f->over_count <= DG_ADAPTERS_MAX;
+  for (size_t i = 0; ok && i < f->over_count; i++) {
+    const char *hash = json_string_value(json_array_get(list, i));
+    ok = hash && strlen(hash) < DG_HASH_TEXT;
+    if (ok) strcpy(f->over[i], hash);
+  }
+  json_decref(list);
+  if (list && !ok) dg_fail(err, DG_ERR_FORMAT, "its list of adapters below is damaged");
+  return ok;
 }
 
 static bool read_adapter(const dg_safetensors *s, const dg_base *base, dg_adapter_file *f,
                          dg_error *err) {
-  const char *width_text = dg_safetensors_metadata(s, "width");
-  const char *source = dg_safetensors_metadata(s, "source");
-  const char *target = dg_safetensors_metadata(s, "target");
-  size_t width;
-  if (!width_text || !source || !target || !read_width(width_text, &width))
-    return dg_fail(err, DG_ERR_FORMAT, "its metadata is incomplete");
+  dg_adapter_config config;
+  if (!read_pairs(s, f, err) || !read_over(s, f, err) || !dg_adapter_file_config(s, &config, err))
+    return false;
   f->card = dg_weights_json(s, "card", JSON_OBJECT, err);
   json_t *languages = f->card ? dg_weights_json(s, "languages", JSON_ARRAY, err) : NULL;
   const char **codes = languages ? dg_weights_codes(languages, &f->language_count, err) : NULL;
-  bool ok = codes && dg_lang_canonical(source, f->source, err) &&
-            dg_lang_canonical(target, f->target, err);
+  bool ok = codes != NULL;
   f->languages = dg_calloc(f->language_count + 1, sizeof *f->languages);
   for (size_t i = 0; ok && i < f->language_count; i++) {
     f->languages[i].tag = base->model->config.vocab_size + (int32_t)i;
     ok = dg_lang_canonical(codes[i], f->languages[i].code, err);
   }
   if (ok) {
-    f->adapter = dg_adapter_new(&base->model->config, width, f->language_count, err);
+    f->adapter = dg_adapter_new(&base->model->config, &config, f->language_count, err);
     ok = f->adapter && dg_weights_read(s, &f->adapter->params, err);
   }
   free(codes);
@@ -66,16 +113,26 @@ dg_adapter_file *dg_adapter_file_load(const char *path, const dg_base *base, dg_
   return f;
 }
 
+/* --- writing ------------------------------------------------------------------------------- */
+
 bool dg_adapter_file_save(const dg_adapter_file *f, const char *path, dg_storage storage,
                           char hash[DG_HASH_TEXT], dg_error *err) {
   dg_st_writer *w = dg_st_writer_new();
-  char width[24];
-  snprintf(width, sizeof width, "%zu", f->adapter->width);
   dg_weights_begin(w, "dragoman.adapter");
   dg_st_writer_metadata(w, "base_hash", f->base_hash);
-  dg_st_writer_metadata(w, "width", width);
-  dg_st_writer_metadata(w, "source", f->source);
-  dg_st_writer_metadata(w, "target", f->target);
+  json_t *config = dg_adapter_config_json(&f->adapter->config);
+  dg_weights_add_json(w, "adapter", config);
+  json_decref(config);
+  dg_st_writer_metadata(w, "source", f->pairs[0].source);
+  dg_st_writer_metadata(w, "target", f->pairs[0].target);
+  json_t *pairs = json_array(), *over = json_array();
+  for (size_t i = 0; i < f->pair_count; i++)
+    json_array_append_new(pairs, json_pack("[s,s]", f->pairs[i].source, f->pairs[i].target));
+  for (size_t i = 0; i < f->over_count; i++) json_array_append_new(over, json_string(f->over[i]));
+  if (f->pair_count > 1) dg_weights_add_json(w, "pairs", pairs);
+  if (f->over_count) dg_weights_add_json(w, "over", over);
+  json_decref(pairs);
+  json_decref(over);
   dg_weights_add_languages(w, f->languages, f->language_count);
   dg_weights_add_json(w, "card", f->card);
   bool ok = dg_weights_write(w, &f->adapter->params, dg_weights_in_memory, NULL, path, storage,
@@ -90,4 +147,65 @@ void dg_adapter_file_free(dg_adapter_file *f) {
   free(f->languages);
   json_decref(f->card);
   free(f);
+}
+
+/* --- stacks --------------------------------------------------------------------------------- */
+
+static bool holds(const dg_adapter_stacked *s, const char *hash) {
+  for (size_t i = 0; i < s->count; i++)
+    if (!strcmp(s->files[i]->hash, hash)) return true;
+  return false;
+}
+
+bool dg_adapter_stacked_add(dg_adapter_stacked *s, const char *path, const dg_base *base,
+                            dg_error *err) {
+  if (s->count == DG_ADAPTERS_MAX)
+    return dg_fail(err, DG_ERR_USAGE, "more than %d adapters in a stack", DG_ADAPTERS_MAX);
+  dg_adapter_file *f = dg_adapter_file_load(path, base, err);
+  if (!f) return false;
+  for (size_t i = 0; i < f->over_count; i++)
+    if (!holds(s, f->over[i])) {
+      dg_fail(err, DG_ERR_USAGE,
+              "%s was trained on top of the adapter %.32s: name that first (`-a`), `dragoman "
+              "info` tells which file it is",
+              path, f->over[i]);
+      dg_adapter_file_free(f);
+      return false;
+    }
+  for (size_t i = 0; i < f->language_count; i++) f->languages[i].tag += (int32_t)s->extra_tokens;
+  s->extra_tokens += f->adapter->extra_tokens;
+  s->files[s->count++] = f;
+  return true;
+}
+
+void dg_adapter_stacked_free(dg_adapter_stacked *s) {
+  for (size_t i = 0; i < s->count; i++) dg_adapter_file_free(s->files[i]);
+  *s = (dg_adapter_stacked){0};
+}
+
+void dg_adapter_stacked_use(const dg_adapter_stacked *s, dg_network *n) {
+  for (size_t i = 0; i < s->count; i++) n->adapters[n->adapter_count++] = s->files[i]->adapter;
+}
+
+bool dg_adapter_stacked_tag(const dg_adapter_stacked *s, const dg_base *base, const char *code,
+                            char canonical[DG_LANG_MAX], int32_t *tag, dg_error *err) {
+  if (!dg_lang_canonical(code, canonical, err)) return false;
+  const dg_language *found = NULL;
+  for (size_t i = s->count; i-- > 0 && !found;)
+    for (size_t k = 0; k < s->files[i]->language_count && !found; k++)
+      if (!strcmp(s->files[i]->languages[k].code, canonical)) found = &s->files[i]->languages[k];
+  if (!found) found = dg_base_language(base, canonical, err);
+  if (found) *tag = found->tag;
+  return found != NULL;
+}
+
+const dg_language_pair *dg_adapter_stacked_pair(const dg_adapter_stacked *s, const char *source,
+                                       const char *target) {
+  for (size_t i = s->count; i-- > 0;)
+    for (size_t k = 0; k < s->files[i]->pair_count; k++) {
+      const dg_language_pair *p = &s->files[i]->pairs[k];
+      if ((!source || !strcmp(source, p->source)) && (!target || !strcmp(target, p->target)))
+        return p;
+    }
+  return NULL;
 }

@@ -1,14 +1,24 @@
-/* Adapter files: an adapter names its base by content hash. */
+/* Adapter files. An adapter names its base, and the adapters it was trained on top of, by
+ * content hash. */
 #ifndef DG_MODEL_ADAPTER_FILE_H
 #define DG_MODEL_ADAPTER_FILE_H
 
 #include "mt/model/base.h"
 
+enum { DG_PAIRS_MAX = 256 };
+
+typedef struct dg_language_pair {
+  char source[DG_LANG_MAX], target[DG_LANG_MAX]; /* canonical */
+} dg_language_pair;
+
 typedef struct dg_adapter_file {
   dg_adapter *adapter;
-  char source[DG_LANG_MAX], target[DG_LANG_MAX]; /* the pair it was trained for */
+  dg_language_pair pairs[DG_PAIRS_MAX]; /* that it was trained for, at least one */
+  size_t pair_count;
   dg_language *languages; /* its own new languages; tag = vocab_size + row of `extra` */
   size_t language_count;
+  char over[DG_ADAPTERS_MAX][DG_HASH_TEXT]; /* of the adapters it was trained on top of */
+  size_t over_count;
   char base_hash[DG_HASH_TEXT], hash[DG_HASH_TEXT];
   json_t *card;
 } dg_adapter_file;
@@ -18,5 +28,29 @@ dg_adapter_file *dg_adapter_file_load(const char *path, const dg_base *base, dg_
 bool dg_adapter_file_save(const dg_adapter_file *f, const char *path, dg_storage storage,
                           char hash[DG_HASH_TEXT], dg_error *err);
 void dg_adapter_file_free(dg_adapter_file *f);
+/* The declaration of an adapter file. */
+bool dg_adapter_file_config(const dg_safetensors *s, dg_adapter_config *c, dg_error *err);
+/* Adds a pair unless it is there. */
+bool dg_adapter_file_add_pair(dg_adapter_file *f, const char *source, const char *target,
+                              dg_error *err);
+
+/* Adapters stacked in order. */
+typedef struct dg_adapter_stacked {
+  dg_adapter_file *files[DG_ADAPTERS_MAX];
+  size_t count, extra_tokens; /* of all */
+} dg_adapter_stacked;
+
+/* Puts an adapter on top; its languages' tags go on after those below. Refuses one that was
+ * trained on top of others than are there. */
+bool dg_adapter_stacked_add(dg_adapter_stacked *s, const char *path, const dg_base *base,
+                            dg_error *err);
+void dg_adapter_stacked_free(dg_adapter_stacked *s);
+void dg_adapter_stacked_use(const dg_adapter_stacked *s, dg_network *n);
+/* A language's tag: that of the topmost adapter which has it as a new one, or the base's. */
+bool dg_adapter_stacked_tag(const dg_adapter_stacked *s, const dg_base *base, const char *code,
+                            char canonical[DG_LANG_MAX], int32_t *tag, dg_error *err);
+/* The pair of the topmost adapter that fits what is known (either may be NULL), or NULL. */
+const dg_language_pair *dg_adapter_stacked_pair(const dg_adapter_stacked *s, const char *source,
+                                       const char *target);
 
 #endif

@@ -55,17 +55,18 @@ dg_decoder *dg_decoder_new(const dg_network *network, const int32_t *source,
 
   dg_pass p = {.network = &d->network, .ops = dg_ops_get(), .arena = d->scratch};
   dg_stack_walk walk;
-  float *memory = dg_stack_forward(&p, &m->encoder, &text, NULL, NULL, &walk);
+  float *memory = dg_stack_forward(&p, &m->encoder, &text, NULL, NULL, DG_DEPTH_NONE, &walk);
   d->source.ids = NULL; /* the caller's; not needed again */
   p.arena = d->lasting;
   d->memory = dg_pass_floats(&p, text.total, (size_t)c->d_model);
   memcpy(d->memory, memory, text.total * (size_t)c->d_model * sizeof *memory);
   d->cross = dg_arena_alloc(d->lasting, m->decoder.count, sizeof *d->cross);
   for (size_t i = 0; i < m->decoder.count; i++) {
-    const dg_linear *kv = &m->decoder.layers[i].cross.kv;
-    d->cross[i] = dg_pass_floats(&p, text.total, kv->out);
-    dg_linear_forward(&p, kv, text.total, d->memory, d->cross[i]);
-    dg_bias_forward(&p, text.total, kv->out, kv->bias, d->cross[i]);
+    const dg_attention *a = &m->decoder.layers[i].cross;
+    dg_layer_parts parts = dg_network_parts(&d->network, true, i);
+    dg_sublayer_saved unused = {0};
+    d->cross[i] = dg_pass_floats(&p, text.total, a->kv.out);
+    dg_attention_memory(&p, a, &parts.cross, text.total, d->memory, d->cross[i], &unused);
   }
   if (m->decoder.relative) {
     d->relative = dg_pass_floats(&p, d->heads, 2 * max_length - 1);
@@ -172,7 +173,7 @@ void dg_decoder_step(dg_decoder *d, size_t rows, const int32_t *tokens, const ui
 
   dg_arena_reset(d->scratch);
   dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = d->scratch};
-  dg_style base = dg_base_style(&p), adapter = dg_adapter_style(&p);
+  dg_style base = dg_base_style(&p);
   attend_job j = {.d = d, .ops = p.ops, .rows = rows, .sources = sources};
   j.most_keys = (t + 1 > d->source.longest ? t + 1 : d->source.longest) + 16;
   size_t workers = (size_t)dg_threads_count(n->threads);
@@ -188,20 +189,27 @@ void dg_decoder_step(dg_decoder *d, size_t rows, const int32_t *tokens, const ui
       x[r * width + i] = e[i] * scale + (position ? position[i] : 0);
   }
   float *mean = dg_pass_floats(&p, rows, 1), *rstd = dg_pass_floats(&p, rows, 1);
-  if (c->embedding_norm)
-    dg_norm_forward(&p, base.rms, base.eps, &stack->embedding_norm, rows, width, x, x, mean, rstd);
+  if (c->embedding_norm) {
+    dg_norm norm = dg_stack_embedding_norm(&p, stack, true);
+    dg_norm_forward(&p, base.rms, base.eps, &norm, rows, width, x, x, mean, rstd);
+  }
   for (size_t i = 0; i < stack->count; i++) {
     const dg_layer *layer = &stack->layers[i];
     dg_ffn_saved unused;
     j.layer = i;
-    x = dg_attention_around(&p, &base, &layer->self, &layer->self.qkv, rows, x, attend_self, &j);
-    x = dg_attention_around(&p, &base, &layer->cross, &layer->cross.q, rows, x, attend_cross, &j);
-    x = dg_ffn_forward(&p, &base, &layer->ffn, rows, x, &unused);
-    for (size_t k = 0; k < n->adapter_count; k++)
-      x = dg_ffn_forward(&p, &adapter, &n->adapters[k]->decoder[i], rows, x, &unused);
+    dg_layer_parts parts = dg_network_parts(n, true, i);
+    x = dg_attention_around(&p, &base, &layer->self, &parts.self, &layer->self.qkv, rows, x,
+                            attend_self, &j);
+    x = dg_attention_around(&p, &base, &layer->cross, &parts.cross, &layer->cross.q, rows, x,
+                            attend_cross, &j);
+    x = dg_ffn_forward(&p, &base, &layer->ffn, &parts.ffn, rows, x, x, &unused);
+    for (size_t k = 0; k < parts.after_count; k++)
+      x = dg_block_forward(&p, parts.after[k], rows, x, &unused);
   }
-  if (c->final_norm)
-    dg_norm_forward(&p, base.rms, base.eps, &stack->final_norm, rows, width, x, x, mean, rstd);
+  if (c->final_norm) {
+    dg_norm norm = dg_stack_final_norm(&p, stack, true);
+    dg_norm_forward(&p, base.rms, base.eps, &norm, rows, width, x, x, mean, rstd);
+  }
   if ((float)c->output_scale != 1.0f)
     for (size_t i = 0; i < rows * width; i++) x[i] *= (float)c->output_scale;
   dg_linear_forward(&p, &m->output, rows, x, logits);

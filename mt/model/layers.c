@@ -77,14 +77,21 @@ static void norm_gradient_rows(void *context, size_t task, int worker) {
                            j->dy + at, j->y + at, j->accumulate);
 }
 
+void dg_norm_gradients(const dg_pass *p, bool rms, const dg_norm *n, size_t rows, size_t width,
+                       const float *x, const float *mean, const float *rstd, const float *dy) {
+  if (!n->gain_grad) return;
+  row_job j = {.p = p, .rows = rows, .width = width, .rms = rms, .x = x, .dy = dy,
+               .mean = (float *)mean, .rstd = (float *)rstd, .gain_grad = n->gain_grad,
+               .bias_grad = n->bias_grad};
+  dg_parallel(p->network->threads, tasks_for(width, COLUMN_STRIP), norm_gradient_columns, &j);
+}
+
 void dg_norm_backward(const dg_pass *p, bool rms, const dg_norm *n, size_t rows, size_t width,
                       const float *x, const float *mean, const float *rstd, const float *dy,
                       float *dx, bool accumulate) {
+  dg_norm_gradients(p, rms, n, rows, width, x, mean, rstd, dy);
   row_job j = {.p = p, .rows = rows, .width = width, .rms = rms, .accumulate = accumulate, .x = x,
-               .gain = n->gain, .dy = dy, .y = dx, .mean = (float *)mean, .rstd = (float *)rstd,
-               .gain_grad = n->gain_grad, .bias_grad = n->bias_grad};
-  if (n->gain_grad)
-    dg_parallel(p->network->threads, tasks_for(width, COLUMN_STRIP), norm_gradient_columns, &j);
+               .gain = n->gain, .dy = dy, .y = dx, .mean = (float *)mean, .rstd = (float *)rstd};
   dg_parallel(p->network->threads, tasks_for(rows, ROW_BLOCK), norm_gradient_rows, &j);
 }
 
@@ -121,7 +128,7 @@ static void residual_rows(void *context, size_t task, int worker) {
   (void)worker;
   const row_job *j = context;
   size_t r = task * ROW_BLOCK, n = span(j->rows, ROW_BLOCK, task), at = r * j->width;
-  j->p->ops->residual(r, n, j->width, j->x + at, j->y + at, j->bias, j->y + at, j->drop);
+  j->p->ops->residual(r, n, j->width, j->x + at, j->dy + at, j->bias, j->y + at, j->drop);
 }
 
 static void drop_rows(void *context, size_t task, int worker) {
@@ -137,6 +144,12 @@ static void column_sums(void *context, size_t task, int worker) {
   size_t c = task * COLUMN_STRIP;
   j->p->ops->column_sums(j->rows, j->width, c, c + span(j->width, COLUMN_STRIP, task), j->dy,
                          j->bias_grad);
+}
+
+void dg_bias_backward(const dg_pass *p, size_t rows, size_t width, const float *dy,
+                      float *bias_grad) {
+  row_job j = {.p = p, .rows = rows, .width = width, .dy = dy, .bias_grad = bias_grad};
+  dg_parallel(p->network->threads, tasks_for(width, COLUMN_STRIP), column_sums, &j);
 }
 
 /* --- linear -------------------------------------------------------------- */
@@ -157,10 +170,7 @@ void dg_linear_backward(const dg_pass *p, const dg_linear *l, size_t rows, const
   if (l->weight_grad)
     dg_gemm(threads, p->network->precision, true, false, l->out, l->in, rows, dy, l->out, x, l->in, 1,
             l->weight_grad, l->in);
-  if (l->bias_grad) {
-    row_job j = {.p = p, .rows = rows, .width = l->out, .dy = dy, .bias_grad = l->bias_grad};
-    dg_parallel(threads, tasks_for(l->out, COLUMN_STRIP), column_sums, &j);
-  }
+  if (l->bias_grad) dg_bias_backward(p, rows, l->out, dy, l->bias_grad);
   if (dx)
     dg_gemm(threads, p->network->precision, false, false, rows, l->in, l->out, dy, l->out, l->weight,
             l->in, beta, dx, l->in);
@@ -168,123 +178,213 @@ void dg_linear_backward(const dg_pass *p, const dg_linear *l, size_t rows, const
 
 /* --- what every sublayer shares: norm, dropout, residual ------------------- */
 
+static const dg_parts no_parts;
+
 dg_style dg_base_style(const dg_pass *p) {
   const dg_model_config *c = &p->network->model->config;
   return (dg_style){.pre_norm = c->pre_norm, .rms = c->norm == DG_RMSNORM, .gated = c->gated_ffn,
                     .eps = (float)c->norm_eps, .activation = (int)c->activation,
-                    .dropout = p->dropout.residual, .activation_dropout = p->dropout.activation};
+                    .dropout = p->dropout.residual, .activation_dropout = p->dropout.activation,
+                    .scale = 1};
 }
 
-dg_style dg_adapter_style(const dg_pass *p) {
-  return (dg_style){.pre_norm = true, .eps = 1e-5f, .activation = DG_ACT_RELU,
-                    .dropout = p->dropout.adapter};
+dg_style dg_block_style(const dg_pass *p, const dg_block *b) {
+  return (dg_style){.pre_norm = true, .eps = 1e-5f, .activation = (int)b->activation,
+                    .dropout = p->dropout.adapter, .scale = b->scale};
 }
 
 /* What must outlive the sublayer is allocated first; the caller rewinds the rest. */
-static void begin(dg_pass *p, const dg_style *style, size_t rows, size_t width, const float *x,
-                  bool keep_input, dg_sublayer_saved *s) {
-  *s = (dg_sublayer_saved){.x = x};
+static void begin(dg_pass *p, const dg_style *style, const dg_norm *norm, const dg_parts *parts,
+                  size_t rows, size_t width, const float *x, bool keep_input,
+                  dg_sublayer_saved *s) {
+  *s = (dg_sublayer_saved){.x = x, .norm = dg_sublayer_norm(p, norm, width, parts)};
   s->drop = dg_pass_dropout(p, style->dropout);
+  s->drop.scale *= style->scale;
   s->mean = dg_pass_floats(p, rows, 1);
   s->rstd = dg_pass_floats(p, rows, 1);
   if (!style->pre_norm) {
     s->sum = dg_pass_floats(p, rows, width);
     s->n = (float *)x; /* the sublayer reads its input as it is */
+  } else if (!norm->gain) {
+    s->n = (float *)x;
   } else if (keep_input) {
     s->n = dg_pass_floats(p, rows, width);
   }
+  dg_product_keep(p, parts, DG_PRODUCT_IN, rows, &s->product[DG_PRODUCT_IN]);
+  dg_product_keep(p, parts, DG_PRODUCT_OUT, rows, &s->product[DG_PRODUCT_OUT]);
+  if (!dg_parts_have_blocks(parts)) return;
+  s->projection = dg_pass_floats(p, rows, width);
+  s->blocks = dg_arena_alloc(p->arena, parts->count, sizeof *s->blocks);
 }
 
-static void enter(dg_pass *p, const dg_style *style, const dg_norm *norm, size_t rows,
-                  size_t width, dg_sublayer_saved *s) {
-  if (!style->pre_norm) return;
+static void enter(dg_pass *p, const dg_style *style, size_t rows, size_t width,
+                  dg_sublayer_saved *s) {
+  if (s->n == s->x) return;
   if (!s->n) s->n = dg_pass_floats(p, rows, width);
-  dg_norm_forward(p, style->rms, style->eps, norm, rows, width, s->x, s->n, s->mean, s->rstd);
-}
-
-/* y holds the sublayer's projection on entry, the sublayer's result on return. */
-static void leave(dg_pass *p, const dg_style *style, const dg_norm *norm, const float *bias,
-                  size_t rows, size_t width, dg_sublayer_saved *s, float *y) {
-  float *sum = style->pre_norm ? y : s->sum;
-  row_job j = {.p = p, .rows = rows, .width = width, .x = s->x, .bias = bias, .y = sum,
-               .drop = s->drop};
-  dg_parallel(p->network->threads, tasks_for(rows, ROW_BLOCK), residual_rows, &j);
-  if (!style->pre_norm)
-    dg_norm_forward(p, style->rms, style->eps, norm, rows, width, sum, y, s->mean, s->rstd);
+  dg_norm_forward(p, style->rms, style->eps, &s->norm, rows, width, s->x, s->n, s->mean, s->rstd);
 }
 
 static float *projection_target(const dg_style *style, dg_sublayer_saved *s, float *y) {
-  return style->pre_norm ? y : s->sum;
+  return s->projection ? s->projection : style->pre_norm ? y : s->sum;
 }
 
-/* From the gradient of the result: g becomes that of the residual sum, and the
- * returned array that of the projection. */
-static const float *enter_backward(dg_pass *p, const dg_style *style, const dg_norm *norm,
-                                   size_t rows, size_t width, const dg_sublayer_saved *s,
-                                   float *g) {
+/* Adapters on the projection: what they make of it. */
+static const float *blocks_forward(dg_pass *p, const dg_parts *parts, size_t rows,
+                                   dg_sublayer_saved *s) {
+  const float *r = s->projection;
+  for (size_t k = 0; k < parts->count; k++) {
+    const dg_block *b = dg_parts_block(parts, k);
+    if (!b) continue;
+    dg_style style = dg_block_style(p, b);
+    r = dg_ffn_forward(p, &style, &b->ffn, &no_parts, rows, b->parallel ? s->x : r, r,
+                       &s->blocks[k]);
+  }
+  return r;
+}
+
+/* The projection stands in its target on entry, the sublayer's result in y on return.
+ * Rewinds to the mark. */
+static void leave(dg_pass *p, const dg_style *style, const dg_parts *parts, const float *bias,
+                  size_t rows, size_t width, dg_sublayer_saved *s, const float *onto, float *y,
+                  dg_arena_mark mark) {
+  float *sum = style->pre_norm ? y : s->sum;
+  const float *r = projection_target(style, s, y);
+  if (s->projection) {
+    dg_bias_forward(p, rows, width, bias, s->projection);
+    dg_arena_rewind(p->arena, mark);
+    r = blocks_forward(p, parts, rows, s);
+    bias = NULL;
+  }
+  row_job j = {.p = p, .rows = rows, .width = width, .x = onto, .dy = r, .bias = bias, .y = sum,
+               .drop = s->drop};
+  dg_parallel(p->network->threads, tasks_for(rows, ROW_BLOCK), residual_rows, &j);
   if (!style->pre_norm)
-    dg_norm_backward(p, style->rms, norm, rows, width, s->sum, s->mean, s->rstd, g, g, false);
-  if (!s->drop.threshold) return g;
+    dg_norm_forward(p, style->rms, style->eps, &s->norm, rows, width, sum, y, s->mean, s->rstd);
+  if (!s->projection) dg_arena_rewind(p->arena, mark);
+}
+
+static bool norm_parts_trained(const dg_parts *parts) {
+  for (size_t k = 0; k < parts->count; k++)
+    if (parts->at[k]->norm.gain_grad) return true;
+  return false;
+}
+
+/* The gradients of what adapters add to the norm of x. */
+static void norm_parts_backward(const dg_pass *p, const dg_style *style, const dg_parts *parts,
+                                size_t rows, size_t width, const float *x,
+                                const dg_sublayer_saved *s, const float *dy) {
+  for (size_t k = 0; k < parts->count; k++)
+    dg_norm_gradients(p, style->rms, &parts->at[k]->norm, rows, width, x, s->mean, s->rstd, dy);
+}
+
+/* From the gradient of the result: g becomes that of the residual sum (and of the input of
+ * parallel adapters when `inward`), and the returned array that of the projection. */
+static const float *enter_backward(dg_pass *p, const dg_style *style, const dg_parts *parts,
+                                   size_t rows, size_t width, const dg_sublayer_saved *s,
+                                   float *g, bool inward) {
+  if (!style->pre_norm) {
+    norm_parts_backward(p, style, parts, rows, width, s->sum, s, g);
+    dg_norm_backward(p, style->rms, &s->norm, rows, width, s->sum, s->mean, s->rstd, g, g, false);
+  }
+  if (!s->drop.threshold && style->scale == 1 && !s->projection) return g;
   float *dr = dg_pass_floats(p, rows, width);
   row_job j = {.p = p, .rows = rows, .width = width, .x = g, .y = dr, .drop = s->drop};
   dg_parallel(p->network->threads, tasks_for(rows, ROW_BLOCK), drop_rows, &j);
+  for (size_t k = parts->count; k-- > 0;) {
+    const dg_block *b = dg_parts_block(parts, k);
+    if (!b) continue;
+    dg_style inner = dg_block_style(p, b);
+    dg_ffn_backward(p, &inner, &b->ffn, &no_parts, rows, &s->blocks[k], dr,
+                    !b->parallel ? dr : inward ? g : NULL);
+  }
   return dr;
 }
 
-/* Adds to g what comes back through the input projection l from dy. */
-static void leave_backward(dg_pass *p, const dg_style *style, const dg_norm *norm,
+/* Adds to dx (NULL: not wanted) what comes back through the input projection l from dy. */
+static void leave_backward(dg_pass *p, const dg_style *style, const dg_parts *parts,
                            const dg_linear *l, size_t rows, const dg_sublayer_saved *s,
-                           const float *dy, float *g, bool inward) {
-  if (!style->pre_norm) {
-    dg_linear_backward(p, l, rows, s->n, dy, 1, inward ? g : NULL);
+                           const float *dy, float *dx) {
+  const dg_product_saved *saved = &s->product[DG_PRODUCT_IN];
+  if (s->n == s->x) {
+    dg_product_backward(p, l, parts, DG_PRODUCT_IN, rows, s->n, dy, 1, dx, saved);
     return;
   }
-  bool wanted = inward || norm->gain_grad;
+  bool wanted = dx || s->norm.gain_grad || norm_parts_trained(parts);
   float *dn = wanted ? dg_pass_floats(p, rows, l->in) : NULL;
-  dg_linear_backward(p, l, rows, s->n, dy, 0, dn);
-  if (wanted)
-    dg_norm_backward(p, style->rms, norm, rows, l->in, s->x, s->mean, s->rstd, dn, g, true);
+  dg_product_backward(p, l, parts, DG_PRODUCT_IN, rows, s->n, dy, 0, dn, saved);
+  if (!wanted) return;
+  norm_parts_backward(p, style, parts, rows, l->in, s->x, s, dn);
+  if (dx)
+    dg_norm_backward(p, style->rms, &s->norm, rows, l->in, s->x, s->mean, s->rstd, dn, dx, true);
+  else
+    dg_norm_gradients(p, style->rms, &s->norm, rows, l->in, s->x, s->mean, s->rstd, dn);
 }
 
 /* --- feed-forward --------------------------------------------------------- */
 
-float *dg_ffn_forward(dg_pass *p, const dg_style *style, const dg_ffn *f, size_t rows,
-                      const float *x, dg_ffn_saved *s) {
+float *dg_ffn_forward(dg_pass *p, const dg_style *style, const dg_ffn *f, const dg_parts *parts,
+                      size_t rows, const float *x, const float *onto, dg_ffn_saved *s) {
   size_t d = f->in.in, hidden = f->out.in;
   float *y = dg_pass_floats(p, rows, d);
-  begin(p, style, rows, d, x, p->save && f->in.weight_grad, &s->sub);
+  begin(p, style, &f->norm, parts, rows, d, x,
+        p->save && dg_product_keeps_input(&f->in, parts, DG_PRODUCT_IN), &s->sub);
   s->drop = dg_pass_dropout(p, style->activation_dropout);
+  s->sub.scale = dg_parts_scale(p, hidden, parts);
   s->h = s->a = NULL;
   if (p->save) s->h = dg_pass_floats(p, rows, f->in.out);
-  if (p->save && f->out.weight_grad) s->a = dg_pass_floats(p, rows, hidden);
+  if (p->save && dg_product_keeps_input(&f->out, parts, DG_PRODUCT_OUT))
+    s->a = dg_pass_floats(p, rows, hidden);
+  if (p->save && dg_parts_train_scale(parts)) s->sub.unscaled = dg_pass_floats(p, rows, hidden);
   dg_arena_mark mark = dg_arena_save(p->arena);
-  enter(p, style, &f->norm, rows, d, &s->sub);
+  enter(p, style, rows, d, &s->sub);
   float *h = s->h ? s->h : dg_pass_floats(p, rows, f->in.out);
   float *a = s->a ? s->a : dg_pass_floats(p, rows, hidden);
-  dg_linear_forward(p, &f->in, rows, s->sub.n, h);
+  float *unscaled = s->sub.unscaled ? s->sub.unscaled : a;
+  dg_product_forward(p, &f->in, parts, DG_PRODUCT_IN, rows, s->sub.n, h,
+                     &s->sub.product[DG_PRODUCT_IN]);
   row_job j = {.p = p, .rows = rows, .width = hidden, .stride = f->in.out, .gated = style->gated,
-               .activation = style->activation, .bias = f->in.bias, .mean = h, .y = a,
+               .activation = style->activation,
+               .bias = dg_parts_bias(p, &f->in, parts, DG_PRODUCT_IN), .mean = h, .y = unscaled,
                .drop = s->drop};
   dg_parallel(p->network->threads, tasks_for(rows, ROW_BLOCK), activate_rows, &j);
-  dg_linear_forward(p, &f->out, rows, a, projection_target(style, &s->sub, y));
-  leave(p, style, &f->norm, f->out.bias, rows, d, &s->sub, y);
-  dg_arena_rewind(p->arena, mark);
+  if (s->sub.scale)
+    dg_scale_columns(p, rows, hidden, s->sub.scale, unscaled, hidden, a, hidden);
+  dg_product_forward(p, &f->out, parts, DG_PRODUCT_OUT, rows, a,
+                     projection_target(style, &s->sub, y), &s->sub.product[DG_PRODUCT_OUT]);
+  leave(p, style, parts, dg_parts_bias(p, &f->out, parts, DG_PRODUCT_OUT), rows, d, &s->sub, onto,
+        y, mark);
   return y;
 }
 
-void dg_ffn_backward(dg_pass *p, const dg_style *style, const dg_ffn *f, size_t rows,
-                     const dg_ffn_saved *s, float *g) {
+void dg_ffn_backward(dg_pass *p, const dg_style *style, const dg_ffn *f, const dg_parts *parts,
+                     size_t rows, const dg_ffn_saved *s, float *g, float *dx) {
   size_t d = f->in.in, hidden = f->out.in;
+  const dg_sublayer_saved *sub = &s->sub;
   dg_arena_mark mark = dg_arena_save(p->arena);
-  const float *dr = enter_backward(p, style, &f->norm, rows, d, &s->sub, g);
+  const float *dr = enter_backward(p, style, parts, rows, d, sub, g, dx != NULL);
   float *da = dg_pass_floats(p, rows, hidden);
   float *dh = style->gated ? dg_pass_floats(p, rows, f->in.out) : da;
-  dg_linear_backward(p, &f->out, rows, s->a, dr, 0, da);
+  dg_product_backward(p, &f->out, parts, DG_PRODUCT_OUT, rows, s->a, dr, 0, da,
+                      &sub->product[DG_PRODUCT_OUT]);
+  if (sub->unscaled) dg_scale_gradients(p, parts, rows, hidden, sub->unscaled, hidden, da, hidden);
+  if (sub->scale) dg_scale_columns(p, rows, hidden, sub->scale, da, hidden, da, hidden);
   row_job j = {.p = p, .rows = rows, .width = hidden, .stride = f->in.out, .gated = style->gated,
                .activation = style->activation, .x = s->h, .dy = da, .y = dh, .drop = s->drop};
   dg_parallel(p->network->threads, tasks_for(rows, ROW_BLOCK), activate_gradient_rows, &j);
-  leave_backward(p, style, &f->norm, &f->in, rows, &s->sub, dh, g, true);
+  leave_backward(p, style, parts, &f->in, rows, sub, dh, dx);
   dg_arena_rewind(p->arena, mark);
+}
+
+float *dg_block_forward(dg_pass *p, const dg_block *b, size_t rows, const float *x,
+                        dg_ffn_saved *s) {
+  dg_style style = dg_block_style(p, b);
+  return dg_ffn_forward(p, &style, &b->ffn, &no_parts, rows, x, x, s);
+}
+
+void dg_block_backward(dg_pass *p, const dg_block *b, size_t rows, const dg_ffn_saved *s,
+                       float *g) {
+  dg_style style = dg_block_style(p, b);
+  dg_ffn_backward(p, &style, &b->ffn, &no_parts, rows, s, g, g);
 }
 
 /* --- attention ------------------------------------------------------------ */
@@ -374,16 +474,45 @@ static attention_job attention_begin(dg_pass *p, const dg_attention_context *c,
   return j;
 }
 
+/* Keys and values of rows that hold `inner` other columns first or none, times the factors;
+ * what they were before is kept when the factors learn. */
+static void scale_kv(dg_pass *p, size_t rows, size_t width, float *kv, size_t stride,
+                     dg_sublayer_saved *s) {
+  if (!s->scale) return;
+  if (s->unscaled)
+    for (size_t r = 0; r < rows; r++)
+      memcpy(s->unscaled + r * width, kv + r * stride, width * sizeof *kv);
+  dg_scale_columns(p, rows, width, s->scale, kv, stride, kv, stride);
+}
+
+void dg_attention_memory(dg_pass *p, const dg_attention *a, const dg_parts *parts, size_t rows,
+                         const float *memory, float *kv, dg_sublayer_saved *s) {
+  dg_product_forward(p, &a->kv, parts, DG_PRODUCT_MEMORY, rows, memory, kv,
+                     &s->product[DG_PRODUCT_MEMORY]);
+  dg_bias_forward(p, rows, a->kv.out, dg_parts_bias(p, &a->kv, parts, DG_PRODUCT_MEMORY), kv);
+  if (!s->scale) s->scale = dg_parts_scale(p, a->kv.out, parts);
+  scale_kv(p, rows, a->kv.out, kv, a->kv.out, s);
+}
+
 float *dg_attention_forward(dg_pass *p, const dg_style *style, const dg_attention *a,
-                            const dg_attention_context *c, const float *x, dg_attention_saved *s) {
+                            const dg_parts *parts, const dg_attention_context *c, const float *x,
+                            dg_attention_saved *s) {
   size_t rows = c->queries.total, d = a->qkv.in, inner = a->q.out;
   size_t heads = (size_t)p->network->model->config.heads;
+  const dg_linear *in = c->memory ? &a->q : &a->qkv;
   float *y = dg_pass_floats(p, rows, d);
-  begin(p, style, rows, d, x, p->save && a->q.weight_grad, &s->sub);
+  begin(p, style, &a->norm, parts, rows, d, x,
+        p->save && dg_product_keeps_input(in, parts, DG_PRODUCT_IN), &s->sub);
   s->drop = dg_pass_dropout(p, p->dropout.attention);
-  s->q_stride = c->memory ? inner : 3 * inner;
-  s->kv_stride = c->memory ? 2 * inner : 3 * inner;
+  if (c->memory)
+    dg_product_keep(p, parts, DG_PRODUCT_MEMORY, c->keys.total,
+                    &s->sub.product[DG_PRODUCT_MEMORY]);
+  s->q_stride = in->out;
+  s->kv_stride = c->memory ? 2 * inner : in->out;
   s->q = s->lse = NULL;
+  s->sub.scale = dg_parts_scale(p, 2 * inner, parts);
+  if (p->save && dg_parts_train_scale(parts))
+    s->sub.unscaled = dg_pass_floats(p, c->keys.total, 2 * inner);
   if (p->save) {
     s->q = dg_pass_floats(p, rows, s->q_stride);
     if (c->memory) s->kv = dg_pass_floats(p, c->keys.total, s->kv_stride);
@@ -396,33 +525,35 @@ float *dg_attention_forward(dg_pass *p, const dg_style *style, const dg_attentio
     if (c->memory) s->kv = dg_pass_floats(p, c->keys.total, s->kv_stride);
     s->o = dg_pass_floats(p, rows, inner);
   }
-  enter(p, style, &a->norm, rows, d, &s->sub);
+  enter(p, style, rows, d, &s->sub);
+  dg_product_forward(p, in, parts, DG_PRODUCT_IN, rows, s->sub.n, s->q,
+                     &s->sub.product[DG_PRODUCT_IN]);
+  dg_bias_forward(p, rows, in->out, dg_parts_bias(p, in, parts, DG_PRODUCT_IN), s->q);
   if (c->memory) {
-    dg_linear_forward(p, &a->q, rows, s->sub.n, s->q);
-    dg_bias_forward(p, rows, inner, a->q.bias, s->q);
-    dg_linear_forward(p, &a->kv, c->keys.total, c->memory, s->kv);
-    dg_bias_forward(p, c->keys.total, 2 * inner, a->kv.bias, s->kv);
+    dg_attention_memory(p, a, parts, c->keys.total, c->memory, s->kv, &s->sub);
   } else {
-    dg_linear_forward(p, &a->qkv, rows, s->sub.n, s->q);
-    dg_bias_forward(p, rows, 3 * inner, a->qkv.bias, s->q);
     s->kv = s->q + inner;
+    scale_kv(p, rows, 2 * inner, s->kv, s->kv_stride, &s->sub);
   }
   attention_job j = attention_begin(p, c, s);
   dg_parallel(p->network->threads, c->queries.count, attend_sequence, &j);
-  dg_linear_forward(p, &a->out, rows, s->o, projection_target(style, &s->sub, y));
-  leave(p, style, &a->norm, a->out.bias, rows, d, &s->sub, y);
-  dg_arena_rewind(p->arena, mark);
+  dg_product_forward(p, &a->out, parts, DG_PRODUCT_OUT, rows, s->o,
+                     projection_target(style, &s->sub, y), &s->sub.product[DG_PRODUCT_OUT]);
+  leave(p, style, parts, dg_parts_bias(p, &a->out, parts, DG_PRODUCT_OUT), rows, d, &s->sub, x, y,
+        mark);
   return y;
 }
 
 void dg_attention_backward(dg_pass *p, const dg_style *style, const dg_attention *a,
-                           const dg_attention_context *c, const dg_attention_saved *s, float *g,
-                           float *d_memory, bool inward) {
+                           const dg_parts *parts, const dg_attention_context *c,
+                           const dg_attention_saved *s, float *g, float *d_memory, bool inward) {
   size_t rows = c->queries.total, d = a->qkv.in, inner = a->q.out;
+  const dg_sublayer_saved *sub = &s->sub;
   dg_arena_mark mark = dg_arena_save(p->arena);
-  const float *dr = enter_backward(p, style, &a->norm, rows, d, &s->sub, g);
+  const float *dr = enter_backward(p, style, parts, rows, d, sub, g, inward);
   float *d_o = dg_pass_floats(p, rows, inner);
-  dg_linear_backward(p, &a->out, rows, s->o, dr, 0, d_o);
+  dg_product_backward(p, &a->out, parts, DG_PRODUCT_OUT, rows, s->o, dr, 0, d_o,
+                      &sub->product[DG_PRODUCT_OUT]);
   attention_job j = attention_begin(p, c, s);
   j.backward = true;
   j.d_o = d_o;
@@ -432,28 +563,40 @@ void dg_attention_backward(dg_pass *p, const dg_style *style, const dg_attention
     dg_parallel(p->network->threads, j.heads, attend_head, &j);
   else
     dg_parallel(p->network->threads, c->queries.count, attend_sequence, &j);
-  if (c->memory) {
-    dg_linear_backward(p, &a->kv, c->keys.total, c->memory, j.d_kv, 1, d_memory);
-    leave_backward(p, style, &a->norm, &a->q, rows, &s->sub, j.d_q, g, inward);
-  } else {
-    leave_backward(p, style, &a->norm, &a->qkv, rows, &s->sub, j.d_q, g, inward);
-  }
+  if (sub->unscaled)
+    dg_scale_gradients(p, parts, c->keys.total, 2 * inner, sub->unscaled, 2 * inner, j.d_kv,
+                       s->kv_stride);
+  if (sub->scale)
+    dg_scale_columns(p, c->keys.total, 2 * inner, sub->scale, j.d_kv, s->kv_stride, j.d_kv,
+                     s->kv_stride);
+  if (c->memory)
+    dg_product_backward(p, &a->kv, parts, DG_PRODUCT_MEMORY, c->keys.total, c->memory, j.d_kv, 1,
+                        d_memory, &sub->product[DG_PRODUCT_MEMORY]);
+  leave_backward(p, style, parts, c->memory ? &a->q : &a->qkv, rows, sub, j.d_q,
+                 inward ? g : NULL);
   dg_arena_rewind(p->arena, mark);
 }
 
 float *dg_attention_around(dg_pass *p, const dg_style *style, const dg_attention *a,
-                           const dg_linear *in, size_t rows, const float *x, dg_attend_fn *attend,
-                           void *context) {
-  size_t d = a->qkv.in;
+                           const dg_parts *parts, const dg_linear *in, size_t rows,
+                           const float *x, dg_attend_fn *attend, void *context) {
+  size_t d = a->qkv.in, inner = a->q.out;
   dg_sublayer_saved s;
   float *y = dg_pass_floats(p, rows, d);
-  begin(p, style, rows, d, x, false, &s);
-  enter(p, style, &a->norm, rows, d, &s);
+  begin(p, style, &a->norm, parts, rows, d, x, false, &s);
+  dg_arena_mark mark = dg_arena_save(p->arena);
+  enter(p, style, rows, d, &s);
   float *q = dg_pass_floats(p, rows, in->out), *o = dg_pass_floats(p, rows, a->out.in);
-  dg_linear_forward(p, in, rows, s.n, q);
-  dg_bias_forward(p, rows, in->out, in->bias, q);
+  dg_product_forward(p, in, parts, DG_PRODUCT_IN, rows, s.n, q, &s.product[DG_PRODUCT_IN]);
+  dg_bias_forward(p, rows, in->out, dg_parts_bias(p, in, parts, DG_PRODUCT_IN), q);
+  if (in->out > inner) {
+    s.scale = dg_parts_scale(p, 2 * inner, parts);
+    scale_kv(p, rows, 2 * inner, q + inner, in->out, &s);
+  }
   attend(context, q, o);
-  dg_linear_forward(p, &a->out, rows, o, projection_target(style, &s, y));
-  leave(p, style, &a->norm, a->out.bias, rows, d, &s, y);
+  dg_product_forward(p, &a->out, parts, DG_PRODUCT_OUT, rows, o, projection_target(style, &s, y),
+                     &s.product[DG_PRODUCT_OUT]);
+  leave(p, style, parts, dg_parts_bias(p, &a->out, parts, DG_PRODUCT_OUT), rows, d, &s, x, y,
+        mark);
   return y;
 }

@@ -6,6 +6,7 @@
 #include "mt/core/mem.h"
 #include "mt/kernels/ops.h"
 #include "mt/model/model.h"
+#include "mt/model/parts.h"
 
 /* One walk through the network. Buffers live in the arena. */
 typedef struct dg_pass {
@@ -33,7 +34,10 @@ dg_dropout dg_pass_dropout(dg_pass *p, float rate);
 
 void dg_norm_forward(const dg_pass *p, bool rms, float eps, const dg_norm *n, size_t rows,
                      size_t width, const float *x, float *y, float *mean, float *rstd);
-/* Adds parameter gradients; then dx (+)= ...; dx may be dy when not accumulating. */
+/* Adds the gradients of a norm's own parameters. */
+void dg_norm_gradients(const dg_pass *p, bool rms, const dg_norm *n, size_t rows, size_t width,
+                       const float *x, const float *mean, const float *rstd, const float *dy);
+/* Those; then dx (+)= ...; dx may be dy when not accumulating. */
 void dg_norm_backward(const dg_pass *p, bool rms, const dg_norm *n, size_t rows, size_t width,
                       const float *x, const float *mean, const float *rstd, const float *dy,
                       float *dx, bool accumulate);
@@ -44,22 +48,30 @@ void dg_linear_forward(const dg_pass *p, const dg_linear *l, size_t rows, const 
 void dg_linear_backward(const dg_pass *p, const dg_linear *l, size_t rows, const float *x,
                         const float *dy, float beta, float *dx);
 void dg_bias_forward(const dg_pass *p, size_t rows, size_t width, const float *bias, float *y);
+void dg_bias_backward(const dg_pass *p, size_t rows, size_t width, const float *dy,
+                      float *bias_grad);
 
 /* How a sublayer is built: the base's way, or an adapter's. */
 typedef struct dg_style {
   bool pre_norm, rms, gated;
   float eps;
   int activation;
-  float dropout, activation_dropout;
+  float dropout, activation_dropout, scale; /* scale: of what joins the residual stream */
 } dg_style;
 dg_style dg_base_style(const dg_pass *p);
-dg_style dg_adapter_style(const dg_pass *p);
+dg_style dg_block_style(const dg_pass *p, const dg_block *b);
 
 typedef struct dg_sublayer_saved {
   const float *x;           /* input */
+  dg_norm norm;             /* with what adapters add */
   float *n, *mean, *rstd;   /* pre-norm: normalised x */
   float *sum;               /* post-norm: what is normalised into the output */
   dg_dropout drop;
+  const float *scale;       /* of keys and values, or of hidden units; or NULL */
+  float *unscaled;          /* what it multiplied */
+  dg_product_saved product[3];
+  float *projection;        /* what blocks read, when there are some */
+  struct dg_ffn_saved *blocks; /* one an adapter */
 } dg_sublayer_saved;
 
 typedef struct dg_ffn_saved {
@@ -68,12 +80,19 @@ typedef struct dg_ffn_saved {
   dg_dropout drop;
 } dg_ffn_saved;
 
-/* x [rows, d_model] -> a new [rows, d_model]. */
-float *dg_ffn_forward(dg_pass *p, const dg_style *style, const dg_ffn *f, size_t rows,
-                      const float *x, dg_ffn_saved *s);
-/* g, the gradient of the output, becomes that of the input. */
-void dg_ffn_backward(dg_pass *p, const dg_style *style, const dg_ffn *f, size_t rows,
-                     const dg_ffn_saved *s, float *g);
+/* x [rows, d_model] -> a new [rows, d_model], `onto` plus what comes of x. */
+float *dg_ffn_forward(dg_pass *p, const dg_style *style, const dg_ffn *f, const dg_parts *parts,
+                      size_t rows, const float *x, const float *onto, dg_ffn_saved *s);
+/* g is the gradient of the output and so that of `onto`; dx (which may be g, or NULL: not
+ * wanted) is added that of x. */
+void dg_ffn_backward(dg_pass *p, const dg_style *style, const dg_ffn *f, const dg_parts *parts,
+                     size_t rows, const dg_ffn_saved *s, float *g, float *dx);
+
+/* A block after a layer: x plus what comes of it; g becomes the gradient of x. */
+float *dg_block_forward(dg_pass *p, const dg_block *b, size_t rows, const float *x,
+                        dg_ffn_saved *s);
+void dg_block_backward(dg_pass *p, const dg_block *b, size_t rows, const dg_ffn_saved *s,
+                       float *g);
 
 typedef struct dg_attention_saved {
   dg_sublayer_saved sub;
@@ -94,18 +113,23 @@ typedef struct dg_attention_context {
 } dg_attention_context;
 
 float *dg_attention_forward(dg_pass *p, const dg_style *style, const dg_attention *a,
-                            const dg_attention_context *c, const float *x, dg_attention_saved *s);
+                            const dg_parts *parts, const dg_attention_context *c, const float *x,
+                            dg_attention_saved *s);
 /* d_memory (NULL: not wanted) is added to. Without `inward` (nothing below is
  * trained) g is left undefined. */
 void dg_attention_backward(dg_pass *p, const dg_style *style, const dg_attention *a,
-                           const dg_attention_context *c, const dg_attention_saved *s, float *g,
-                           float *d_memory, bool inward);
+                           const dg_parts *parts, const dg_attention_context *c,
+                           const dg_attention_saved *s, float *g, float *d_memory, bool inward);
+
+/* Keys and values [rows, 2*inner] of the encoder's output. */
+void dg_attention_memory(dg_pass *p, const dg_attention *a, const dg_parts *parts, size_t rows,
+                         const float *memory, float *kv, dg_sublayer_saved *s);
 
 /* The sublayer around an attention that the caller does: `in` projects normalised
  * rows to q [rows, in->out], attend turns them into o [rows, inner]. */
 typedef void dg_attend_fn(void *context, const float *q, float *o);
 float *dg_attention_around(dg_pass *p, const dg_style *style, const dg_attention *a,
-                           const dg_linear *in, size_t rows, const float *x, dg_attend_fn *attend,
-                           void *context);
+                           const dg_parts *parts, const dg_linear *in, size_t rows,
+                           const float *x, dg_attend_fn *attend, void *context);
 
 #endif

@@ -101,8 +101,16 @@ static bool check(const dg_network *n, const dg_batch *b, walk *w, dg_error *err
 
 static void forward(dg_pass *p, walk *w) {
   const dg_model *m = p->network->model;
-  w->memory = dg_stack_forward(p, &m->encoder, &w->source, NULL, NULL, &w->encoder);
-  w->states = dg_stack_forward(p, &m->decoder, &w->target, w->memory, &w->source, &w->decoder);
+  size_t source = DG_DEPTH_NONE, target = DG_DEPTH_NONE;
+  if (p->save) {
+    source = dg_network_lowest(p->network, false, &w->source);
+    target = dg_network_lowest(p->network, true, &w->target);
+    /* What the encoder learns comes through every layer's cross-attention. */
+    if (source != DG_DEPTH_NONE && target > dg_depth(0, DG_CROSS)) target = dg_depth(0, DG_CROSS);
+  }
+  w->memory = dg_stack_forward(p, &m->encoder, &w->source, NULL, NULL, source, &w->encoder);
+  w->states =
+      dg_stack_forward(p, &m->decoder, &w->target, w->memory, &w->source, target, &w->decoder);
 }
 
 bool dg_loss_forward(const dg_network *n, const dg_batch *b, const dg_loss_options *o,
@@ -130,13 +138,14 @@ bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_opti
   forward(&p, &w);
   size_t d = (size_t)n->model->config.d_model;
   float *g = dg_pass_floats(&p, w.target.total, d);
-  float *d_memory = dg_pass_floats(&p, w.source.total, d);
+  float *d_memory = NULL;
+  if (w.encoder.lowest != DG_DEPTH_NONE) d_memory = dg_pass_floats(&p, w.source.total, d);
   dg_arena_mark mark = dg_arena_save(arena);
   output_loss(&p, o, w.target.total, b->labels, w.states, g, loss);
   dg_arena_rewind(arena, mark);
-  memset(d_memory, 0, w.source.total * d * sizeof *d_memory);
+  if (d_memory) memset(d_memory, 0, w.source.total * d * sizeof *d_memory);
   dg_stack_backward(&p, &w.decoder, g, d_memory);
-  dg_stack_backward(&p, &w.encoder, d_memory, NULL);
+  if (d_memory) dg_stack_backward(&p, &w.encoder, d_memory, NULL);
   return true;
 }
 

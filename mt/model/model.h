@@ -51,7 +51,7 @@ bool dg_model_train(dg_model *m, dg_error *err);      /* allocates gradients, ze
 bool dg_model_freeze(dg_model *m, dg_error *err);
 void dg_model_free(dg_model *m);
 
-enum { DG_ADAPTERS_MAX = 4 };
+enum { DG_ADAPTERS_MAX = 8 };
 
 /* What computes: a model, adapters stacked in order, and the means. Borrows all. */
 typedef struct dg_network {

@@ -99,6 +99,46 @@ static void relative_gradients(const dg_model_config *c, bool bidirectional, siz
   }
 }
 
+/* --- norms of a stack ------------------------------------------------------- */
+
+static const dg_adapter_stack *side_of(const dg_adapter *a, bool decoder) {
+  return decoder ? &a->decoder : &a->encoder;
+}
+
+static size_t added_norms(const dg_network *n, bool decoder, bool embedding,
+                          const dg_norm *added[DG_ADAPTERS_MAX]) {
+  for (size_t k = 0; k < n->adapter_count; k++) {
+    const dg_adapter_stack *s = side_of(n->adapters[k], decoder);
+    added[k] = embedding ? &s->embedding_norm : &s->final_norm;
+  }
+  return n->adapter_count;
+}
+
+dg_norm dg_stack_embedding_norm(dg_pass *p, const dg_stack *stack, bool decoder) {
+  const dg_norm *added[DG_ADAPTERS_MAX];
+  size_t count = added_norms(p->network, decoder, true, added);
+  return dg_parts_norm(p, &stack->embedding_norm, (size_t)p->network->model->config.d_model, count,
+                       added);
+}
+
+dg_norm dg_stack_final_norm(dg_pass *p, const dg_stack *stack, bool decoder) {
+  const dg_norm *added[DG_ADAPTERS_MAX];
+  size_t count = added_norms(p->network, decoder, false, added);
+  return dg_parts_norm(p, &stack->final_norm, (size_t)p->network->model->config.d_model, count,
+                       added);
+}
+
+/* g becomes the gradient of x. */
+static void norm_backward(const dg_pass *p, const dg_norm *norm, size_t count,
+                          const dg_norm *const *added, size_t rows, const float *x,
+                          const float *mean, const float *rstd, float *g) {
+  const dg_model_config *c = &p->network->model->config;
+  bool rms = c->norm == DG_RMSNORM;
+  size_t d = (size_t)c->d_model;
+  for (size_t k = 0; k < count; k++) dg_norm_gradients(p, rms, added[k], rows, d, x, mean, rstd, g);
+  dg_norm_backward(p, rms, norm, rows, d, x, mean, rstd, g, g, false);
+}
+
 /* --- embedding -------------------------------------------------------------- */
 
 typedef struct embed_job {
@@ -177,8 +217,9 @@ static float *embed_forward(dg_pass *p, dg_stack_walk *w) {
     w->embedded_mean = dg_pass_floats(p, rows, 1);
     w->embedded_rstd = dg_pass_floats(p, rows, 1);
     x = dg_pass_floats(p, rows, d);
-    dg_norm_forward(p, c->norm == DG_RMSNORM, (float)c->norm_eps, &w->stack->embedding_norm, rows,
-                    d, w->embedded, x, w->embedded_mean, w->embedded_rstd);
+    w->embedding_norm = dg_stack_embedding_norm(p, w->stack, w->decoder);
+    dg_norm_forward(p, c->norm == DG_RMSNORM, (float)c->norm_eps, &w->embedding_norm, rows, d,
+                    w->embedded, x, w->embedded_mean, w->embedded_rstd);
   }
   w->embedded_drop = j.drop = dg_pass_dropout(p, p->dropout.residual);
   j.y = x;
@@ -194,37 +235,59 @@ static void embed_backward(dg_pass *p, const dg_stack_walk *w, float *g) {
   j.y = g;
   j.g = g;
   if (j.drop.threshold) dg_parallel(p->network->threads, w->text.count, drop_sequence, &j);
+  const dg_norm *added[DG_ADAPTERS_MAX];
+  size_t count = added_norms(p->network, w->decoder, true, added);
   if (c->embedding_norm)
-    dg_norm_backward(p, c->norm == DG_RMSNORM, &w->stack->embedding_norm, w->text.total, d,
-                     w->embedded, w->embedded_mean, w->embedded_rstd, g, g, false);
+    norm_backward(p, &w->embedding_norm, count, added, w->text.total, w->embedded,
+                  w->embedded_mean, w->embedded_rstd, g);
   dg_parallel(p->network->threads, (d + STRIP - 1) / STRIP, embed_gradient_columns, &j);
 }
 
 /* --- stacks ------------------------------------------------------------------ */
 
-static const dg_ffn *adapter_at(const dg_adapter *a, bool decoder, size_t layer) {
-  return decoder ? &a->decoder[layer] : &a->encoder[layer];
+/* Whether the text has a token whose embedding is trained. */
+static bool trains_embeddings(const dg_network *n, const dg_packed_text *text) {
+  for (size_t i = 0; i < text->total; i++) {
+    size_t row;
+    if (text->ids[i] >= n->model->config.vocab_size &&
+        extra_owner(n, text->ids[i], &row)->extra_grad)
+      return true;
+  }
+  return false;
+}
+
+size_t dg_network_lowest(const dg_network *n, bool decoder, const dg_packed_text *text) {
+  if (n->model->params.grads || trains_embeddings(n, text)) return DG_DEPTH_EMBEDDING;
+  size_t lowest = DG_DEPTH_NONE;
+  for (size_t k = 0; k < n->adapter_count; k++) {
+    size_t mine = dg_adapter_lowest(side_of(n->adapters[k], decoder));
+    if (mine < lowest) lowest = mine;
+  }
+  return lowest;
 }
 
 static float *layer_forward(dg_pass *p, dg_stack_walk *w, size_t i, const float *x) {
   const dg_layer *layer = &w->stack->layers[i];
   dg_layer_saved *s = &w->layers[i];
-  dg_style base = dg_base_style(p), adapter = dg_adapter_style(p);
-  float *y = dg_attention_forward(p, &base, &layer->self, &w->self, x, &s->self);
-  if (w->decoder) y = dg_attention_forward(p, &base, &layer->cross, &w->cross, y, &s->cross);
-  y = dg_ffn_forward(p, &base, &layer->ffn, w->text.total, y, &s->ffn);
-  for (size_t k = 0; k < p->network->adapter_count; k++)
-    y = dg_ffn_forward(p, &adapter, adapter_at(p->network->adapters[k], w->decoder, i),
-                       w->text.total, y, &s->adapters[k]);
+  dg_style base = dg_base_style(p);
+  dg_layer_parts parts = dg_network_parts(p->network, w->decoder, i);
+  float *y = dg_attention_forward(p, &base, &layer->self, &parts.self, &w->self, x, &s->self);
+  if (w->decoder)
+    y = dg_attention_forward(p, &base, &layer->cross, &parts.cross, &w->cross, y, &s->cross);
+  y = dg_ffn_forward(p, &base, &layer->ffn, &parts.ffn, w->text.total, y, y, &s->ffn);
+  for (size_t k = 0; k < parts.after_count; k++)
+    y = dg_block_forward(p, parts.after[k], w->text.total, y, &s->after[k]);
   return y;
 }
 
 float *dg_stack_forward(dg_pass *p, const dg_stack *stack, const dg_packed_text *text,
-                        const float *memory, const dg_packed_text *memory_text,
+                        const float *memory, const dg_packed_text *memory_text, size_t lowest,
                         dg_stack_walk *w) {
   const dg_model_config *c = &p->network->model->config;
   size_t rows = text->total, d = (size_t)c->d_model;
-  *w = (dg_stack_walk){.stack = stack, .decoder = memory != NULL, .text = *text};
+  *w = (dg_stack_walk){.stack = stack, .decoder = memory != NULL, .text = *text,
+                       .lowest = lowest};
+  bool save = p->save;
   w->layers = dg_arena_alloc(p->arena, stack->count, sizeof *w->layers);
   w->self = (dg_attention_context){.queries = *text, .keys = *text, .causal = w->decoder};
   if (memory)
@@ -237,6 +300,7 @@ float *dg_stack_forward(dg_pass *p, const dg_stack *stack, const dg_packed_text 
   }
   float *x = embed_forward(p, w);
   for (size_t i = 0; i < stack->count; i++) {
+    p->save = save && lowest <= dg_depth(i, DG_AFTER);
     if (p->save) {
       x = layer_forward(p, w, i, x);
     } else { /* nothing is kept: the layer's result moves down over its scratch */
@@ -245,12 +309,14 @@ float *dg_stack_forward(dg_pass *p, const dg_stack *stack, const dg_packed_text 
       dg_arena_rewind(p->arena, mark);
     }
   }
+  p->save = save;
   if (!c->final_norm) return x;
   w->last = x;
+  w->final_norm = dg_stack_final_norm(p, stack, w->decoder);
   w->last_mean = dg_pass_floats(p, rows, 1);
   w->last_rstd = dg_pass_floats(p, rows, 1);
   float *y = dg_pass_floats(p, rows, d);
-  dg_norm_forward(p, c->norm == DG_RMSNORM, (float)c->norm_eps, &stack->final_norm, rows, d, x, y,
+  dg_norm_forward(p, c->norm == DG_RMSNORM, (float)c->norm_eps, &w->final_norm, rows, d, x, y,
                   w->last_mean, w->last_rstd);
   return y;
 }
@@ -258,35 +324,38 @@ float *dg_stack_forward(dg_pass *p, const dg_stack *stack, const dg_packed_text 
 void dg_stack_backward(dg_pass *p, const dg_stack_walk *w, float *g, float *d_memory) {
   const dg_network *n = p->network;
   const dg_model_config *c = &n->model->config;
-  size_t rows = w->text.total, d = (size_t)c->d_model;
-  /* Below the first layer's adapters nothing learns but a whole model and new tags. */
-  bool all = n->model->params.grads != NULL, to_embeddings = all;
-  for (size_t k = 0; k < n->adapter_count; k++)
-    if (n->adapters[k]->extra_grad) to_embeddings = true;
+  size_t rows = w->text.total;
   dg_attention_context self = w->self;
   if (w->stack->relative_grad && self.relative) {
     size_t span = (size_t)c->heads * (2 * self.relative_span - 1);
     self.relative_grad = dg_pass_floats(p, 1, span);
     memset(self.relative_grad, 0, span * sizeof(float));
   }
-  dg_style base = dg_base_style(p), adapter = dg_adapter_style(p);
-  if (c->final_norm)
-    dg_norm_backward(p, c->norm == DG_RMSNORM, &w->stack->final_norm, rows, d, w->last,
-                     w->last_mean, w->last_rstd, g, g, false);
+  dg_style base = dg_base_style(p);
+  if (c->final_norm) {
+    const dg_norm *added[DG_ADAPTERS_MAX];
+    size_t count = added_norms(n, w->decoder, false, added);
+    norm_backward(p, &w->final_norm, count, added, rows, w->last, w->last_mean, w->last_rstd, g);
+  }
   for (size_t i = w->stack->count; i-- > 0;) {
     const dg_layer *layer = &w->stack->layers[i];
     const dg_layer_saved *s = &w->layers[i];
-    bool inward = i > 0 || to_embeddings;
-    for (size_t k = n->adapter_count; k-- > 0;)
-      dg_ffn_backward(p, &adapter, adapter_at(n->adapters[k], w->decoder, i), rows,
-                      &s->adapters[k], g);
-    if (!inward && !d_memory) return;
-    dg_ffn_backward(p, &base, &layer->ffn, rows, &s->ffn, g);
+    dg_layer_parts parts = dg_network_parts(n, w->decoder, i);
+    if (w->lowest > dg_depth(i, DG_AFTER)) return;
+    for (size_t k = parts.after_count; k-- > 0;)
+      dg_block_backward(p, parts.after[k], rows, &s->after[k], g);
+    if (w->lowest > dg_depth(i, DG_FFN)) return;
+    dg_ffn_backward(p, &base, &layer->ffn, &parts.ffn, rows, &s->ffn, g,
+                    w->lowest < dg_depth(i, DG_FFN) ? g : NULL);
+    if (w->lowest > dg_depth(i, DG_CROSS)) return;
     if (w->decoder)
-      dg_attention_backward(p, &base, &layer->cross, &w->cross, &s->cross, g, d_memory, inward);
-    if (!inward) return;
-    dg_attention_backward(p, &base, &layer->self, &self, &s->self, g, NULL, true);
+      dg_attention_backward(p, &base, &layer->cross, &parts.cross, &w->cross, &s->cross, g,
+                            d_memory, w->lowest < dg_depth(i, DG_CROSS));
+    if (w->lowest > dg_depth(i, DG_SELF)) return;
+    dg_attention_backward(p, &base, &layer->self, &parts.self, &self, &s->self, g, NULL,
+                          w->lowest < dg_depth(i, DG_SELF));
   }
+  if (w->lowest > DG_DEPTH_EMBEDDING) return;
   if (self.relative_grad)
     relative_gradients(c, !w->decoder, self.relative_span, self.relative_grad,
                        w->stack->relative_grad);

@@ -7,7 +7,7 @@
 
 typedef struct dg_layer_saved {
   dg_attention_saved self, cross;
-  dg_ffn_saved ffn, adapters[DG_ADAPTERS_MAX];
+  dg_ffn_saved ffn, after[DG_ADAPTERS_MAX];
 } dg_layer_saved;
 
 /* One stack's walk over one batch; lives in the pass's arena. */
@@ -16,6 +16,8 @@ typedef struct dg_stack_walk {
   bool decoder;
   dg_packed_text text;
   dg_attention_context self, cross;
+  size_t lowest; /* nothing is trained below this depth; DG_DEPTH_NONE: nothing at all */
+  dg_norm embedding_norm, final_norm;
   const float *embedded; /* before embedding_norm */
   float *embedded_mean, *embedded_rstd;
   dg_dropout embedded_drop;
@@ -27,12 +29,21 @@ typedef struct dg_stack_walk {
 /* Whether ids and lengths fit the network; names what does not. */
 bool dg_text_check(const dg_network *n, const dg_packed_text *t, const char *side, dg_error *err);
 
+/* The lowest depth of a stack at which something is trained that this text reaches. */
+size_t dg_network_lowest(const dg_network *n, bool decoder, const dg_packed_text *text);
+
 /* [text.total, d_model]. memory (with memory_text) is the encoder's output, NULL
- * for the encoder itself. */
+ * for the encoder itself. Of layers below `lowest` nothing is kept for a backward pass. */
 float *dg_stack_forward(dg_pass *p, const dg_stack *stack, const dg_packed_text *text,
-                        const float *memory, const dg_packed_text *memory_text, dg_stack_walk *w);
-/* g, the gradient of the output, is consumed; d_memory (NULL: not wanted) is added to. */
+                        const float *memory, const dg_packed_text *memory_text, size_t lowest,
+                        dg_stack_walk *w);
+/* Down to w->lowest. g, the gradient of the output, is consumed; d_memory (NULL: not wanted;
+ * wanted, w->lowest is dg_depth(0, DG_CROSS) at most) is added to. */
 void dg_stack_backward(dg_pass *p, const dg_stack_walk *w, float *g, float *d_memory);
+
+/* The norms of a stack with what adapters add. */
+dg_norm dg_stack_embedding_norm(dg_pass *p, const dg_stack *stack, bool decoder);
+dg_norm dg_stack_final_norm(dg_pass *p, const dg_stack *stack, bool decoder);
 
 /* Row of an input embedding: the model's, or an adapter's for ids past the vocabulary. */
 const float *dg_embedding_row(const dg_network *n, const dg_stack *stack, int32_t id);

@@ -77,7 +77,7 @@ check "base" says base.safetensors '^base.safetensors: base$' "^  hash  *$hash\$
   'dev  *en-pt  *40  *0  *dev.tsv' 'measured  *direction  *sentences  *loss  *BLEU  *chrF2$' \
   'en-pt  *4  *[0-9.]*  *[0-9.]*  *[0-9.]*$' 'pt-en  *4' 'settings  *seed 1'
 check "adapter" says en-gl.safetensors ': adapter$' 'pair  *English to Galician (en-gl)' \
-  "base  *$hash\$" 'width  *4$' 'parameters  376$' 'storage  *bf16' 'adds  *gl Galician$' \
+  "base  *$hash\$" 'adapter .*method bottleneck.* width 4' 'parameters  376$' 'storage  *bf16' 'adds  *gl Galician$' \
   'like  *pt' 'base.s loss' 'en-gl  *4'
 check "adapter and its base" says 'base.safetensors en-gl.safetensors' ': base$' ': adapter$' \
   "parameters  376, 3.60% of its base's\$"
@@ -95,7 +95,7 @@ check "by name" named
 
 check "base --json" says '--json base.safetensors' '"kind":"base".*"parameters":10432.*"storage":"int8".*"languages":\[{"code":"en","name":"English"},{"code":"pt","name":"Portuguese"}\].*"file":"pairs.tsv","pairs":400'
 check "adapter --json" says '--json base.safetensors en-gl.safetensors' '"kind":"base"' \
-  '"kind":"adapter".*"parameters":376.*"source":{"code":"en","name":"English"}.*"width":4.*"share_of_base":0.0360'
+  '"kind":"adapter".*"parameters":376.*"source":{"code":"en","name":"English"}.*"adapter":{[^}]*"width":"4"[^}]*}.*"share_of_base":0.0360'
 check "checkpoint --json" says '--json run.safetensors.checkpoint' '"kind":"checkpoint".*"state":{.*"update":[1-9]'
 check "tokenizer --json" says '--json tokenizer.model' '"kind":"tokenizer".*"pieces":300.*"control_pieces":\["<pad>","<s>","</s>","<2en>","<2pt>"\]'
 

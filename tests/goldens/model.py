@@ -14,9 +14,9 @@ and tests/model/generate.tsv: n-best lists by generate() of transformers, for
 searches that end before the length limit (where it and we differ): model, end
 token, length penalty, source, then of each hypothesis its score and its tokens.
 
-The metadata's one entry is the configuration. marian, m2m100, mbart and t5 are
-computed by the classes of transformers on a padded batch, the others by the
-plain functions below, sentence by sentence, all in double precision.
+The metadata is the configuration and the declarations of the adapters. marian,
+m2m100, mbart and t5 are computed by the classes of transformers on a padded batch,
+the others by the plain functions below, sentence by sentence, all in double precision.
 
 Needs: pip install torch transformers safetensors
 """
@@ -91,15 +91,81 @@ def model_shapes(c):
     return shapes
 
 
-def adapter_shapes(c, width, extra):
-    d, shapes = c["d_model"], {}
+# Declared as mt/model/adapter.c does; `extra` is the number of extra tokens.
+adapter_default = dict(
+    method="bottleneck", placement="layer", sublayers="auto", width=64, scale=0.0,
+    adapter_norm="auto", adapter_activation="relu", rank=16, alpha=32.0, rslora=False,
+    projections="all", encoder_layers="all", decoder_layers="all", extra=0)
+
+
+def parts(a):
+    return a["method"].replace("bitfit", "biases+norms").split("+")
+
+
+def chosen(text, name):
+    """Whether a layer or projection is in a list as the options have it."""
+    if text in ("all", "none"):
+        return text == "all"
+    for word in text.split(","):
+        if isinstance(name, int):
+            first, _, last = word.partition("-")
+            if int(first) <= name <= int(last or first):
+                return True
+        elif word in (name, name.split(".")[1] if name != "ffn.out" else "fc2"):
+            return True
+    return False
+
+
+def block_at(a, kind):
+    if a["sublayers"] != "auto":
+        return kind in a["sublayers"].split(",")
+    return kind == "ffn" or a["placement"] == "sublayer"
+
+
+def block_shapes(a, path, d):
+    norm = a["adapter_norm"] == "yes" or (a["adapter_norm"] == "auto" and
+                                          a["placement"] != "sublayer")
+    return (norm_shapes(f"{path}.norm", d) if norm else {}) | linear_shapes(
+        f"{path}.down", a["width"], d, True) | linear_shapes(f"{path}.up", d, a["width"], True)
+
+
+def adapter_shapes(c, a):
+    base, shapes, d = model_shapes(c), {}, c["d_model"]
     for side in "encoder", "decoder":
-        for i in range(c[f"{side}_layers"]):
+        layers = [i for i in range(c[side + "_layers"]) if chosen(a[side + "_layers"], i)]
+        if "norms" in parts(a):
+            ends = ["embedding_norm"] * (0 in layers)
+            ends += ["final_norm"] * (c[side + "_layers"] - 1 in layers)
+            for name in (f"{side}.{e}.{k}" for e in ends for k in ("gain", "bias")):
+                if name in base:
+                    shapes[name + ".delta"] = base[name]
+        for i in layers:
             path = f"{side}.layers.{i}"
-            shapes |= norm_shapes(f"{path}.norm", d)
-            shapes |= linear_shapes(f"{path}.down", width, d, True)
-            shapes |= linear_shapes(f"{path}.up", d, width, True)
-    return shapes | ({"extra": (extra, d)} if extra else {})
+            for name, shape in base.items():
+                if not name.startswith(path + "."):
+                    continue
+                kind, piece, what = name.split(".")[3:]
+                at = f"{path}.{kind}"
+                if piece == "norm":
+                    if "norms" in parts(a):
+                        shapes[name + ".delta"] = shape
+                elif what == "bias" and "biases" in parts(a):
+                    shapes[name + ".delta"] = shape
+                elif what == "weight" and "lora" in parts(a) and chosen(
+                        a["projections"], f"{kind}.{piece}"):
+                    shapes[f"{at}.{piece}.lora_a.weight"] = (a["rank"], shape[1])
+                    shapes[f"{at}.{piece}.lora_b.weight"] = (shape[0], a["rank"])
+            for kind in ["self", "cross", "ffn"][:: 1 if side == "decoder" else 2]:
+                at = f"{path}.{kind}"
+                if "ia3" in parts(a):
+                    for piece, weight in ((("hidden", "in"),) if kind == "ffn" else
+                                          (("k", "k"), ("v", "v"))):
+                        shapes[f"{at}.{piece}.ia3"] = base[f"{at}.{weight}.weight"][:1]
+                if "bottleneck" in parts(a) and a["placement"] != "layer" and block_at(a, kind):
+                    shapes |= block_shapes(a, at + ".adapter", d)
+            if "bottleneck" in parts(a) and a["placement"] == "layer":
+                shapes |= block_shapes(a, path, d)
+    return shapes | ({"extra": (a["extra"], d)} if a["extra"] else {})
 
 
 def rounded(x):
@@ -110,7 +176,7 @@ def random_weights(shapes, generator):
     weights = {}
     for name, shape in shapes.items():
         x = torch.randn(shape, generator=generator)
-        if name.endswith("gain"):
+        if name.endswith(("gain", "ia3")):
             x = 1 + 0.3 * x
         elif name.endswith("relative"):
             x = 0.7 * x
@@ -154,24 +220,53 @@ def bucket(c, key, query, bidirectional):
 
 
 class Plain:
+    """The base with its adapters: pairs of a declaration and weights, in stacking order."""
+
     def __init__(self, config, weights, adapters=()):
         self.c, self.w, self.adapters = config, weights, adapters
 
+    def added(self, name, value):
+        for _, w in self.adapters:
+            if name + ".delta" in w:
+                value = value + w[name + ".delta"]
+        return value
+
     def norm(self, path, x):
         gain, bias = self.w[path + ".gain"], self.w.get(path + ".bias")
+        gain, bias = self.added(path + ".gain", gain), self.added(path + ".bias", bias)
         if self.c["norm"] == "layernorm":
             return F.layer_norm(x, x.shape[-1:], gain, bias, self.c["norm_eps"])
         y = x / (x.square().mean(-1, keepdim=True) + self.c["norm_eps"]).sqrt() * gain
         return y if bias is None else y + bias
 
     def linear(self, path, x):
-        return F.linear(x, self.w[path + ".weight"], self.w.get(path + ".bias"))
+        weight = self.w[path + ".weight"]
+        for a, w in self.adapters:
+            if path + ".lora_a.weight" in w:
+                scale = a["alpha"] / (a["rank"] ** 0.5 if a["rslora"] else a["rank"])
+                weight = weight + scale * w[path + ".lora_b.weight"] @ w[path + ".lora_a.weight"]
+        return F.linear(x, weight, self.added(path + ".bias", self.w.get(path + ".bias")))
+
+    def factors(self, path, x):
+        for _, w in self.adapters:
+            if path + ".ia3" in w:
+                x = x * w[path + ".ia3"]
+        return x
+
+    def block(self, a, w, path, x):
+        if path + ".norm.gain" in w:
+            x = F.layer_norm(x, x.shape[-1:], w[path + ".norm.gain"], w[path + ".norm.bias"], 1e-5)
+        h = F.linear(x, w[path + ".down.weight"], w[path + ".down.bias"])
+        h = activations[a["adapter_activation"]](h)
+        scale = a["scale"] or (4 if a["placement"] == "parallel" else 1)
+        return scale * F.linear(h, w[path + ".up.weight"], w[path + ".up.bias"])
 
     def attention(self, path, x, memory, causal, bias):
         heads = self.c["heads"]
         split = lambda y: y.unflatten(-1, (heads, -1)).transpose(0, 1)
         q = split(self.linear(path + ".q", x))
-        k, v = (split(self.linear(f"{path}.{p}", memory)) for p in "kv")
+        k, v = (split(self.factors(f"{path}.{p}", self.linear(f"{path}.{p}", memory)))
+                for p in "kv")
         scores = q @ k.transpose(1, 2) * (self.c["attention_scale"] or q.shape[-1] ** -0.5)
         if bias is not None:
             scores = scores + bias
@@ -184,25 +279,23 @@ class Plain:
         h = activations[self.c["activation"]](self.linear(path + ".in", x))
         if self.c["gated_ffn"]:
             h = h * self.linear(path + ".gate", x)
-        return self.linear(path + ".out", h)
+        return self.linear(path + ".out", self.factors(path + ".hidden", h))
 
     def sublayer(self, path, x, f):
-        if self.c["pre_norm"]:
-            return x + f(self.norm(path + ".norm", x))
-        return self.norm(path + ".norm", x + f(x))
-
-    def adapt(self, w, path, x):
-        h = F.layer_norm(x, x.shape[-1:], w[path + ".norm.gain"], w[path + ".norm.bias"], 1e-5)
-        h = F.linear(h, w[path + ".down.weight"], w[path + ".down.bias"]).relu()
-        return x + F.linear(h, w[path + ".up.weight"], w[path + ".up.bias"])
+        y = f(self.norm(path + ".norm", x) if self.c["pre_norm"] else x)
+        for a, w in self.adapters:
+            if path + ".adapter.down.weight" in w:
+                read = x if a["placement"] == "parallel" else y
+                y = y + self.block(a, w, path + ".adapter", read)
+        return x + y if self.c["pre_norm"] else self.norm(path + ".norm", x + y)
 
     def embedding(self, side):
         return self.w["embedding" if self.c["tie_source_target"] else side + ".embedding"]
 
     def stack(self, side, ids, memory=None):
         c, decoder = self.c, memory is not None
-        table = torch.cat([self.embedding(side)] + [a["extra"] for a in self.adapters
-                                                    if "extra" in a])
+        table = torch.cat([self.embedding(side)] + [w["extra"] for _, w in self.adapters
+                                                    if "extra" in w])
         x = table[ids] * (c["embedding_scale"] or math.sqrt(c["d_model"]))
         rows = torch.arange(len(ids)) + c["position_offset"]
         bias = None
@@ -224,8 +317,9 @@ class Plain:
                 x = self.sublayer(path + ".cross", x, lambda y: self.attention(
                     path + ".cross", y, memory, False, None))
             x = self.sublayer(path + ".ffn", x, lambda y: self.ffn(path + ".ffn", y))
-            for a in self.adapters:
-                x = self.adapt(a, path, x)
+            for a, w in self.adapters:
+                if path + ".down.weight" in w:
+                    x = x + self.block(a, w, path, x)
         return self.norm(side + ".final_norm", x) if c["final_norm"] else x
 
     def logits(self, sources, inputs):
@@ -261,7 +355,7 @@ def text(value):
     return str(value).lower() if isinstance(value, bool) else repr(value).strip("'")
 
 
-def write(name, config, weights, adapters, batch, logits):
+def write(name, config, weights, adapters, batch, logits, declarations=()):
     sources, inputs, labels = batch
     flat = torch.cat(labels)
     smoothed = F.cross_entropy(logits, flat, ignore_index=-1, reduction="sum",
@@ -282,7 +376,11 @@ def write(name, config, weights, adapters, batch, logits):
             tensors[f"{kind or 'weight'}{prefix}.{key}"] = bf16
             tensors[f"{kind}{'_' * bool(kind)}grad{prefix}.{key}"] = gradient().float().contiguous()
     path = out / f"{name}.safetensors"
-    save_file(tensors, path, {"config": json.dumps({k: text(v) for k, v in config.items()})})
+    as_text = lambda c: {k: text(v) for k, v in c.items() if k != "extra"}
+    metadata = {"config": json.dumps(as_text(config))}
+    if declarations:
+        metadata["adapters"] = json.dumps([as_text(a) for a in declarations])
+    save_file(tensors, path, metadata)
     path.chmod(0o644)
 
 
@@ -294,12 +392,12 @@ def plain(name, adapters=(), **changes):
     generator = torch.Generator().manual_seed(sum(map(ord, name)))
     config = default | changes
     weights = random_weights(model_shapes(config), generator)
-    adapters = [random_weights(adapter_shapes(config, *a), generator) for a in adapters]
-    ids = VOCAB + sum(len(a["extra"]) for a in adapters if "extra" in a)
-    batch = random_batch(generator, ids)
-    logits = Plain(config, weights, adapters).logits(*batch[:2])
-    write(name, config, with_gradients(weights), [with_gradients(a) for a in adapters], batch,
-          logits)
+    adapters = [adapter_default | a for a in adapters]
+    trained = [random_weights(adapter_shapes(config, a), generator) for a in adapters]
+    batch = random_batch(generator, VOCAB + sum(a["extra"] for a in adapters))
+    logits = Plain(config, weights, list(zip(adapters, trained))).logits(*batch[:2])
+    write(name, config, with_gradients(weights), [with_gradients(w) for w in trained], batch,
+          logits, adapters)
 
 
 # --- the classes of transformers --------------------------------------------------------
@@ -430,10 +528,32 @@ plain("odd_width", d_model=17, heads=2, head_dim=9, ffn_dim=19, encoder_layers=1
       ffn_bias=False, norm_bias=False, final_norm=False)
 plain("odd_sinusoids", d_model=9, ffn_dim=10, heads=1, encoder_layers=1, decoder_layers=1,
       activation="gelu")
-# (width, tags) of each; training the one without tags ends the gradient early.
-plain("adapters", adapters=[(5, 1), (3, 0), (2, 1)], encoder_layers=1)
-plain("adapters_post", adapters=[(4, 1)], pre_norm=False, final_norm=False, position="relative",
-      activation="silu", encoder_layers=1, decoder_layers=1)
+# Training the one without tags ends the gradient early.
+plain("adapters", [dict(width=5, extra=1), dict(width=3), dict(width=2, extra=1)], encoder_layers=1)
+plain("adapters_post", [dict(width=4, extra=1)], pre_norm=False, final_norm=False,
+      position="relative", activation="silu", encoder_layers=1, decoder_layers=1)
+plain("adapters_blocks", [
+    dict(placement="sublayer", width=3, adapter_activation="gelu"),
+    dict(placement="parallel", sublayers="self,ffn", width=4, decoder_layers="1"),
+    dict(placement="sublayer", sublayers="cross", width=2, scale=0.5, adapter_norm="yes",
+         adapter_activation="silu", encoder_layers="none")], encoder_layers=1)
+plain("adapters_lora", [
+    dict(method="lora", rank=3, alpha=1.5),
+    dict(method="lora", rank=2, alpha=1.0, rslora=True, projections="q,self.v,fc2",
+         encoder_layers="none", decoder_layers="1"),
+    dict(method="lora+tag", rank=2, alpha=1.5, projections="cross.k,cross.v,ffn.in,out", extra=1)],
+    encoder_layers=1, gated_ffn=True, activation="silu")
+plain("adapters_vectors", [
+    dict(method="ia3"), dict(method="bitfit", decoder_layers="1"),
+    dict(method="ia3+norms", encoder_layers="none")],
+    encoder_layers=1, embedding_norm=True, position="learned", gated_ffn=True, activation="gelu")
+plain("adapters_mixed", [
+    dict(method="bottleneck+lora+ia3+bitfit", placement="sublayer", width=3, rank=2, alpha=1.0,
+         adapter_activation="silu"),
+    dict(method="bottleneck+norms+tag", placement="parallel", sublayers="self,cross,ffn", width=2,
+         adapter_norm="no", adapter_activation="gelu_tanh", extra=2)],
+    pre_norm=False, norm="rmsnorm", final_norm=False, embedding_norm=True, activation="gelu",
+    norm_bias=False, encoder_layers=1, decoder_layers=1)
 
 transformer("marian", transformers.MarianMTModel(transformers.MarianConfig(
     **bart, activation_function="swish", scale_embedding=True, decoder_start_token_id=1,
