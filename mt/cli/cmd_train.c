@@ -90,10 +90,11 @@ static bool add_file(run *r, size_t i, dg_error *err) {
   dg_train_file *f = &r->data.files[i];
   dg_direction way = {0, false, r->source_tag, r->target_tag};
   dg_card_data *card = &r->card_data[i];
-  *card = (dg_card_data){dg_train_role_name(f->role), r->file->pairs[0].source, r->file->pairs[0].target, f->path,
+  const dg_language_pair *pair = &r->file->pairs[0];
+  *card = (dg_card_data){dg_train_role_name(f->role), pair->source, pair->target, f->path,
                          f->text.count, f->read - f->text.count, dg_train_problems_json(f)};
   if (f->role == DG_ROLE_TEST) {
-    dg_dev_list_add(&r->test_list, r->file->pairs[0].source, r->file->pairs[0].target, way, &f->text, SIZE_MAX);
+    dg_dev_list_add(&r->test_list, pair->source, pair->target, way, &f->text, SIZE_MAX);
     return true;
   }
   dg_examples *e = f->role == DG_ROLE_DEV ? r->dev : r->train;
@@ -105,7 +106,7 @@ static bool add_file(run *r, size_t i, dg_error *err) {
                r->options.max_tokens);
   card->pairs -= skipped, card->skipped += skipped;
   if (f->role == DG_ROLE_DEV)
-    dg_dev_list_add(&r->dev_list, r->file->pairs[0].source, r->file->pairs[0].target, way, &f->text,
+    dg_dev_list_add(&r->dev_list, pair->source, pair->target, way, &f->text,
                     (size_t)r->options.eval_sentences);
   else
     r->directions[i] = way;
@@ -113,8 +114,9 @@ static bool add_file(run *r, size_t i, dg_error *err) {
 }
 
 static bool read_data(run *r, dg_error *err) {
-  dg_train_data_options o = {&r->train_files,  &r->dev_files, &r->test_files,
-                             r->file->pairs[0].source,  r->file->pairs[0].target, r->reversed,
+  const dg_language_pair *pair = &r->file->pairs[0];
+  dg_train_data_options o = {&r->train_files, &r->dev_files, &r->test_files,
+                             pair->source,    pair->target,  r->reversed,
                              r->keep_problems, (uint64_t)r->options.seed};
   if (!dg_train_data_read(&r->data, &o, r->cli, err)) return false;
   r->card_data = dg_calloc(r->data.count, sizeof *r->card_data);
@@ -129,7 +131,7 @@ static bool read_data(run *r, dg_error *err) {
   size_t mine = dg_params_count(&r->file->adapter->params);
   size_t all = dg_params_count(&r->base->model->params);
   dg_cli_say(r->cli, "%s-%s: %zu training pairs; training %zu parameters, %.2f%% of the base's %zu\n",
-      r->file->pairs[0].source, r->file->pairs[0].target, pairs, mine, 100 * (double)mine / (double)all, all);
+      pair->source, pair->target, pairs, mine, 100 * (double)mine / (double)all, all);
   return true;
 }
 
