@@ -115,7 +115,8 @@ static dg_base *new_base(uint64_t seed) {
   }
   float *w = dg_params_find(&m->params, "embedding")->value;
   w[0] = 1 + 0x1p-8f, w[1] = 1 + 0x3p-8f; /* in the middle between bf16 neighbours */
-  dg_base *b = dg_base_new(m, own_tokenizer(), (const char *const[]){"eng", "pt_BR"}, 2,
+  dg_base *b = dg_base_new(m, own_tokenizer(), NULL,
+                           (const dg_language[]){{.code = "eng"}, {.code = "pt_BR"}}, 2,
                            json_pack("{s:s}", "note", "\xC3\xA9"), &err);
   if (!b) fail_msg("%s", err.message);
   return b;
@@ -138,7 +139,7 @@ static dg_adapter_file *new_adapter_of(const dg_base *b, const char *method) {
   dg_adapter_file *f = dg_calloc(1, sizeof *f);
   f->language_count = 1;
   f->languages = dg_calloc(1, sizeof *f->languages);
-  f->languages[0] = (dg_language){"gl", b->model->config.vocab_size};
+  f->languages[0] = (dg_language){.code = "gl", .tag = b->model->config.vocab_size};
   assert_true(dg_adapter_file_add_pair(f, "en", "gl", &err));
   strcpy(f->base_hash, b->hash);
   f->card = json_pack("{s:i}", "pairs", 7);
@@ -407,14 +408,14 @@ static void test_stacked(void **state) {
   assert_true(dg_adapter_stacked_add(&s, path, a, &err));
   assert_true(dg_adapter_stacked_add(&s, other, a, &err));
   int32_t tag, vocab = a->model->config.vocab_size;
-  assert_true(dg_adapter_stacked_tag(&s, a, "glg", canonical, &tag, &err));
+  assert_true(dg_adapter_stacked_tag(&s, a, "glg", DG_SIDE_BOTH, canonical, &tag, &err));
   assert_string_equal(canonical, "gl");
   assert_int_equal(tag, vocab);
-  assert_true(dg_adapter_stacked_tag(&s, a, "an", canonical, &tag, &err));
+  assert_true(dg_adapter_stacked_tag(&s, a, "an", DG_SIDE_BOTH, canonical, &tag, &err));
   assert_int_equal(tag, vocab + 1);
-  assert_true(dg_adapter_stacked_tag(&s, a, "en", canonical, &tag, &err));
+  assert_true(dg_adapter_stacked_tag(&s, a, "en", DG_SIDE_BOTH, canonical, &tag, &err));
   assert_true(tag < vocab);
-  assert_false(dg_adapter_stacked_tag(&s, a, "ast", canonical, &tag, &err));
+  assert_false(dg_adapter_stacked_tag(&s, a, "ast", DG_SIDE_BOTH, canonical, &tag, &err));
   assert_non_null(dg_adapter_stacked_pair(&s, "en", NULL));
   assert_null(dg_adapter_stacked_pair(&s, "gl", "en"));
   while (dg_adapter_stacked_add(&s, path, a, &err)) assert_true(s.count <= DG_ADAPTERS_MAX);
@@ -743,20 +744,20 @@ static void test_languages(void **state) {
   dg_error err = {0};
   static const char *const spellings[] = {"pt-BR", "pt_BR", "por_br", "PT-br"};
   for (int i = 0; i < 4; i++)
-    assert_ptr_equal(dg_base_language(a, spellings[i], &err), &a->languages[1]);
-  assert_null(dg_base_language(a, "pt", &err)); /* European: another language */
+    assert_ptr_equal(dg_base_language(a, spellings[i], DG_SIDE_BOTH, &err), &a->languages[1]);
+  assert_null(dg_base_language(a, "pt", DG_SIDE_BOTH, &err)); /* European: another language */
   if (!strstr(err.message, "pt-BR") || strstr(err.message, "en (")) fail_msg("%s", err.message);
-  assert_null(dg_base_language(a, "gl", &err));
+  assert_null(dg_base_language(a, "gl", DG_SIDE_BOTH, &err));
   if (!strstr(err.message, "codes: en (English), pt-BR (")) fail_msg("%s", err.message);
-  assert_null(dg_base_language(a, "??", &err));
+  assert_null(dg_base_language(a, "??", DG_SIDE_BOTH, &err));
 
   dg_model_config c = configuration();
   dg_model *m = dg_model_new(&c, &err);
-  assert_null(dg_base_new(m, own_tokenizer(), (const char *const[]){"gl"}, 1, NULL, &err));
+  assert_null(dg_base_new(m, own_tokenizer(), NULL, &(dg_language){.code = "gl"}, 1, NULL, &err));
   if (!strstr(err.message, "<2gl>")) fail_msg("%s", err.message);
   c.vocab_size--;
   m = dg_model_new(&c, &err);
-  assert_null(dg_base_new(m, own_tokenizer(), (const char *const[]){"en"}, 1, NULL, &err));
+  assert_null(dg_base_new(m, own_tokenizer(), NULL, &(dg_language){.code = "en"}, 1, NULL, &err));
   if (!strstr(err.message, "24") || !strstr(err.message, "23")) fail_msg("%s", err.message);
   dg_base_free(a);
 }

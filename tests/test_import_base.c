@@ -53,9 +53,9 @@ static void check_line(const char *name, const dg_base *b, char *line) {
     assert_non_null(field[i]);
   }
   dg_error err;
-  const dg_language *target = dg_base_language(b, field[1], &err);
+  const dg_language *target = dg_base_language(b, field[1], DG_SIDE_TARGET, &err);
   if (!target) fail_msg("%s: %s", name, err.message);
-  const dg_language *source = dg_base_language(b, field[0], &err);
+  const dg_language *source = dg_base_language(b, field[0], DG_SIDE_SOURCE, &err);
   if (!source) fail_msg("%s: %s", name, err.message);
   dg_tokens tokens = {0};
   int32_t ids[IDS_MOST], out[IDS_MOST];
@@ -103,14 +103,14 @@ static void test_languages(void **state) {
 
 static void finds(const dg_base *b, const char *code, const char *want) {
   dg_error err;
-  const dg_language *l = dg_base_language(b, code, &err);
+  const dg_language *l = dg_base_language(b, code, DG_SIDE_BOTH, &err);
   if (!l) fail_msg("%s", err.message);
   if (strcmp(l->code, want)) fail_msg("%s: %s, not %s", code, l->code, want);
 }
 
 static void unfound(const dg_base *b, const char *code, const char *says) {
   dg_error err;
-  if (dg_base_language(b, code, &err)) fail_msg("%s was found", code);
+  if (dg_base_language(b, code, DG_SIDE_BOTH, &err)) fail_msg("%s was found", code);
   assert_int_equal(err.status, DG_ERR_USAGE);
   if (!strstr(err.message, says)) fail_msg("\"%s\" lacks \"%s\"", err.message, says);
 }

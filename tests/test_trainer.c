@@ -200,7 +200,7 @@ static rig *rig_new(int threads) {
   dg_model *m = dg_model_new(&c, &err);
   assert_non_null(m);
   dg_model_initialize(m, 1);
-  r->base = dg_base_new(m, t, (const char *const[]){"en", "gl"}, 2, NULL, &err);
+  r->base = dg_base_new(m, t, NULL, (const dg_language[]){{.code = "en"}, {.code = "gl"}}, 2, NULL, &err);
   if (!r->base || !dg_model_train(m, &err)) fail_msg("%s", err.message);
   r->examples = dg_examples_new(r->base, 64);
   r->dev = dg_examples_new(r->base, 64);

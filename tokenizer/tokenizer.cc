@@ -54,6 +54,7 @@ struct dg_tokenizer {
   bool byte_fallback;
   bool words_apart;  // no piece reaches over the start of a word
   size_t longest;    // piece, in bytes
+  int32_t size;      // later pieces segment text but mean the unknown one
   float unknown_score;
   int32_t unk, bos, eos, pad, byte_ids[256];
 };
@@ -140,6 +141,10 @@ void put_bytes(std::string *out, uint32_t number, string_view bytes) {
 // Other readers skip it (the schema leaves numbers from 200 to extensions).
 constexpr uint32_t kChecksum = 20017;
 
+// Another of our own: how many of the pieces have an id in the model's vocabulary. Those
+// after them are needed to segment text as the checkpoint's tokenizer does.
+constexpr uint32_t kSize = 20018;
+
 void put_checksum(std::string *model) {
   uint64_t hash = XXH3_64bits(model->data(), model->size());
   put_varint(model, kChecksum << 3 | kFixed64);
@@ -157,6 +162,7 @@ struct Model {
   std::vector<Piece> pieces;
   std::string trainer, normalizer, denormalizer;  // joined: messages merge by concatenation
   int type = kUnigram;
+  uint64_t size = 0;
   bool byte_fallback = false, space_after = false;
 };
 
@@ -194,6 +200,10 @@ bool read_model(string_view in, Model *m, const char **why) {
       }
       continue;
     }
+    if (f.number == kSize && f.wire == kVarint) {
+      m->size = f.value;
+      continue;
+    }
     if (f.wire != kBytes) return false;
     switch (f.number) {
       case 1:
@@ -216,6 +226,8 @@ bool read_model(string_view in, Model *m, const char **why) {
     }
   }
   if (m->pieces.empty() || m->trainer.empty() || m->normalizer.empty()) return false;
+  if (!m->size) m->size = m->pieces.size();
+  if (m->size > m->pieces.size()) return false;
   for (in = m->trainer; !in.empty();) {
     if (!read_field(&in, &f)) return false;
     if (f.wire != kVarint) continue;
@@ -344,6 +356,7 @@ bool load(dg_tokenizer *t, dg_error *err) {
   t->byte_fallback = m.byte_fallback;
   t->words_apart = !m.space_after;
   t->longest = 0;
+  t->size = static_cast<int32_t>(m.size);
   for (const Piece &p : m.pieces) {
     t->types.push_back(p.type);
     if (p.type == kUser) symbols.push_back(p.text);
@@ -368,12 +381,11 @@ bool load(dg_tokenizer *t, dg_error *err) {
   t->pad = t->sp.pad_id();
   for (int b = 0; b < 256; b++)
     t->byte_ids[b] = m.byte_fallback ? t->sp.PieceToId(t->characters.IdToPiece(1 + b)) : t->unk;
+  if (t->unk >= t->size) return dg_fail(err, DG_ERR_FORMAT, "%s: it has no unknown piece", damaged);
   return true;
 }
 
-bool piece_at(const dg_tokenizer *t, int32_t id) {
-  return id >= 0 && static_cast<size_t>(id) < t->types.size();
-}
+bool piece_at(const dg_tokenizer *t, int32_t id) { return id >= 0 && id < t->size; }
 
 // --- tokens -----------------------------------------------------------------------------
 
@@ -386,12 +398,22 @@ void add(dg_tokens *out, int32_t id, uint32_t begin, uint32_t end) {
   out->items[out->count++] = {id, begin, end};
 }
 
+// The token id of a piece found in text. Ids are looked up by string: an unknown stretch
+// that spells a word of the vocabulary which is no piece (an unused one) is that word.
+int32_t meaning(const dg_tokenizer *t, int32_t id, const std::string &piece) {
+  if (id == t->unk) {
+    int32_t word = t->sp.PieceToId(piece);
+    if (piece_at(t, word) && t->types[static_cast<size_t>(word)] == kUnused) return word;
+  }
+  return piece_at(t, id) ? id : t->unk;
+}
+
 void put(const dg_tokenizer *t, const ImmutableSentencePieceText &text, dg_tokens *out) {
   out->count = 0;
   size_t first = 0;  // byte piece of the character being put together
   for (size_t i = 0, n = text.pieces_size(); i < n; i++) {
     auto p = text.pieces(static_cast<int>(i));
-    auto id = static_cast<int32_t>(p.id());
+    int32_t id = meaning(t, static_cast<int32_t>(p.id()), p.piece());
     add(out, id, p.begin(), p.end());
     // sentencepiece gives a character's span to the last of its byte pieces: here
     // each of them has it. Only the last has a surface.
@@ -459,7 +481,7 @@ bool split(const dg_tokenizer *t, const char *text, size_t n, Units *u, dg_error
 int32_t find(const dg_tokenizer *t, string_view piece, bool whole) {
   int32_t id = t->sp.PieceToId({piece.data(), piece.size()});
   uint8_t type = whole ? kUser : kNormal;
-  return piece_at(t, id) && t->types[static_cast<size_t>(id)] == type ? id : -1;
+  return id >= 0 && t->types[static_cast<size_t>(id)] == type ? id : -1;
 }
 
 // Adds units [from,to) as the piece `id`; -1 is a single unknown character.
@@ -467,7 +489,7 @@ void emit(const dg_tokenizer *t, const Units &u, size_t from, size_t to, int32_t
           dg_tokens *out) {
   uint32_t begin = u.list[from].begin, end = u.list[to - 1].end;
   if (id >= 0) {
-    add(out, id, begin, end);
+    add(out, piece_at(t, id) ? id : t->unk, begin, end);
   } else if (t->byte_fallback) {
     for (char c : u.span(from, to))
       add(out, t->byte_ids[static_cast<unsigned char>(c)], begin, end);
@@ -613,7 +635,7 @@ extern "C" const void *dg_tokenizer_bytes(const dg_tokenizer *t, size_t *size) {
 }
 
 extern "C" int32_t dg_tokenizer_size(const dg_tokenizer *t) {
-  return static_cast<int32_t>(t->types.size());
+  return t->size;
 }
 extern "C" int32_t dg_tokenizer_unk(const dg_tokenizer *t) { return t->unk; }
 extern "C" int32_t dg_tokenizer_bos(const dg_tokenizer *t) { return t->bos; }
@@ -627,7 +649,7 @@ extern "C" const char *dg_tokenizer_piece(const dg_tokenizer *t, int32_t id) {
 extern "C" int32_t dg_tokenizer_id(const dg_tokenizer *t, const char *piece) {
   int id = t->sp.PieceToId(piece);
   // Unknown pieces come back as the unknown id.
-  return id == t->unk && t->sp.IdToPiece(id) != piece ? -1 : id;
+  return !piece_at(t, id) || (id == t->unk && t->sp.IdToPiece(id) != piece) ? -1 : id;
 }
 
 extern "C" bool dg_tokenizer_is_control(const dg_tokenizer *t, int32_t id) {

@@ -19,7 +19,7 @@ dg_tokenizer *dg_tokenizer_load_file(const char *path, dg_error *err);
 void dg_tokenizer_free(dg_tokenizer *t);
 const void *dg_tokenizer_bytes(const dg_tokenizer *t, size_t *size); /* owned by t */
 
-int32_t dg_tokenizer_size(const dg_tokenizer *t); /* pieces, special ones included */
+int32_t dg_tokenizer_size(const dg_tokenizer *t); /* ids: pieces, special ones included */
 int32_t dg_tokenizer_unk(const dg_tokenizer *t);  /* the ids below are -1 when absent */
 int32_t dg_tokenizer_bos(const dg_tokenizer *t);
 int32_t dg_tokenizer_eos(const dg_tokenizer *t);

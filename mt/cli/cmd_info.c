@@ -43,6 +43,7 @@ static bool add_json(json_t *o, const char *key, const dg_safetensors *s, json_t
 
 static bool add_languages(json_t *o, const dg_safetensors *s, dg_error *err) {
   if (!add_json(o, "languages", s, JSON_ARRAY, err)) return false;
+  if (dg_safetensors_metadata(s, "sides") && !add_json(o, "sides", s, JSON_OBJECT, err)) return false;
   json_t *codes = json_object_get(o, "languages"), *list = json_array(), *code;
   size_t i;
   bool ok = true;

@@ -60,24 +60,31 @@ static dg_tokenizer *find_tokenizer(run *r, dg_error *err) {
   return t;
 }
 
+static dg_tokenizer *copy_tokenizer(const dg_tokenizer *t, dg_error *err) {
+  size_t size;
+  const void *bytes = dg_tokenizer_bytes(t, &size);
+  return dg_tokenizer_load(bytes, size, err);
+}
+
 /* A base to go on from: its shape and languages are settled. */
 static bool go_on_from(run *r, const dg_base *from, dg_error *err) {
-  size_t count, bytes;
-  const void *model = dg_tokenizer_bytes(from->tokenizer, &bytes);
-  dg_tokenizer *t = dg_tokenizer_load(model, bytes, err);
-  if (!t) return false;
+  bool two = from->target_tokenizer != from->tokenizer;
+  if (two && r->recipe.settings.both_directions)
+    return dg_fail(err, DG_ERR_USAGE,
+                   "%s has a tokenizer for each side: it trains in one direction, set "
+                   "both_directions = false",
+                   r->recipe.settings.init);
+  dg_tokenizer *t = copy_tokenizer(from->tokenizer, err), *target = NULL;
+  if (t && two) target = copy_tokenizer(from->target_tokenizer, err);
   r->recipe.model = from->model->config;
-  dg_model *m = dg_model_new(&r->recipe.model, err);
+  dg_model *m = t && (target || !two) ? dg_model_new(&r->recipe.model, err) : NULL;
   if (!m) {
     dg_tokenizer_free(t);
+    dg_tokenizer_free(target);
     return false;
   }
   memcpy(m->params.values, from->model->params.values, m->params.total * sizeof(float));
-  count = from->language_count;
-  const char **languages = dg_calloc(count + 1, sizeof *languages);
-  for (size_t i = 0; i < count; i++) languages[i] = from->languages[i].code;
-  r->base = dg_base_new(m, t, languages, count, NULL, err);
-  free(languages);
+  r->base = dg_base_new(m, t, target, from->languages, from->language_count, NULL, err);
   return r->base && dg_model_train(m, err);
 }
 
@@ -98,16 +105,21 @@ static bool make_base(run *r, dg_error *err) {
   }
   dg_model_initialize(m, (uint64_t)r->recipe.train.seed);
   size_t count;
-  const char **languages = dg_recipe_languages(&r->recipe, &count);
-  r->base = dg_base_new(m, t, languages, count, NULL, err);
+  const char **codes = dg_recipe_languages(&r->recipe, &count);
+  dg_language *languages = dg_calloc(count + 1, sizeof *languages);
+  for (size_t i = 0; i < count; i++)
+    snprintf(languages[i].code, sizeof languages[i].code, "%s", codes[i]);
+  r->base = dg_base_new(m, t, NULL, languages, count, NULL, err);
   free(languages);
+  free(codes);
   return r->base && dg_model_train(m, err);
 }
 
 static bool add_entry(run *r, size_t i, dg_error *err) {
   const dg_recipe_data *d = &r->recipe.data[i];
-  const dg_language *source = dg_base_language(r->base, d->source, err);
-  const dg_language *target = source ? dg_base_language(r->base, d->target, err) : NULL;
+  const dg_language *source = dg_base_language(r->base, d->source, DG_SIDE_SOURCE, err);
+  const dg_language *target = source ? dg_base_language(r->base, d->target, DG_SIDE_TARGET, err)
+                                     : NULL;
   if (!target) return false;
   dg_examples *e = d->dev ? r->dev : r->train;
   size_t corpus;

@@ -40,20 +40,20 @@ typedef struct run {
 } run;
 
 /* The tag of one side: the base's, or a new row that starts from the relative's. */
-static bool find_tag(run *r, const char *code, int32_t *tag, char canonical[DG_LANG_MAX],
-                     dg_error *err) {
+static bool find_tag(run *r, const char *code, dg_side side, int32_t *tag,
+                     char canonical[DG_LANG_MAX], dg_error *err) {
   if (!dg_lang_canonical(code, canonical, err)) return false;
-  const dg_language *known = dg_base_language(r->base, canonical, r->like ? NULL : err);
+  const dg_language *known = dg_base_language(r->base, canonical, side, r->like ? NULL : err);
   if (known) {
     *tag = known->tag;
     return true;
   }
   if (!r->like) return false;
-  if (!(r->relative = dg_base_language(r->base, r->like, err)))
+  if (!(r->relative = dg_base_language(r->base, r->like, side, err)))
     return dg_error_context(err, "--like");
   dg_adapter_file *f = r->file;
   dg_language *l = &f->languages[f->language_count];
-  l->tag = r->base->model->config.vocab_size + (int32_t)f->language_count++;
+  l->tag = dg_first_extra(&r->base->model->config) + (int32_t)f->language_count++;
   memcpy(l->code, canonical, sizeof l->code);
   *tag = l->tag;
   return true;
@@ -63,8 +63,8 @@ static bool make_adapter(run *r, dg_error *err) {
   dg_adapter_file *f = r->file = dg_calloc(1, sizeof *f);
   f->languages = dg_calloc(2, sizeof *f->languages);
   char source[DG_LANG_MAX], target[DG_LANG_MAX];
-  if (!find_tag(r, r->source, &r->source_tag, source, err) ||
-      !find_tag(r, r->target, &r->target_tag, target, err))
+  if (!find_tag(r, r->source, DG_SIDE_SOURCE, &r->source_tag, source, err) ||
+      !find_tag(r, r->target, DG_SIDE_TARGET, &r->target_tag, target, err))
     return false;
   if (!strcmp(source, target))
     return dg_fail(err, DG_ERR_USAGE, "-s and -t are the same language, %s", source);
@@ -80,7 +80,7 @@ static bool make_adapter(run *r, dg_error *err) {
   dg_adapter_initialize(f->adapter, (uint64_t)r->options.seed);
   size_t d = f->adapter->d_model;
   float *extra = f->language_count ? dg_params_find(&f->adapter->params, "extra")->value : NULL;
-  for (size_t i = 0; i < f->language_count; i++)
+  for (size_t i = 0; i < f->language_count && r->relative->tag >= 0; i++)
     memcpy(extra + i * d, m->encoder.embedding + (size_t)r->relative->tag * d, d * sizeof *extra);
   memcpy(f->base_hash, r->base->hash, sizeof f->base_hash);
   return dg_adapter_train(f->adapter, err);
@@ -168,7 +168,7 @@ static char *identity(const run *r) {
 /* What the base says without the adapter; in a new language, as its relative. */
 static dg_dev_set untouched(const run *r, const dg_dev_set *set) {
   dg_dev_set s = *set;
-  int32_t known = r->base->model->config.vocab_size;
+  int32_t known = dg_first_extra(&r->base->model->config);
   if (s.direction.source_tag >= known) s.direction.source_tag = r->relative->tag;
   if (s.direction.target_tag >= known) s.direction.target_tag = r->relative->tag;
   return s;

@@ -60,15 +60,15 @@ static bool load_adapter(session *s, const char *base, dg_error *err) {
   return s->adapter != NULL;
 }
 
-static bool find_tag(const session *s, const char *code, char canonical[DG_LANG_MAX], int32_t *tag,
-                     dg_error *err) {
+static bool find_tag(const session *s, const char *code, dg_side side, char canonical[DG_LANG_MAX],
+                     int32_t *tag, dg_error *err) {
   if (!dg_lang_canonical(code, canonical, err)) return false;
   for (size_t i = 0; s->adapter && i < s->adapter->language_count; i++)
     if (!strcmp(s->adapter->languages[i].code, canonical)) {
       *tag = s->adapter->languages[i].tag;
       return true;
     }
-  const dg_language *l = dg_base_language(s->base, canonical, err);
+  const dg_language *l = dg_base_language(s->base, canonical, side, err);
   if (!l) return false;
   *tag = l->tag;
   return true;
@@ -82,8 +82,8 @@ static bool load(session *s, dg_error *err) {
   const char *source = s->source ? s->source : s->adapter ? s->adapter->pairs[0].source : "en";
   const char *target = s->target ? s->target : s->adapter ? s->adapter->pairs[0].target : NULL;
   if (!target) return dg_fail(err, DG_ERR_USAGE, "say with -t into which language");
-  if (!find_tag(s, source, s->source_code, &s->source_tag, err) ||
-      !find_tag(s, target, s->target_code, &s->target_tag, err))
+  if (!find_tag(s, source, DG_SIDE_SOURCE, s->source_code, &s->source_tag, err) ||
+      !find_tag(s, target, DG_SIDE_TARGET, s->target_code, &s->target_tag, err))
     return false;
   if (s->adapter && !s->cli->quiet &&
       (strcmp(s->source_code, s->adapter->pairs[0].source) || strcmp(s->target_code, s->adapter->pairs[0].target)))

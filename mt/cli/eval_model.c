@@ -49,10 +49,11 @@ static void unload(loaded *l) {
 }
 
 /* A language that only the adapter knows, the base alone speaks as its relative. */
-static const dg_language *relative(const loaded *l, const dg_cli *cli, const char *code) {
+static const dg_language *relative(const loaded *l, const dg_cli *cli, const char *code,
+                                   dg_side side) {
   const char *like =
       l->adapter ? json_string_value(json_object_get(l->adapter->card, "like")) : NULL;
-  const dg_language *found = like ? dg_base_language(l->base, like, NULL) : NULL;
+  const dg_language *found = like ? dg_base_language(l->base, like, side, NULL) : NULL;
   if (found && !cli->quiet)
     fprintf(stderr, "dragoman: the base alone has no %s: it translates with %s\n", code,
             found->code);
@@ -60,14 +61,14 @@ static const dg_language *relative(const loaded *l, const dg_cli *cli, const cha
 }
 
 static bool find_tag(const loaded *l, bool adapted, const dg_cli *cli, const char *code,
-                     int32_t *tag, dg_error *err) {
+                     dg_side side, int32_t *tag, dg_error *err) {
   for (size_t i = 0; adapted && i < l->adapter->language_count; i++)
     if (!strcmp(l->adapter->languages[i].code, code)) {
       *tag = l->adapter->languages[i].tag;
       return true;
     }
-  const dg_language *found = dg_base_language(l->base, code, err);
-  if (!found && !adapted) found = relative(l, cli, code);
+  const dg_language *found = dg_base_language(l->base, code, side, err);
+  if (!found && !adapted) found = relative(l, cli, code, side);
   if (found) *tag = found->tag;
   return found != NULL;
 }
@@ -75,8 +76,8 @@ static bool find_tag(const loaded *l, bool adapted, const dg_cli *cli, const cha
 static bool translate(const loaded *l, bool adapted, const dg_eval_model *m, const dg_cli *cli,
                       const dg_text *source, dg_texts *out, dg_error *err) {
   int32_t from, to;
-  if (!find_tag(l, adapted, cli, l->source, &from, err) ||
-      !find_tag(l, adapted, cli, l->target, &to, err))
+  if (!find_tag(l, adapted, cli, l->source, DG_SIDE_SOURCE, &from, err) ||
+      !find_tag(l, adapted, cli, l->target, DG_SIDE_TARGET, &to, err))
     return false;
   dg_network network = l->network;
   if (adapted) network.adapters[network.adapter_count++] = l->adapter->adapter;

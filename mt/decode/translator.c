@@ -133,8 +133,8 @@ static bool translate_batch(const job *j, request *batch, size_t n, dg_error *er
   bool ok = d != NULL;
   if (ok) {
     dg_beam_options bo = {o->beam, o->nbest, o->length_penalty,
-                          (size_t)j->base->model->config.vocab_size,
-                          dg_tokenizer_eos(j->base->tokenizer), j->banned};
+                          (size_t)dg_target_vocab(&j->base->model->config),
+                          dg_tokenizer_eos(j->base->target_tokenizer), j->banned};
     dg_beam_search(step, d, &bo, sentences, n, j->network->threads, found);
   }
   for (size_t i = 0; i < n && ok; i++) {
@@ -144,7 +144,7 @@ static bool translate_batch(const job *j, request *batch, size_t n, dg_error *er
     for (size_t k = 0; k < o->nbest && ok; k++) {
       const dg_hypothesis *h = &found[i * o->nbest + k];
       if (!h->ids) break;
-      t->texts[k] = dg_tokenizer_decode(j->base->tokenizer, h->ids, h->length, err);
+      t->texts[k] = dg_tokenizer_decode(j->base->target_tokenizer, h->ids, h->length, err);
       t->scores[k] = h->score;
       ok = t->texts[k] != NULL;
       if (ok) t->count++;
@@ -214,12 +214,12 @@ static void assemble(job *j) {
 
 /* Control pieces and the unknown piece never stand in a translation. */
 static bool *banned_pieces(const dg_base *b) {
-  size_t vocab = (size_t)b->model->config.vocab_size;
-  bool *banned = dg_calloc(vocab, sizeof *banned);
-  for (size_t i = 0; i < vocab; i++)
-    banned[i] = (int32_t)i >= dg_tokenizer_size(b->tokenizer) ||
-                dg_tokenizer_is_control(b->tokenizer, (int32_t)i) ||
-                (int32_t)i == dg_tokenizer_unk(b->tokenizer);
+  const dg_tokenizer *t = b->target_tokenizer;
+  int32_t vocab = dg_target_vocab(&b->model->config);
+  bool *banned = dg_calloc((size_t)vocab, sizeof *banned);
+  for (int32_t i = 0; i < vocab; i++)
+    banned[i] = i >= dg_tokenizer_size(t) || dg_tokenizer_is_control(t, i) ||
+                i == dg_tokenizer_unk(t);
   return banned;
 }
 

@@ -15,8 +15,8 @@ typedef struct import {
   dg_pieces *pieces;
   json_t *vocabulary, *tokenizer_config, *special_tokens, *added_tokens; /* NULL: no such file */
   size_t size;                                                       /* token ids */
-  char **codes;                                                      /* BCP-47 */
-  size_t code_count, code_capacity;
+  dg_language *languages;
+  size_t language_count, language_capacity;
 } import;
 
 static char *path_of(const import *m, const char *name) {
@@ -140,12 +140,15 @@ static bool tag_code(const import *m, const char *tag, char out[DG_LANG_MAX]) {
 static bool add_tag(import *m, size_t id, const char *tag, dg_error *err) {
   char code[DG_LANG_MAX] = "", name[DG_LANG_MAX + 4];
   bool language = tag_code(m, tag, code);
-  for (size_t i = 0; language && i < m->code_count; i++) language = strcmp(m->codes[i], code) != 0;
+  for (size_t i = 0; language && i < m->language_count; i++)
+    language = strcmp(m->languages[i].code, code) != 0;
   snprintf(name, sizeof name, "<2%s>", code);
   if (!dg_pieces_name(m->pieces, m->size, id, language ? name : tag)) return outside(m, tag, err);
   if (!language) return true;
-  DG_GROW(m->codes, m->code_capacity, m->code_count + 1);
-  m->codes[m->code_count++] = dg_strdup(code);
+  DG_GROW(m->languages, m->language_capacity, m->language_count + 1);
+  dg_language *l = &m->languages[m->language_count++];
+  *l = (dg_language){.side = DG_SIDE_BOTH};
+  memcpy(l->code, code, sizeof l->code);
   return true;
 }
 
@@ -224,12 +227,12 @@ static bool add_languages(import *m, dg_error *err) {
   size_t first = m->vocabulary ? json_object_size(m->vocabulary) : dg_pieces_count(m->pieces) + 1;
   const json_t *files[] = {m->tokenizer_config, m->special_tokens};
   bool ok = add_stated_tags(m, err);
-  for (int i = 0; i < 2 && ok && !m->code_count; i++)
+  for (int i = 0; i < 2 && ok && !m->language_count; i++)
     ok = add_listed_tags(m, json_object_get(files[i], "additional_special_tokens"), first, err);
-  if (ok && !m->code_count && m->vocabulary)
+  if (ok && !m->language_count && m->vocabulary)
     for (size_t i = 0; i < sizeof m2m100_tags / sizeof *m2m100_tags && ok; i++)
       ok = add_tag(m, first + i, m2m100_tags[i], err);
-  if (ok && !m->code_count)
+  if (ok && !m->language_count)
     ok = dg_fail(err, DG_ERR_FORMAT,
                  "%s: no language tags in tokenizer_config.json, added_tokens.json or "
                  "special_tokens_map.json",
@@ -266,7 +269,7 @@ static bool set_formats(import *m, dg_error *err) {
   bool t5 = m->config.family == DG_FAMILY_T5;
   bool legacy = json_is_true(json_object_get(m->tokenizer_config, "legacy_behaviour"));
   bool in_source = t5 || (m->config.family == DG_FAMILY_M2M100 && is_small100(m));
-  const char *source = t5 && !m->code_count ? "X </s>"
+  const char *source = t5 && !m->language_count ? "X </s>"
                        : in_source          ? "<tgt> X </s>"
                        : legacy             ? "X </s> <src>"
                                             : "<src> X </s>";
@@ -330,7 +333,7 @@ static dg_base *make_base(import *m, dg_error *err) {
   }
   json_t *card = json_object();
   json_object_set_new(card, "imported_from", json_string(families[m->config.family]));
-  return dg_base_new(model, tokenizer, (const char *const *)m->codes, m->code_count, card, err);
+  return dg_base_new(model, tokenizer, NULL, m->languages, m->language_count, card, err);
 }
 
 bool dg_import(const char *directory, const char *base, dg_storage storage,
@@ -347,8 +350,7 @@ bool dg_import(const char *directory, const char *base, dg_storage storage,
   dg_checkpoint_close(w.checkpoint);
   dg_base_free(b);
   free(config);
-  for (size_t i = 0; i < m.code_count; i++) free(m.codes[i]);
-  free(m.codes);
+  free(m.languages);
   json_decref(m.vocabulary);
   json_decref(m.tokenizer_config);
   json_decref(m.special_tokens);

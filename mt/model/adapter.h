@@ -91,7 +91,7 @@ typedef struct dg_adapter_stack {
   dg_norm embedding_norm, final_norm; /* added to the base's */
 } dg_adapter_stack;
 
-/* Extra tokens: embedding rows for ids that the base does not know (vocab_size, ...), such
+/* Extra tokens: embedding rows for ids that the base does not know (from dg_first_extra on), such
  * as the tag of a new language. They are read as input, never predicted. */
 typedef struct dg_adapter {
   dg_adapter_config config;

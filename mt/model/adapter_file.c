@@ -69,21 +69,11 @@ static bool read_adapter(const dg_safetensors *s, const dg_base *base, dg_adapte
   if (!read_pairs(s, f, err) || !read_over(s, f, err) || !dg_adapter_file_config(s, &config, err))
     return false;
   f->card = dg_weights_json(s, "card", JSON_OBJECT, err);
-  json_t *languages = f->card ? dg_weights_json(s, "languages", JSON_ARRAY, err) : NULL;
-  const char **codes = languages ? dg_weights_codes(languages, &f->language_count, err) : NULL;
-  bool ok = codes != NULL;
-  f->languages = dg_calloc(f->language_count + 1, sizeof *f->languages);
-  for (size_t i = 0; ok && i < f->language_count; i++) {
-    f->languages[i].tag = base->model->config.vocab_size + (int32_t)i;
-    ok = dg_lang_canonical(codes[i], f->languages[i].code, err);
-  }
-  if (ok) {
-    f->adapter = dg_adapter_new(&base->model->config, &config, f->language_count, err);
-    ok = f->adapter && dg_weights_read(s, &f->adapter->params, err);
-  }
-  free(codes);
-  json_decref(languages);
-  return ok;
+  if (!f->card || !(f->languages = dg_weights_languages(s, &f->language_count, err))) return false;
+  for (size_t i = 0; i < f->language_count; i++)
+    f->languages[i].tag = dg_first_extra(&base->model->config) + (int32_t)i;
+  f->adapter = dg_adapter_new(&base->model->config, &config, f->language_count, err);
+  return f->adapter && dg_weights_read(s, &f->adapter->params, err);
 }
 
 dg_adapter_file *dg_adapter_file_load(const char *path, const dg_base *base, dg_error *err) {
@@ -188,13 +178,14 @@ void dg_adapter_stacked_use(const dg_adapter_stacked *s, dg_network *n) {
 }
 
 bool dg_adapter_stacked_tag(const dg_adapter_stacked *s, const dg_base *base, const char *code,
-                            char canonical[DG_LANG_MAX], int32_t *tag, dg_error *err) {
+                            dg_side side, char canonical[DG_LANG_MAX], int32_t *tag,
+                            dg_error *err) {
   if (!dg_lang_canonical(code, canonical, err)) return false;
   const dg_language *found = NULL;
   for (size_t i = s->count; i-- > 0 && !found;)
     for (size_t k = 0; k < s->files[i]->language_count && !found; k++)
       if (!strcmp(s->files[i]->languages[k].code, canonical)) found = &s->files[i]->languages[k];
-  if (!found) found = dg_base_language(base, canonical, err);
+  if (!found) found = dg_base_language(base, canonical, side, err);
   if (found) *tag = found->tag;
   return found != NULL;
 }

@@ -15,7 +15,7 @@ typedef struct dg_adapter_file {
   dg_adapter *adapter;
   dg_language_pair pairs[DG_PAIRS_MAX]; /* that it was trained for, at least one */
   size_t pair_count;
-  dg_language *languages; /* its own new languages; tag = vocab_size + row of `extra` */
+  dg_language *languages; /* its own new languages; tag = dg_first_extra + row of `extra` */
   size_t language_count;
   char over[DG_ADAPTERS_MAX][DG_HASH_TEXT]; /* of the adapters it was trained on top of */
   size_t over_count;
@@ -48,7 +48,8 @@ void dg_adapter_stacked_free(dg_adapter_stacked *s);
 void dg_adapter_stacked_use(const dg_adapter_stacked *s, dg_network *n);
 /* A language's tag: that of the topmost adapter which has it as a new one, or the base's. */
 bool dg_adapter_stacked_tag(const dg_adapter_stacked *s, const dg_base *base, const char *code,
-                            char canonical[DG_LANG_MAX], int32_t *tag, dg_error *err);
+                            dg_side side, char canonical[DG_LANG_MAX], int32_t *tag,
+                            dg_error *err);
 /* The pair of the topmost adapter that fits what is known (either may be NULL), or NULL. */
 const dg_language_pair *dg_adapter_stacked_pair(const dg_adapter_stacked *s, const char *source,
                                        const char *target);

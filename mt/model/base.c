@@ -12,15 +12,34 @@ static void tag_piece(const dg_model_config *c, const char *code, char *out, siz
   snprintf(out, size, "%.*s%s%s", (int)(mark - c->tag_format), c->tag_format, code, mark + 2);
 }
 
-static bool set_languages(dg_base *b, const char *const *codes, size_t count, dg_error *err) {
+static bool has_item(const char *format, const char *item) {
+  size_t n = strlen(item);
+  for (const char *p = format; (p = strstr(p, item)); p += n)
+    if ((p == format || p[-1] == ' ') && (!p[n] || p[n] == ' ')) return true;
+  return false;
+}
+
+/* Whether some format has the tag of a language on that side. */
+static bool is_told(const dg_model_config *c, dg_side side) {
+  bool source = has_item(c->source_format, "<src>") || has_item(c->target_format, "<src>");
+  bool target = has_item(c->source_format, "<tgt>") || has_item(c->target_format, "<tgt>");
+  return (source && side != DG_SIDE_TARGET) || (target && side != DG_SIDE_SOURCE);
+}
+
+static bool set_languages(dg_base *b, const dg_language *languages, size_t count, dg_error *err) {
   b->languages = dg_calloc(count + 1, sizeof *b->languages);
   for (size_t i = 0; i < count; i++) {
     dg_language *l = &b->languages[b->language_count++];
     char piece[2 * DG_LANG_MAX];
-    if (!dg_lang_canonical(codes[i], l->code, err)) return false;
+    l->side = languages[i].side;
+    if (!dg_lang_canonical(languages[i].code, l->code, err)) return false;
     tag_piece(&b->model->config, l->code, piece, sizeof piece);
     l->tag = dg_tokenizer_id(b->tokenizer, piece);
-    if (l->tag < 0 || l->tag >= b->model->config.vocab_size)
+    bool told = is_told(&b->model->config, l->side);
+    if (!told) l->tag = -1;
+    if (told && (l->tag < 0 || l->tag >= b->model->config.vocab_size ||
+                 (has_item(b->model->config.target_format, "<tgt>") &&
+                  dg_tokenizer_id(b->target_tokenizer, piece) != l->tag)))
       return dg_fail(err, DG_ERR_FORMAT, "the tokenizer has no piece \"%s\" for language %s", piece,
                      l->code);
   }
@@ -28,7 +47,7 @@ static bool set_languages(dg_base *b, const char *const *codes, size_t count, dg
 }
 
 /* Every item of a format must be something the tokenizer knows. */
-static bool check_items(const dg_base *b, const char *format, dg_error *err) {
+static bool check_items(const dg_tokenizer *t, const char *format, dg_error *err) {
   for (const char *p = format; *p;) {
     p += strspn(p, " ");
     size_t n = strcspn(p, " ");
@@ -37,25 +56,32 @@ static bool check_items(const dg_base *b, const char *format, dg_error *err) {
     item[n] = 0;
     p += n;
     if (!n || !strcmp(item, "X") || !strcmp(item, "<src>") || !strcmp(item, "<tgt>")) continue;
-    if (dg_tokenizer_id(b->tokenizer, item) < 0)
+    if (dg_tokenizer_id(t, item) < 0)
       return dg_fail(err, DG_ERR_FORMAT, "the tokenizer has no piece \"%s\" of the format \"%s\"",
                      item, format);
   }
   return true;
 }
 
-dg_base *dg_base_new(dg_model *model, dg_tokenizer *tokenizer, const char *const *languages,
-                     size_t language_count, json_t *card, dg_error *err) {
+static bool check_size(const dg_tokenizer *t, int vocab, dg_error *err) {
+  return dg_tokenizer_size(t) <= vocab ||
+         dg_fail(err, DG_ERR_FORMAT, "the tokenizer has %d pieces but the model's vocabulary %d",
+                 dg_tokenizer_size(t), vocab);
+}
+
+dg_base *dg_base_new(dg_model *model, dg_tokenizer *tokenizer, dg_tokenizer *target_tokenizer,
+                     const dg_language *languages, size_t language_count, json_t *card,
+                     dg_error *err) {
   dg_base *b = dg_calloc(1, sizeof *b);
   b->model = model;
   b->tokenizer = tokenizer;
+  b->target_tokenizer = target_tokenizer ? target_tokenizer : tokenizer;
   b->card = card ? card : json_object();
   bool ok = set_languages(b, languages, language_count, err) &&
-            check_items(b, model->config.source_format, err) &&
-            check_items(b, model->config.target_format, err);
-  if (ok && dg_tokenizer_size(tokenizer) > model->config.vocab_size)
-    ok = dg_fail(err, DG_ERR_FORMAT, "the tokenizer has %d pieces but the model's vocabulary %d",
-                 dg_tokenizer_size(tokenizer), model->config.vocab_size);
+            check_items(tokenizer, model->config.source_format, err) &&
+            check_items(b->target_tokenizer, model->config.target_format, err) &&
+            check_size(tokenizer, model->config.vocab_size, err) &&
+            check_size(b->target_tokenizer, dg_target_vocab(&model->config), err);
   if (ok) return b;
   dg_base_free(b);
   return NULL;
@@ -64,10 +90,17 @@ dg_base *dg_base_new(dg_model *model, dg_tokenizer *tokenizer, const char *const
 void dg_base_free(dg_base *b) {
   if (!b) return;
   dg_model_free(b->model);
+  if (b->target_tokenizer != b->tokenizer) dg_tokenizer_free(b->target_tokenizer);
   dg_tokenizer_free(b->tokenizer);
   free(b->languages);
   json_decref(b->card);
   free(b);
+}
+
+static void add_tokenizer(dg_st_writer *w, const char *name, const dg_tokenizer *t) {
+  size_t size;
+  const void *bytes = dg_tokenizer_bytes(t, &size);
+  dg_st_writer_add(w, name, DG_U8, 1, &size, bytes);
 }
 
 bool dg_base_save(const dg_base *b, const char *path, dg_storage storage, char hash[DG_HASH_TEXT],
@@ -84,12 +117,22 @@ bool dg_base_write(const dg_base *b, dg_rows_fn *rows, void *context, const char
   json_decref(config);
   dg_weights_add_languages(w, b->languages, b->language_count);
   dg_weights_add_json(w, "card", b->card);
-  size_t size;
-  const void *bytes = dg_tokenizer_bytes(b->tokenizer, &size);
-  dg_st_writer_add(w, "tokenizer", DG_U8, 1, &size, bytes);
+  add_tokenizer(w, "tokenizer", b->tokenizer);
+  if (b->target_tokenizer != b->tokenizer)
+    add_tokenizer(w, "target_tokenizer", b->target_tokenizer);
   bool ok = dg_weights_write(w, &b->model->params, rows, context, path, storage, hash, err);
   dg_st_writer_free(w);
   return ok;
+}
+
+/* NULL without an error where the file has none and need not. */
+static dg_tokenizer *read_tokenizer(const dg_safetensors *s, const char *name, bool needed,
+                                    bool *ok, dg_error *err) {
+  const dg_st_tensor *bytes = dg_safetensors_find(s, name);
+  dg_tokenizer *t = NULL;
+  if (bytes && bytes->dtype == DG_U8) *ok = (t = dg_tokenizer_load(bytes->data, bytes->bytes, err));
+  else *ok = (!bytes && !needed) || dg_weights_missing(name, err);
+  return t;
 }
 
 /* What the file holds bounds what its configuration may make us allocate. */
@@ -98,7 +141,8 @@ static bool plausible(const dg_safetensors *s, const dg_model_config *c, dg_erro
   for (size_t i = 0; i < dg_safetensors_count(s); i++)
     bytes += (double)dg_safetensors_at(s, i)->bytes;
   double layer = 4 * d * h + 2 * d * c->ffn_dim;
-  double least = c->vocab_size * d + (c->encoder_layers + c->decoder_layers) * layer;
+  double vocab = c->vocab_size + (c->tie_source_target ? 0.0 : dg_target_vocab(c));
+  double least = vocab * d + (c->encoder_layers + c->decoder_layers) * layer;
   if (least > bytes || c->max_positions * d > POSITION_FLOATS_MOST)
     return dg_fail(err, DG_ERR_FORMAT,
                    "its configuration asks for %.0f weights and %d positions; it holds %.0f bytes",
@@ -109,35 +153,31 @@ static bool plausible(const dg_safetensors *s, const dg_model_config *c, dg_erro
 static dg_base *read_base(const dg_safetensors *s, dg_error *err) {
   if (!dg_weights_check(s, "dragoman.base", "a base", err)) return NULL;
   dg_model *model = NULL;
-  dg_tokenizer *tokenizer = NULL;
+  dg_tokenizer *tokenizer = NULL, *target = NULL;
   dg_base *b = NULL;
-  const char **codes = NULL;
+  dg_language *known = NULL;
   size_t count = 0;
+  bool ok;
   json_t *config = dg_weights_json(s, "config", JSON_OBJECT, err);
-  json_t *languages = config ? dg_weights_json(s, "languages", JSON_ARRAY, err) : NULL;
-  json_t *card = languages ? dg_weights_json(s, "card", JSON_OBJECT, err) : NULL;
-  const dg_st_tensor *bytes = dg_safetensors_find(s, "tokenizer");
+  json_t *card = config ? dg_weights_json(s, "card", JSON_OBJECT, err) : NULL;
   dg_model_config c;
   if (!card || !dg_options_from_json(dg_model_config_options, &c, config, err) ||
       !dg_model_config_check(&c, err) || !plausible(s, &c, err))
     goto done;
-  if (!bytes || bytes->dtype != DG_U8) {
-    dg_weights_missing("tokenizer", err);
+  tokenizer = read_tokenizer(s, "tokenizer", true, &ok, err);
+  if (ok) target = read_tokenizer(s, "target_tokenizer", false, &ok, err);
+  if (!ok || !(known = dg_weights_languages(s, &count, err)) ||
+      !(model = dg_model_new(&c, err)) || !dg_weights_read(s, &model->params, err))
     goto done;
-  }
-  if (!(codes = dg_weights_codes(languages, &count, err)) || !(model = dg_model_new(&c, err)) ||
-      !dg_weights_read(s, &model->params, err) ||
-      !(tokenizer = dg_tokenizer_load(bytes->data, bytes->bytes, err)))
-    goto done;
-  b = dg_base_new(model, tokenizer, codes, count, card, err);
-  model = NULL, tokenizer = NULL, card = NULL;
+  b = dg_base_new(model, tokenizer, target, known, count, card, err);
+  model = NULL, tokenizer = target = NULL, card = NULL;
   if (b) memcpy(b->hash, dg_safetensors_hash(s), sizeof b->hash);
 done:
-  free(codes);
+  free(known);
   dg_model_free(model);
   dg_tokenizer_free(tokenizer);
+  dg_tokenizer_free(target);
   json_decref(config);
-  json_decref(languages);
   json_decref(card);
   return b;
 }
@@ -157,7 +197,7 @@ dg_base *dg_base_load(const char *path, dg_error *err) {
 
 /* --- formats ----------------------------------------------------------------------------- */
 
-static size_t format_ids(const dg_base *b, const char *format, int32_t source_tag,
+static size_t format_ids(const dg_tokenizer *t, const char *format, int32_t source_tag,
                          int32_t target_tag, const int32_t *ids, size_t n, int32_t *out,
                          size_t capacity) {
   size_t count = 0, after = 0;
@@ -188,7 +228,7 @@ static size_t format_ids(const dg_base *b, const char *format, int32_t source_ta
       char piece[DG_FORMAT_MAX];
       memcpy(piece, p, length);
       piece[length] = 0;
-      out[count++] = dg_tokenizer_id(b->tokenizer, piece); /* there: dg_base_new looked */
+      out[count++] = dg_tokenizer_id(t, piece); /* there: dg_base_new looked */
     }
     p += length;
   }
@@ -197,12 +237,12 @@ static size_t format_ids(const dg_base *b, const char *format, int32_t source_ta
 
 size_t dg_format_source(const dg_base *b, int32_t source_tag, int32_t target_tag,
                         const int32_t *ids, size_t n, int32_t *out, size_t capacity) {
-  return format_ids(b, b->model->config.source_format, source_tag, target_tag, ids, n, out,
-                    capacity);
+  return format_ids(b->tokenizer, b->model->config.source_format, source_tag, target_tag, ids, n,
+                    out, capacity);
 }
 
 size_t dg_format_target(const dg_base *b, int32_t source_tag, int32_t target_tag,
                         const int32_t *ids, size_t n, int32_t *out, size_t capacity) {
-  return format_ids(b, b->model->config.target_format, source_tag, target_tag, ids, n, out,
-                    capacity);
+  return format_ids(b->target_tokenizer, b->model->config.target_format, source_tag, target_tag,
+                    ids, n, out, capacity);
 }

@@ -9,17 +9,19 @@
 
 typedef struct dg_base {
   dg_model *model;
-  dg_tokenizer *tokenizer;
+  dg_tokenizer *tokenizer, *target_tokenizer; /* one and the same, or one a side */
   dg_language *languages;
   size_t language_count;
   json_t *card;               /* what it was trained and measured on; an object */
   char hash[DG_HASH_TEXT];    /* of the file it was loaded from */
 } dg_base;
 
-/* Takes ownership of model, tokenizer and card (even on failure). The languages'
- * tags are looked up in the tokenizer by config.tag_format. */
-dg_base *dg_base_new(dg_model *model, dg_tokenizer *tokenizer, const char *const *languages,
-                     size_t language_count, json_t *card, dg_error *err);
+/* Takes ownership of model, tokenizers and card (even on failure); target_tokenizer NULL:
+ * one tokenizer serves both sides. Of the languages codes, in any spelling, and sides are
+ * read; their tags are looked up in the tokenizer by config.tag_format. */
+dg_base *dg_base_new(dg_model *model, dg_tokenizer *tokenizer, dg_tokenizer *target_tokenizer,
+                     const dg_language *languages, size_t language_count, json_t *card,
+                     dg_error *err);
 /* Loads, dequantises to fp32 and freezes. */
 dg_base *dg_base_load(const char *path, dg_error *err);
 bool dg_base_save(const dg_base *b, const char *path, dg_storage storage,
@@ -28,11 +30,13 @@ bool dg_base_save(const dg_base *b, const char *path, dg_storage storage,
 bool dg_base_write(const dg_base *b, dg_rows_fn *rows, void *context, const char *path,
                    dg_storage storage, char hash[DG_HASH_TEXT], dg_error *err);
 void dg_base_free(dg_base *b);
-/* The language with this code in any spelling. A bare code is the language in its usual
+/* The language with this code in any spelling that may stand on that side (DG_SIDE_BOTH: on
+ * either). A bare code is the language in its usual
  * script (CLDR's likely one), or in the only one the base has it in; of several others
  * none is chosen: an error lists them. Unknown: an error that lists the nearest codes and
  * says how to add a language. */
-const dg_language *dg_base_language(const dg_base *b, const char *code, dg_error *err);
+const dg_language *dg_base_language(const dg_base *b, const char *code, dg_side side,
+                                    dg_error *err);
 
 /* Token sequences of a sentence in its formats (config.source_format ...), X
  * being ids[0,n). NULL ids leave X out: for the target that gives the forced

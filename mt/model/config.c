@@ -26,6 +26,7 @@ const dg_option dg_model_config_options[] = {
     INT(head_dim, "0", 0, 4096, "width of one head; 0: d_model / heads"),
     INT(ffn_dim, "1024", 1, 131072, "hidden width of the feed-forward sublayer"),
     INT(vocab_size, "0", 0, 4194304, "pieces; 0: what the tokenizer has"),
+    INT(target_vocab_size, "0", 0, 4194304, "pieces of the target side; 0: vocab_size"),
     BOOL(pre_norm, "true", "normalise before each sublayer, else after its residual sum"),
     BOOL(final_norm, "true", "normalise at the end of each stack"),
     BOOL(embedding_norm, "false", "normalise the embedded input of each stack"),
@@ -54,6 +55,15 @@ const dg_option dg_model_config_options[] = {
     {NULL, DG_OPTION_INT, 0, 0, NULL, 0, 0, NULL, NULL},
 };
 
+int dg_target_vocab(const dg_model_config *c) {
+  return c->target_vocab_size ? c->target_vocab_size : c->vocab_size;
+}
+
+int dg_first_extra(const dg_model_config *c) {
+  int target = dg_target_vocab(c);
+  return target > c->vocab_size ? target : c->vocab_size;
+}
+
 /* Whether the format has exactly one item X. */
 static bool has_sentence(const char *format) {
   int found = 0;
@@ -76,6 +86,12 @@ bool dg_model_config_check(dg_model_config *c, dg_error *err) {
   }
   if (c->vocab_size < 2)
     return dg_fail(err, DG_ERR_USAGE, "vocab_size %d is too small for a model", c->vocab_size);
+  if (c->target_vocab_size == 1 ||
+      (c->tie_source_target && dg_target_vocab(c) != c->vocab_size))
+    return dg_fail(err, DG_ERR_USAGE,
+                   "target_vocab_size %d does not go with vocab_size %d: one embedding for both "
+                   "sides has one size",
+                   c->target_vocab_size, c->vocab_size);
   if (c->position_offset >= c->max_positions)
     return dg_fail(err, DG_ERR_USAGE, "position_offset %d leaves no rows of max_positions %d",
                    c->position_offset, c->max_positions);

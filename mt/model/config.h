@@ -19,6 +19,7 @@ enum { DG_FORMAT_MAX = 128 };
 typedef struct dg_model_config {
   int d_model, encoder_layers, decoder_layers, heads, head_dim /* 0: d_model/heads */, ffn_dim;
   int vocab_size;
+  int target_vocab_size; /* 0: vocab_size */
   bool pre_norm;       /* norm before each sublayer, else after its residual sum */
   bool final_norm;     /* a norm at the end of each stack */
   bool embedding_norm; /* a norm on the embedded input of each stack */
@@ -45,6 +46,11 @@ typedef struct dg_model_config {
 } dg_model_config;
 
 extern const dg_option dg_model_config_options[];
+
+/* Pieces the decoder reads and predicts. */
+int dg_target_vocab(const dg_model_config *c);
+/* The first id past both vocabularies: tokens of adapters begin there. */
+int dg_first_extra(const dg_model_config *c);
 
 /* Sets derived defaults and refuses impossible combinations by name. */
 bool dg_model_config_check(dg_model_config *c, dg_error *err);

@@ -32,8 +32,8 @@ dg_decoder *dg_decoder_new(const dg_network *network, const int32_t *source,
   const dg_model_config *c = &m->config;
   dg_packed_text text = dg_pack_text(sentences, source, offsets);
   dg_packed_text longest = {.longest = max_length};
-  if (!dg_text_check(network, &text, "source", err) ||
-      !dg_text_check(network, &longest, "target", err))
+  if (!dg_text_check(network, &m->encoder, &text, err) ||
+      !dg_text_check(network, &m->decoder, &longest, err))
     return NULL;
   dg_decoder *d = dg_calloc(1, sizeof *d);
   d->network = *network;

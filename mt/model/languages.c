@@ -39,29 +39,39 @@ static size_t distance(const char *a, const char *b) {
   return row[n] + 1;
 }
 
-static void list_nearest(const dg_base *b, const char *code, dg_strbuf *out) {
+static bool stands(const dg_language *l, dg_side side) {
+  return side == DG_SIDE_BOTH || l->side == DG_SIDE_BOTH || l->side == side;
+}
+
+/* Their number; the nearest are added to `out`. */
+static size_t list_nearest(const dg_base *b, const char *code, dg_side side, dg_strbuf *out) {
   size_t last = 0;
   const dg_language *listed[NEAREST];
-  size_t count = 0;
+  size_t count = 0, all = 0;
+  for (size_t i = 0; i < b->language_count; i++) all += stands(&b->languages[i], side);
   for (size_t far = 0; far <= 2 * DG_LANG_MAX && count < NEAREST; far++) {
     if (far && !last && count) break; /* it is another form of the language that is meant */
     for (size_t i = 0; i < b->language_count && count < NEAREST; i++)
-      if (distance(code, b->languages[i].code) == far) {
+      if (stands(&b->languages[i], side) && distance(code, b->languages[i].code) == far) {
         listed[count++] = &b->languages[i];
         last = far;
       }
   }
   for (size_t i = 0; i < count; i++) add_code(out, listed[i]->code);
+  return all;
 }
 
-const dg_language *dg_base_language(const dg_base *b, const char *code, dg_error *err) {
+const dg_language *dg_base_language(const dg_base *b, const char *code, dg_side side,
+                                    dg_error *err) {
   char canonical[DG_LANG_MAX];
   if (!dg_lang_canonical(code, canonical, err)) return NULL;
-  const dg_language *other = NULL;
+  const dg_language *other = NULL, *any = NULL;
   dg_strbuf list = {0};
   size_t others = 0;
   for (size_t i = 0; i < b->language_count; i++) {
     const dg_language *l = &b->languages[i];
+    if (!stands(l, side)) continue;
+    if (side == DG_SIDE_SOURCE && !strcmp(l->code, "mul")) any = l;
     if (!strcmp(l->code, canonical)) {
       free(list.text);
       return l;
@@ -74,13 +84,14 @@ const dg_language *dg_base_language(const dg_base *b, const char *code, dg_error
   if (others > 1)
     dg_fail(err, DG_ERR_USAGE, "the base has %s in several scripts: say which: %s", canonical,
             list.text);
-  if (!others) {
-    list_nearest(b, canonical, &list);
+  if (!others && !any) {
+    static const char *const cannot[] = {"know the language", "translate from", "translate into"};
+    size_t codes = list_nearest(b, canonical, side, &list);
     dg_fail(err, DG_ERR_USAGE,
-            "the base does not know the language %s; the nearest of its %zu codes: %s; a new "
-            "language is added with `dragoman train --like RELATIVE`",
-            canonical, b->language_count, list.text ? list.text : "none");
+            "the base does not %s %s; the nearest of its %zu codes: %s; a new language is added "
+            "with `dragoman train --like RELATIVE`",
+            cannot[side], canonical, codes, list.text ? list.text : "none");
   }
   free(list.text);
-  return others == 1 ? other : NULL;
+  return others == 1 ? other : others ? NULL : any;
 }

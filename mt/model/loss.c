@@ -54,7 +54,7 @@ static const float *scaled_states(dg_pass *p, size_t rows, const float *x) {
 static void output_loss(dg_pass *p, const dg_loss_options *o, size_t rows, const int32_t *labels,
                         const float *x, float *dx, dg_loss *loss) {
   const dg_model *m = p->network->model;
-  size_t d = (size_t)m->config.d_model, classes = (size_t)m->config.vocab_size;
+  size_t d = (size_t)m->config.d_model, classes = m->output.out;
   size_t block = LOGITS_BYTES / sizeof(float) / classes / LOGITS_ROWS_LEAST * LOGITS_ROWS_LEAST;
   if (block < LOGITS_ROWS_LEAST) block = LOGITS_ROWS_LEAST;
   if (block > rows) block = rows;
@@ -90,12 +90,13 @@ typedef struct walk {
 static bool check(const dg_network *n, const dg_batch *b, walk *w, dg_error *err) {
   w->source = dg_pack_text(b->sequences, b->source, b->source_offsets);
   w->target = dg_pack_text(b->sequences, b->input, b->target_offsets);
-  if (!dg_text_check(n, &w->source, "source", err) || !dg_text_check(n, &w->target, "target", err))
+  if (!dg_text_check(n, &n->model->encoder, &w->source, err) ||
+      !dg_text_check(n, &n->model->decoder, &w->target, err))
     return false;
   for (size_t i = 0; b->labels && i < w->target.total; i++)
-    if (b->labels[i] >= n->model->config.vocab_size)
+    if (b->labels[i] >= dg_target_vocab(&n->model->config))
       return dg_fail(err, DG_ERR_USAGE, "label %zu is %d; the vocabulary has %d pieces", i,
-                     b->labels[i], n->model->config.vocab_size);
+                     b->labels[i], dg_target_vocab(&n->model->config));
   return true;
 }
 

@@ -44,9 +44,11 @@ static dg_ffn take_ffn(dg_plan *p, const dg_model_config *c, const char *path) {
   return f;
 }
 
-static void take_embedding(dg_plan *p, const dg_model_config *c, dg_stack *s, const char *name) {
+static void take_embedding(dg_plan *p, const dg_model_config *c, dg_stack *s, size_t vocab,
+                           const char *name) {
   dg_plan_align(p);
-  dg_tensor *t = dg_plan_tensor(p, (size_t)c->vocab_size, (size_t)c->d_model, "%s", name);
+  dg_tensor *t = dg_plan_tensor(p, vocab, (size_t)c->d_model, "%s", name);
+  s->vocab = vocab;
   s->embedding = t->value, s->embedding_grad = t->grad;
 }
 
@@ -88,13 +90,15 @@ static void take_stack(dg_plan *p, const dg_model_config *c, dg_stack *s, const 
 static void plan_model(dg_plan *p, void *structure) {
   dg_model *m = structure;
   const dg_model_config *c = &m->config;
-  size_t vocab = (size_t)c->vocab_size, d = (size_t)c->d_model;
-  take_embedding(p, c, &m->encoder, c->tie_source_target ? "embedding" : "encoder.embedding");
+  size_t vocab = (size_t)dg_target_vocab(c), d = (size_t)c->d_model;
+  take_embedding(p, c, &m->encoder, (size_t)c->vocab_size,
+                 c->tie_source_target ? "embedding" : "encoder.embedding");
   if (c->tie_source_target) {
+    m->decoder.vocab = m->encoder.vocab;
     m->decoder.embedding = m->encoder.embedding;
     m->decoder.embedding_grad = m->encoder.embedding_grad;
   } else {
-    take_embedding(p, c, &m->decoder, "decoder.embedding");
+    take_embedding(p, c, &m->decoder, vocab, "decoder.embedding");
   }
   take_stack(p, c, &m->encoder, "encoder", false);
   take_stack(p, c, &m->decoder, "decoder", true);

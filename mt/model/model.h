@@ -24,7 +24,8 @@ typedef struct dg_layer {
 typedef struct dg_stack {
   dg_layer *layers;
   size_t count;
-  const float *embedding; /* [vocab_size, d_model] */
+  size_t vocab;           /* vocab_size, or that of the target */
+  const float *embedding; /* [vocab, d_model] */
   float *embedding_grad;
   const float *positions; /* [max_positions, d_model] or NULL */
   float *positions_grad;

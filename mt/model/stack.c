@@ -4,14 +4,14 @@
 #include <string.h>
 
 size_t dg_network_ids(const dg_network *n) {
-  size_t ids = (size_t)n->model->config.vocab_size;
+  size_t ids = (size_t)dg_first_extra(&n->model->config);
   for (size_t i = 0; i < n->adapter_count; i++) ids += n->adapters[i]->extra_tokens;
   return ids;
 }
 
 /* The adapter that holds an id past the vocabulary, and its row there. */
 static const dg_adapter *extra_owner(const dg_network *n, int32_t id, size_t *row) {
-  *row = (size_t)id - (size_t)n->model->config.vocab_size;
+  *row = (size_t)id - (size_t)dg_first_extra(&n->model->config);
   for (size_t i = 0; i < n->adapter_count; i++) {
     if (*row < n->adapters[i]->extra_tokens) return n->adapters[i];
     *row -= n->adapters[i]->extra_tokens;
@@ -21,14 +21,14 @@ static const dg_adapter *extra_owner(const dg_network *n, int32_t id, size_t *ro
 
 const float *dg_embedding_row(const dg_network *n, const dg_stack *stack, int32_t id) {
   size_t d = (size_t)n->model->config.d_model, row;
-  if (id < n->model->config.vocab_size) return stack->embedding + (size_t)id * d;
+  if ((size_t)id < stack->vocab) return stack->embedding + (size_t)id * d;
   const dg_adapter *a = extra_owner(n, id, &row);
   return a->extra + row * d;
 }
 
 static float *embedding_grad_row(const dg_network *n, const dg_stack *stack, int32_t id) {
   size_t d = (size_t)n->model->config.d_model, row;
-  if (id < n->model->config.vocab_size)
+  if ((size_t)id < stack->vocab)
     return stack->embedding_grad ? stack->embedding_grad + (size_t)id * d : NULL;
   const dg_adapter *a = extra_owner(n, id, &row);
   return a->extra_grad ? a->extra_grad + row * d : NULL;
@@ -44,12 +44,14 @@ float dg_embedding_scale(const dg_model_config *c) {
   return c->embedding_scale > 0 ? (float)c->embedding_scale : sqrtf((float)c->d_model);
 }
 
-bool dg_text_check(const dg_network *n, const dg_packed_text *t, const char *side,
+bool dg_text_check(const dg_network *n, const dg_stack *stack, const dg_packed_text *t,
                    dg_error *err) {
   const dg_model_config *c = &n->model->config;
-  size_t ids = dg_network_ids(n);
+  const char *side = stack == &n->model->encoder ? "source" : "target";
+  size_t ids = dg_network_ids(n), first_extra = (size_t)dg_first_extra(c);
   for (size_t i = 0; i < t->total; i++)
-    if (t->ids[i] < 0 || (size_t)t->ids[i] >= ids)
+    if (t->ids[i] < 0 || (size_t)t->ids[i] >= ids ||
+        ((size_t)t->ids[i] >= stack->vocab && (size_t)t->ids[i] < first_extra))
       return dg_fail(err, DG_ERR_USAGE, "%s token %zu has id %d; the model has ids 0 to %zu", side,
                      i, t->ids[i], ids - 1);
   bool table = c->position == DG_POSITION_SINUSOIDAL || c->position == DG_POSITION_LEARNED;
@@ -249,7 +251,7 @@ static void embed_backward(dg_pass *p, const dg_stack_walk *w, float *g) {
 static bool trains_embeddings(const dg_network *n, const dg_packed_text *text) {
   for (size_t i = 0; i < text->total; i++) {
     size_t row;
-    if (text->ids[i] >= n->model->config.vocab_size &&
+    if (text->ids[i] >= dg_first_extra(&n->model->config) &&
         extra_owner(n, text->ids[i], &row)->extra_grad)
       return true;
   }

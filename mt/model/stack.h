@@ -26,8 +26,9 @@ typedef struct dg_stack_walk {
   float *last_mean, *last_rstd;
 } dg_stack_walk;
 
-/* Whether ids and lengths fit the network; names what does not. */
-bool dg_text_check(const dg_network *n, const dg_packed_text *t, const char *side, dg_error *err);
+/* Whether ids and lengths fit the network's encoder or decoder; names what does not. */
+bool dg_text_check(const dg_network *n, const dg_stack *stack, const dg_packed_text *t,
+                   dg_error *err);
 
 /* The lowest depth of a stack at which something is trained that this text reaches. */
 size_t dg_network_lowest(const dg_network *n, bool decoder, const dg_packed_text *text);
@@ -47,7 +48,7 @@ dg_norm dg_stack_final_norm(dg_pass *p, const dg_stack *stack, bool decoder);
 
 /* Row of an input embedding: the model's, or an adapter's for ids past the vocabulary. */
 const float *dg_embedding_row(const dg_network *n, const dg_stack *stack, int32_t id);
-size_t dg_network_ids(const dg_network *n); /* ids below it are valid */
+size_t dg_network_ids(const dg_network *n); /* one past the last, adapters' included */
 const float *dg_position_row(const dg_model *m, const dg_stack *stack, size_t position); /* or NULL */
 float dg_embedding_scale(const dg_model_config *c);
 

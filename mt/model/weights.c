@@ -204,11 +204,19 @@ void dg_weights_add_json(dg_st_writer *w, const char *key, const json_t *j) {
   free(text);
 }
 
+static const char *const side_names[] = {"both", "source", "target"};
+
 void dg_weights_add_languages(dg_st_writer *w, const dg_language *languages, size_t count) {
   json_t *list = json_array();
   for (size_t i = 0; i < count; i++) json_array_append_new(list, json_string(languages[i].code));
   dg_weights_add_json(w, "languages", list);
   json_decref(list);
+  json_t *sides = json_object(); /* of languages that may not stand on both */
+  for (size_t i = 0; i < count; i++)
+    if (languages[i].side != DG_SIDE_BOTH)
+      json_object_set_new(sides, languages[i].code, json_string(side_names[languages[i].side]));
+  if (json_object_size(sides)) dg_weights_add_json(w, "sides", sides);
+  json_decref(sides);
 }
 
 bool dg_weights_check(const dg_safetensors *s, const char *format, const char *what,
@@ -238,14 +246,36 @@ bool dg_weights_missing(const char *name, dg_error *err) {
   return bad_tensor(name, "is missing", err);
 }
 
-const char **dg_weights_codes(const json_t *list, size_t *count, dg_error *err) {
+static bool read_side(const json_t *side, dg_side *out) {
+  const char *name = side ? json_string_value(side) : side_names[DG_SIDE_BOTH];
+  for (int i = 0; name && i < 3; i++)
+    if (!strcmp(name, side_names[i])) {
+      *out = (dg_side)i;
+      return true;
+    }
+  return false;
+}
+
+dg_language *dg_weights_languages(const dg_safetensors *s, size_t *count, dg_error *err) {
+  json_t *list = dg_weights_json(s, "languages", JSON_ARRAY, err), *sides = NULL;
+  if (!list) return NULL;
+  size_t read = 0;
   *count = json_array_size(list);
   bool ok = *count <= LANGUAGES_MOST;
-  const char **codes = dg_calloc(*count + 1, sizeof *codes);
-  for (size_t i = 0; i < *count && ok; i++)
-    ok = (codes[i] = json_string_value(json_array_get(list, i))) != NULL;
-  if (ok) return codes;
-  free(codes);
-  dg_fail(err, DG_ERR_FORMAT, "its list of languages is damaged");
+  if (dg_safetensors_metadata(s, "sides"))
+    ok = (sides = dg_weights_json(s, "sides", JSON_OBJECT, NULL)) && ok;
+  dg_language *languages = dg_calloc(*count + 1, sizeof *languages);
+  for (size_t i = 0; i < *count && ok; i++) {
+    const char *code = json_string_value(json_array_get(list, i));
+    if (!code || !read_side(json_object_get(sides, code), &languages[i].side)) ok = false;
+    else if (!dg_lang_canonical(code, languages[i].code, err)) break;
+    else read++;
+  }
+  if (!ok) dg_fail(err, DG_ERR_FORMAT, "its list of languages is damaged");
+  ok = ok && read == *count;
+  json_decref(list);
+  json_decref(sides);
+  if (ok) return languages;
+  free(languages);
   return NULL;
 }

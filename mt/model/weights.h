@@ -11,9 +11,12 @@
 
 typedef enum dg_storage { DG_STORE_FP32, DG_STORE_BF16, DG_STORE_INT8 } dg_storage;
 
+typedef enum dg_side { DG_SIDE_BOTH, DG_SIDE_SOURCE, DG_SIDE_TARGET } dg_side;
+
 typedef struct dg_language {
-  char code[DG_LANG_MAX]; /* canonical BCP-47 */
-  int32_t tag;            /* token id of its tag */
+  char code[DG_LANG_MAX]; /* canonical BCP-47; as a source "mul" stands for any */
+  int32_t tag;            /* token id of its tag; -1: no format of the base tells it */
+  dg_side side;           /* where it may stand */
 } dg_language;
 
 /* Rows [first,first+count) of t; asked for from the first to the last, a few at a time. */
@@ -42,7 +45,7 @@ void dg_weights_add_json(dg_st_writer *w, const char *key, const json_t *j);
 /* A new reference to the metadata of this key and type. */
 json_t *dg_weights_json(const dg_safetensors *s, const char *key, json_type type, dg_error *err);
 void dg_weights_add_languages(dg_st_writer *w, const dg_language *languages, size_t count);
-/* Codes of a JSON array of strings; the array must outlive them, the caller frees the list. */
-const char **dg_weights_codes(const json_t *list, size_t *count, dg_error *err);
+/* Their codes and sides; the caller frees the list. */
+dg_language *dg_weights_languages(const dg_safetensors *s, size_t *count, dg_error *err);
 
 #endif

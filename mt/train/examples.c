@@ -70,7 +70,8 @@ static void tokenize_chunk(void *context, size_t task, int worker) {
     c->lengths[i][0] = c->lengths[i][1] = 0;
     for (int k = 0; k < 2; k++) {
       const char *text = k ? pair->target : pair->source;
-      if (!dg_tokenizer_encode(j->e->base->tokenizer, text, strlen(text), &sides[k], &c->error))
+      const dg_tokenizer *t = k ? j->e->base->target_tokenizer : j->e->base->tokenizer;
+      if (!dg_tokenizer_encode(t, text, strlen(text), &sides[k], &c->error))
         c->failed = true;
     }
     if (c->failed || !sides[0].count || !sides[1].count ||
