@@ -553,7 +553,8 @@ static void test_damaged_checkpoint(void **state) {
   r.examples = dg_examples_new(r.base, 64);
   size_t corpus;
   assert_true(dg_examples_add(r.examples, &text, NULL, &corpus, &err));
-  r.direction = (dg_direction){corpus, false, r.base->languages[0].tag, r.base->languages[1].tag};
+  r.direction = (dg_direction){.corpus = corpus, .source_tag = r.base->languages[0].tag,
+                               .target_tag = r.base->languages[1].tag};
   r.set = (dg_dev_set){.name = "en-pt-BR", .direction = r.direction};
   dg_options_defaults(dg_train_options_table, &r.o);
   r.o.max_updates = 3, r.o.batch_tokens = 16, r.o.micro_tokens = 16, r.o.eval_every = 2;

@@ -209,8 +209,8 @@ static rig *rig_new(int threads) {
   assert_int_equal(dg_examples_count(r->examples, corpus), 80);
   assert_true(dg_examples_add(r->dev, &text[1], r->threads, &corpus, &err));
   int32_t en = r->base->languages[0].tag, gl = r->base->languages[1].tag;
-  r->directions[0] = (dg_direction){0, false, en, gl};
-  r->directions[1] = (dg_direction){0, true, gl, en};
+  r->directions[0] = (dg_direction){.source_tag = en, .target_tag = gl};
+  r->directions[1] = (dg_direction){.reversed = true, .source_tag = gl, .target_tag = en};
   r->set = (dg_dev_set){.name = "en-gl", .direction = r->directions[0],
                         .sources = r->sources, .references = r->references};
   for (int i = 0; i < 4; i++) {
@@ -361,6 +361,13 @@ static void by_translation(rig *r) {
   r->set.sentences = 4;
 }
 
+static void varied(rig *r) {
+  set(r, "subword_alpha", "0.2");
+  set(r, "word_dropout", "0.1");
+  set(r, "average_best", "3");
+  set(r, "eval_every", "2");
+}
+
 static void over_pools(rig *r) { /* the sampler draws pairs for 32 updates at a time */
   set(r, "max_updates", "75");
   set(r, "batch_tokens", "24");
@@ -371,7 +378,8 @@ static const struct {
   change *options;
   uint64_t updates;
 } variants[] = {{NULL, 12},        {with_average, 12},   {cosine, 12},
-                {without_dev, 12}, {by_translation, 12}, {over_pools, 75}};
+                {without_dev, 12}, {by_translation, 12}, {over_pools, 75},
+                {varied, 12}};
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
 static void test_same_run_twice(void **state) {
@@ -666,6 +674,108 @@ static void test_average(void **state) {
   rig_free(r);
 }
 
+/* Weights at each score, as they stood in place. */
+typedef struct scored_weights {
+  float *weights[32];
+  double losses[32];
+  size_t count;
+} scored_weights;
+static scored_weights kept;
+
+static void on_report_keeping(void *context, const dg_train_report *report) {
+  rig *r = context;
+  on_report(r, report);
+  if (!report->scores) return;
+  kept.weights[kept.count] = dg_malloc(r->total * sizeof(float));
+  memcpy(kept.weights[kept.count], r->task.trained->values, r->total * sizeof(float));
+  kept.losses[kept.count++] = report->now.dev_loss;
+}
+
+/* The mean of the best three is left where it scores better than the best. */
+static void test_average_best(void **state) {
+  (void)state;
+  size_t averaged = 0;
+  static const char *const rates[] = {"0.001", "0.03", "0.06"};
+  for (int i = 0; i < 3; i++) {
+    clean();
+    kept = (scored_weights){0};
+    rig *r = rig_new(1);
+    set(r, "average_best", "3");
+    set(r, "learning_rate", rates[i]);
+    set(r, "schedule", "constant");
+    set(r, "max_updates", "90");
+    r->task.report = on_report_keeping;
+    train(r);
+    assert_int_equal(kept.count, 30);
+    size_t best[3] = {0};
+    for (size_t k = 0; k < 3; k++) {
+      best[k] = SIZE_MAX;
+      for (size_t s = 0; s < kept.count; s++) {
+        bool taken = (k > 0 && s == best[0]) || (k > 1 && s == best[1]);
+        if (!taken && (best[k] == SIZE_MAX || kept.losses[s] < kept.losses[best[k]])) best[k] = s;
+      }
+    }
+    assert_int_equal(r->result.best_update, 3 * (best[0] + 1));
+    bool mean = r->result.best.loss < kept.losses[best[0]];
+    averaged += mean;
+    for (size_t k = 0; k < r->total; k++) {
+      double want = kept.weights[best[0]][k];
+      if (mean) want = (want + kept.weights[best[1]][k] + kept.weights[best[2]][k]) / 3;
+      assert_true(fabs(r->task.trained->values[k] - want) < 1e-6);
+    }
+    for (size_t s = 0; s < kept.count; s++) free(kept.weights[s]);
+    rig_free(r);
+  }
+  assert_true(averaged > 0 && averaged < 3);
+}
+
+/* Sampled segmentations say the same text, hidden pieces are read but never predicted, and
+ * the mark stands before the source. */
+static void test_noise(void **state) {
+  (void)state;
+  rig *r = rig_new(1);
+  dg_batch_buffer plain = {0}, noisy = {0};
+  dg_direction marked = r->directions[0];
+  marked.marked = true;
+  marked.mark = dg_tokenizer_bos(tokenizer);
+  size_t hidden = 0, read = 0, others = 0;
+  for (size_t pair = 0; pair < 40; pair++) {
+    dg_noise noise = {0.3, 0.25, pair};
+    dg_batch_clear(&plain);
+    dg_batch_clear(&noisy);
+    dg_batch_add(&plain, r->examples, &r->directions[0], pair, NULL);
+    dg_batch_add(&noisy, r->examples, &marked, pair, &noise);
+    size_t n = dg_batch_targets(&noisy);
+    others += n != dg_batch_targets(&plain);
+    char *want = dg_tokenizer_decode(tokenizer, plain.labels, dg_batch_targets(&plain), NULL);
+    char *got = dg_tokenizer_decode(tokenizer, noisy.labels, n, NULL);
+    assert_string_equal(want, got);
+    free(want);
+    free(got);
+    int32_t unknown = dg_tokenizer_unk(tokenizer);
+    for (size_t i = 1; i < n; i++) {
+      if (noisy.labels[i - 1] < 0) continue; /* the format's own */
+      assert_int_not_equal(noisy.labels[i - 1], unknown);
+      assert_true(noisy.input[i] == unknown || noisy.input[i] == noisy.labels[i - 1]);
+      hidden += noisy.input[i] == unknown, read++;
+    }
+    size_t marks = 0;
+    for (size_t i = 0; i < dg_batch_sources(&noisy); i++) marks += noisy.source[i] == marked.mark;
+    assert_int_equal(marks, 1);
+    dg_batch_clear(&plain); /* the same again from the same seed */
+    dg_batch_add(&plain, r->examples, &marked, pair, &noise);
+    assert_int_equal(dg_batch_targets(&plain), n);
+    assert_memory_equal(plain.input, noisy.input, n * sizeof *plain.input);
+    assert_memory_equal(plain.source, noisy.source, dg_batch_sources(&noisy) * sizeof *plain.source);
+  }
+  assert_true(others > 10);
+  double share = (double)hidden / (double)read;
+  if (share < 0.18 || share > 0.32) fail_msg("%g hidden", share);
+  dg_batch_free(&plain);
+  dg_batch_free(&noisy);
+  rig_free(r);
+}
+
 static void with_one_score(rig *r) {
   with_average(r);
   set(r, "eval_every", "12");
@@ -806,6 +916,8 @@ int main(void) {
       cmocka_unit_test(test_learns),
       cmocka_unit_test(test_average),
       cmocka_unit_test(test_average_is_scored),
+      cmocka_unit_test(test_average_best),
+      cmocka_unit_test(test_noise),
       cmocka_unit_test(test_max_minutes),
       cmocka_unit_test(test_checkpoint_minutes),
       cmocka_unit_test(test_refusals),

@@ -128,7 +128,9 @@ static bool add_entry(run *r, size_t i, dg_error *err) {
   r->card_data[i] = (dg_card_data){d->dev ? "dev" : "train", d->source, d->target, d->file,
                                    dg_examples_count(e, corpus), dg_examples_skipped(e, corpus), NULL};
   for (int k = 0; k < 1 + r->recipe.settings.both_directions; k++) {
-    dg_direction way = {corpus, k, k ? target->tag : source->tag, k ? source->tag : target->tag};
+    dg_direction way = {.corpus = corpus, .reversed = k,
+                        .source_tag = k ? target->tag : source->tag,
+                        .target_tag = k ? source->tag : target->tag};
     if (d->dev)
       dg_dev_list_add(&r->dev_list, k ? d->target : d->source, k ? d->source : d->target, way,
                       &r->texts[i], (size_t)r->recipe.train.eval_sentences);

@@ -88,7 +88,7 @@ static bool make_adapter(run *r, dg_error *err) {
 
 static bool add_file(run *r, size_t i, dg_error *err) {
   dg_train_file *f = &r->data.files[i];
-  dg_direction way = {0, false, r->source_tag, r->target_tag};
+  dg_direction way = {.source_tag = r->source_tag, .target_tag = r->target_tag};
   dg_card_data *card = &r->card_data[i];
   const dg_language_pair *pair = &r->file->pairs[0];
   *card = (dg_card_data){dg_train_role_name(f->role), pair->source, pair->target, f->path,

@@ -16,7 +16,7 @@ bool dg_evaluate_loss(const dg_network *n, const dg_examples *e, const dg_direct
   for (size_t i = 0; i < count && ok;) {
     dg_batch_clear(&b);
     while (i < count && (!b.sequences || dg_batch_targets(&b) < micro_tokens))
-      dg_batch_add(&b, e, d, i++);
+      dg_batch_add(&b, e, d, i++, NULL);
     ok = dg_loss_forward(n, &b.batch, &o, arena, &total, err);
   }
   dg_batch_free(&b);

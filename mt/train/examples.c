@@ -11,6 +11,8 @@ typedef struct corpus {
   int32_t *ids;                 /* first side, then second side, pair after pair */
   size_t *starts;               /* [count+1] */
   uint32_t *first_lengths;      /* [count] */
+  uint32_t *origins;            /* [count]: which pair of the text it is */
+  const dg_parallel_text *text;
   size_t count, skipped;
 } corpus;
 
@@ -34,6 +36,7 @@ void dg_examples_free(dg_examples *e) {
     free(e->corpora[i].ids);
     free(e->corpora[i].starts);
     free(e->corpora[i].first_lengths);
+    free(e->corpora[i].origins);
   }
   free(e->corpora);
   free(e);
@@ -41,7 +44,10 @@ void dg_examples_free(dg_examples *e) {
 
 /* --- tokenising --------------------------------------------------------------- */
 
-enum { CHUNK = 2048 }; /* pairs a task tokenises */
+enum {
+  CHUNK = 2048, /* pairs a task tokenises */
+  AROUND = 8    /* tags and end marks; formats have a handful */
+};
 
 typedef struct chunk {
   int32_t *ids;
@@ -64,7 +70,6 @@ static void tokenize_chunk(void *context, size_t task, int worker) {
   size_t first = task * CHUNK, n = j->pairs->count - first;
   if (n > CHUNK) n = CHUNK;
   dg_tokens sides[2] = {{0}, {0}};
-  size_t around = 8; /* tags and end marks; formats have a handful */
   for (size_t i = 0; i < n && !c->failed; i++) {
     const dg_pair *pair = &j->pairs->pairs[first + i];
     c->lengths[i][0] = c->lengths[i][1] = 0;
@@ -75,7 +80,7 @@ static void tokenize_chunk(void *context, size_t task, int worker) {
         c->failed = true;
     }
     if (c->failed || !sides[0].count || !sides[1].count ||
-        sides[0].count + around > j->e->max_tokens || sides[1].count + around > j->e->max_tokens)
+        sides[0].count + AROUND > j->e->max_tokens || sides[1].count + AROUND > j->e->max_tokens)
       continue;
     DG_GROW(c->ids, c->capacity, c->size + sides[0].count + sides[1].count);
     for (int k = 0; k < 2; k++) {
@@ -103,7 +108,9 @@ bool dg_examples_add(dg_examples *e, const dg_parallel_text *pairs, dg_threads *
   if (ok) {
     corpus c = {.ids = dg_malloc((total + 1) * sizeof *c.ids),
                 .starts = dg_malloc((pairs->count + 1) * sizeof *c.starts),
-                .first_lengths = dg_malloc((pairs->count + 1) * sizeof *c.first_lengths)};
+                .first_lengths = dg_malloc((pairs->count + 1) * sizeof *c.first_lengths),
+                .origins = dg_malloc((pairs->count + 1) * sizeof *c.origins),
+                .text = pairs};
     size_t at = 0;
     for (size_t t = 0; t < tasks; t++) {
       const chunk *k = &j.chunks[t];
@@ -114,6 +121,7 @@ bool dg_examples_add(dg_examples *e, const dg_parallel_text *pairs, dg_threads *
           continue;
         }
         c.starts[c.count] = at + used;
+        c.origins[c.count] = (uint32_t)(t * CHUNK + i);
         c.first_lengths[c.count++] = k->lengths[i][0];
         used += k->lengths[i][0] + k->lengths[i][1];
       }
@@ -161,31 +169,64 @@ void dg_batch_clear(dg_batch_buffer *b) {
   b->batch = (dg_batch){0};
 }
 
-void dg_batch_add(dg_batch_buffer *b, const dg_examples *e, const dg_direction *d, size_t pair) {
+/* A sentence's pieces from b->ids[1] on, what stands before them being free. */
+static size_t pieces(dg_batch_buffer *b, const dg_examples *e, const corpus *c, size_t pair,
+                     bool second, const dg_noise *noise) {
+  size_t n;
+  const int32_t *ids = side(c, pair, second, &n);
+  const dg_pair *p = &c->text->pairs[c->origins[pair]];
+  const char *text = second ? p->target : p->source;
+  DG_GROW(b->ids, b->ids_capacity, e->max_tokens + 1);
+  if (noise && noise->subword_alpha > 0 &&
+      dg_tokenizer_sample(e->base->tokenizer, text, strlen(text), -1, noise->subword_alpha,
+                          dg_rng_key(noise->seed, second), &b->tokens, NULL) &&
+      b->tokens.count && b->tokens.count + AROUND <= e->max_tokens) {
+    for (size_t i = 0; i < b->tokens.count; i++) b->ids[1 + i] = b->tokens.items[i].id;
+    return b->tokens.count;
+  }
+  memcpy(b->ids + 1, ids, n * sizeof *ids);
+  return n;
+}
+
+/* Puts the unknown piece in place of some of ids[0,n). */
+static void hide(const dg_examples *e, const dg_noise *noise, bool second, int32_t *ids, size_t n) {
+  int32_t unknown = dg_tokenizer_unk(e->base->tokenizer);
+  if (!noise || !(noise->word_dropout > 0) || unknown < 0) return;
+  dg_rng r = {.key = dg_rng_key(noise->seed, 2 + second)};
+  for (size_t i = 0; i < n; i++)
+    if (dg_rng_uniform(&r) < noise->word_dropout) ids[i] = unknown;
+}
+
+void dg_batch_add(dg_batch_buffer *b, const dg_examples *e, const dg_direction *d, size_t pair,
+                  const dg_noise *noise) {
   const corpus *c = &e->corpora[d->corpus];
-  enum { AROUND = 64 };
+  enum { MOST_AROUND = 64 };
   if (b->sequences + 2 > b->capacity) {
     DG_GROW(b->source_offsets, b->capacity, b->sequences + 2);
     b->target_offsets = dg_realloc(b->target_offsets, b->capacity * sizeof *b->target_offsets);
   }
   size_t s0 = b->source_offsets[b->sequences], t0 = b->target_offsets[b->sequences];
-  size_t room = e->max_tokens + AROUND, n[2];
-  const int32_t *ids[2] = {side(c, pair, d->reversed, &n[0]), side(c, pair, !d->reversed, &n[1])};
+  size_t room = e->max_tokens + MOST_AROUND;
   DG_GROW(b->source, b->source_capacity, s0 + room);
   if (t0 + room > b->target_capacity) {
     DG_GROW(b->input, b->target_capacity, t0 + room);
     b->labels = dg_realloc(b->labels, b->target_capacity * sizeof *b->labels);
   }
-  size_t sn = dg_format_source(e->base, d->source_tag, d->target_tag, ids[0], n[0],
-                                   b->source + s0, room);
-  size_t tn = dg_format_target(e->base, d->source_tag, d->target_tag, ids[1], n[1],
-                                   b->input + t0, room);
+  size_t n = pieces(b, e, c, pair, d->reversed, noise);
+  hide(e, noise, d->reversed, b->ids + 1, n);
+  b->ids[0] = d->mark;
+  size_t sn = dg_format_source(e->base, d->source_tag, d->target_tag, b->ids + !d->marked,
+                               n + d->marked, b->source + s0, room);
+  n = pieces(b, e, c, pair, !d->reversed, noise);
+  size_t tn = dg_format_target(e->base, d->source_tag, d->target_tag, b->ids + 1, n,
+                               b->input + t0, room);
   /* The decoder reads all but the last token and says all but the first; what
    * the format puts before the sentence is given, not predicted. */
   size_t given = dg_format_target(e->base, d->source_tag, d->target_tag, NULL, 0,
-                                      (int32_t[AROUND]){0}, AROUND);
+                                  (int32_t[MOST_AROUND]){0}, MOST_AROUND);
   for (size_t i = 0; i + 1 < tn; i++)
     b->labels[t0 + i] = i + 1 < given ? -1 : b->input[t0 + i + 1];
+  hide(e, noise, !d->reversed, b->input + t0 + given, n);
   b->sequences++;
   b->source_offsets[b->sequences] = (uint32_t)(s0 + sn);
   b->target_offsets[b->sequences] = (uint32_t)(t0 + tn - 1);
@@ -199,6 +240,8 @@ void dg_batch_free(dg_batch_buffer *b) {
   free(b->labels);
   free(b->source_offsets);
   free(b->target_offsets);
+  dg_tokens_free(&b->tokens);
+  free(b->ids);
   *b = (dg_batch_buffer){0};
 }
 

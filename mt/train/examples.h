@@ -11,12 +11,14 @@ typedef struct dg_direction {
   size_t corpus;
   bool reversed;                  /* the corpus's second side is the source */
   int32_t source_tag, target_tag; /* token ids */
+  bool marked;                    /* the source begins with `mark`: it is a translation */
+  int32_t mark;                   /* back (Caswell et al. 2019) */
 } dg_direction;
 
 /* Sentence pairs as token ids. A pair is stored once however many directions read it. */
 typedef struct dg_examples dg_examples;
 
-/* Borrows the base. Sequences longer than max_tokens (with what surrounds them)
+/* Borrows the base, and the pairs given to it. Sequences longer than max_tokens (with what surrounds them)
  * are left out. */
 dg_examples *dg_examples_new(const dg_base *base, size_t max_tokens);
 void dg_examples_free(dg_examples *e);
@@ -28,15 +30,27 @@ size_t dg_examples_count(const dg_examples *e, size_t corpus);   /* pairs kept *
 size_t dg_examples_skipped(const dg_examples *e, size_t corpus); /* empty or too long */
 uint64_t dg_examples_hash(const dg_examples *e); /* of all token ids, to recognise a resumed run */
 
+/* How a pair is varied each time it is met; a pure function of the seed. */
+typedef struct dg_noise {
+  double subword_alpha; /* of dg_tokenizer_sample; 0: the best segmentation */
+  double word_dropout;  /* share of tokens read, source and target, that become unknown */
+  uint64_t seed;
+} dg_noise;
+
 /* A batch with storage of its own; zero-initialise, reuse, free. */
 typedef struct dg_batch_buffer {
   dg_batch batch;
   int32_t *source, *input, *labels;
   uint32_t *source_offsets, *target_offsets;
   size_t sequences, capacity, source_capacity, target_capacity;
+  dg_tokens tokens; /* scratch of dg_batch_add */
+  int32_t *ids;
+  size_t ids_capacity;
 } dg_batch_buffer;
 void dg_batch_clear(dg_batch_buffer *b);
-void dg_batch_add(dg_batch_buffer *b, const dg_examples *e, const dg_direction *d, size_t pair);
+/* noise may be NULL. */
+void dg_batch_add(dg_batch_buffer *b, const dg_examples *e, const dg_direction *d, size_t pair,
+                  const dg_noise *noise);
 void dg_batch_free(dg_batch_buffer *b);
 size_t dg_batch_targets(const dg_batch_buffer *b); /* target tokens */
 size_t dg_batch_sources(const dg_batch_buffer *b);

@@ -11,6 +11,8 @@
 #include "mt/core/rng.h"
 #include "mt/train/evaluate.h"
 
+enum { AVERAGE_MOST = 20 };
+
 static const char *const schedule_names[] = {"inverse_sqrt", "cosine", "constant", NULL};
 static const char *const metric_names[] = {"loss", "bleu", "chrf", NULL};
 static const char *const precision_names[] = {"auto", "fp32", "bf16", NULL};
@@ -44,11 +46,16 @@ const dg_option dg_train_options_table[] = {
     FLOAT(attention_dropout, "0", 0, 0.9, "on attention weights"),
     FLOAT(activation_dropout, "0", 0, 0.9, "inside the feed-forward sublayer"),
     FLOAT(adapter_dropout, "0.1", 0, 0.9, "on adapter outputs"),
+    FLOAT(subword_alpha, "0", 0, 10, "sampled segmentations, anew each time: BPE's share of merges "
+          "dropped, or unigram's smoothing (the smaller, the more varied); 0: none"),
+    FLOAT(word_dropout, "0", 0, 0.9, "share of pieces read that become unknown"),
     FLOAT(temperature, "1", 0.1, 100, "pairs are drawn with probability ~ size^(1/temperature)"),
     INT(eval_every, "200", 1, 1e9, "updates between dev scores"),
     INT(eval_sentences, "300", 0, 1e6, "dev sentences translated a direction; 0: loss only"),
     INT(eval_beam, "1", 1, 64, "beam of those translations"),
     INT(patience, "6", 0, 1e6, "stop after so many scores without improvement; 0: never"),
+    INT(average_best, "1", 1, AVERAGE_MOST, "weights of so many best scores are averaged at the end, if that "
+        "scores better"),
     ENUM(metric, "loss", metric_names, "what the best weights are best at"),
     INT(checkpoint_minutes, "10", 0, 1e6, "minutes between checkpoints; 0: every update"),
     ENUM(precision, "auto", precision_names, "of matrix products"),
@@ -82,6 +89,9 @@ typedef struct trainer {
   dg_threads *threads;
   dg_adam adam;
   float *average, *best; /* the weight average (ema > 0) and the best weights */
+  float *runners_up;     /* [average_best-1][weights], better ones first */
+  double runner_up_metrics[AVERAGE_MOST];
+  size_t runner_up_count;
   dg_sampler *sampler;
   dg_batch_buffer batch;
   dg_arena *arena;
@@ -157,6 +167,11 @@ static bool save_checkpoint(trainer *t, dg_error *err) {
   dg_st_writer_add(w, "adam.v", DG_F32, 1, &n, t->adam.v);
   if (t->average) dg_st_writer_add(w, "average", DG_F32, 1, &n, t->average);
   if (t->have_best) dg_st_writer_add(w, "best", DG_F32, 1, &n, t->best);
+  size_t runners_up[2] = {t->runner_up_count, n};
+  if (t->runner_up_count) {
+    dg_st_writer_add(w, "runners_up", DG_F32, 2, runners_up, t->runners_up);
+    dg_st_writer_add(w, "runner_up_metrics", DG_F64, 1, runners_up, t->runner_up_metrics);
+  }
   size_t points[2] = {t->history_count, POINT_NUMBERS};
   if (t->history_count) dg_st_writer_add(w, "history", DG_F64, 2, points, t->history);
   bool ok = dg_st_writer_write(w, t->task->checkpoint_path, NULL, err);
@@ -189,6 +204,18 @@ static bool read_history(trainer *t, const dg_safetensors *s, dg_error *err) {
   memcpy(t->history, x->data, x->bytes);
   t->history_count = x->shape[0];
   return true;
+}
+
+static bool read_runners_up(trainer *t, const dg_safetensors *s, dg_error *err) {
+  const dg_st_tensor *x = dg_safetensors_find(s, "runners_up");
+  if (!x) return true;
+  size_t most = (size_t)t->o->average_best - 1;
+  if (x->dtype != DG_F32 || x->dims != 2 || x->shape[0] > most || x->shape[1] != t->params->total)
+    return dg_fail(err, DG_ERR_FORMAT, "%s: its weights to average are damaged: remove it to start "
+                   "anew", dg_safetensors_path(s));
+  memcpy(t->runners_up, x->data, x->bytes);
+  t->runner_up_count = x->shape[0];
+  return read_array(s, "runner_up_metrics", DG_F64, t->runner_up_count, t->runner_up_metrics, err);
 }
 
 static bool read_state(trainer *t, const dg_safetensors *s, dg_error *err) {
@@ -237,7 +264,7 @@ static bool read_state(trainer *t, const dg_safetensors *s, dg_error *err) {
        read_array(s, "adam.v", DG_F32, n, t->adam.v, err) &&
        (!t->average || read_array(s, "average", DG_F32, n, t->average, err)) &&
        (!t->have_best || read_array(s, "best", DG_F32, n, t->best, err)) &&
-       read_history(t, s, err);
+       read_runners_up(t, s, err) && read_history(t, s, err);
   free(position);
   return ok;
 }
@@ -257,8 +284,13 @@ static size_t total_targets(const trainer *t, const dg_sampled *pairs, size_t co
                             dg_batch_buffer *b) {
   size_t labels = 0;
   dg_batch_clear(b);
-  for (size_t i = 0; i < count; i++)
-    dg_batch_add(b, t->task->examples, &t->task->directions[pairs[i].direction], pairs[i].pair);
+  /* As the dropout masks, what varies a pair follows from the update alone. */
+  dg_noise noise = {t->o->subword_alpha, t->o->word_dropout, 0};
+  for (size_t i = 0; i < count; i++) {
+    noise.seed = dg_rng_key(dg_rng_key((uint64_t)t->o->seed, t->update), i);
+    dg_batch_add(b, t->task->examples, &t->task->directions[pairs[i].direction], pairs[i].pair,
+                 &noise);
+  }
   for (size_t i = 0; i < dg_batch_targets(b); i++) labels += b->labels[i] >= 0;
   return labels;
 }
@@ -292,8 +324,8 @@ static bool step(trainer *t, double *norm, dg_error *err) {
   const dg_train_options *o = t->o;
   size_t count;
   const dg_sampled *pairs = dg_sampler_next(t->sampler, &count);
-  size_t labels = total_targets(t, pairs, count, &t->batch);
   t->update++;
+  size_t labels = total_targets(t, pairs, count, &t->batch);
   dg_loss_options lo = {
       .label_smoothing = (float)o->label_smoothing,
       .dropout = (float)o->dropout,
@@ -398,6 +430,37 @@ static bool score_all(trainer *t, dg_dev_score *mean, dg_error *err) {
   return true;
 }
 
+/* Keeps the weights in place among those to average, if they are good enough. */
+static void keep_runner_up(trainer *t, const float *weights, double metric) {
+  size_t most = (size_t)t->o->average_best - 1, n = t->params->total, at = t->runner_up_count;
+  while (at > 0 && metric > t->runner_up_metrics[at - 1]) at--;
+  if (at >= most) return;
+  if (t->runner_up_count < most) t->runner_up_count++;
+  size_t moved = t->runner_up_count - 1 - at;
+  memmove(t->runners_up + (at + 1) * n, t->runners_up + at * n, moved * n * sizeof(float));
+  memmove(t->runner_up_metrics + at + 1, t->runner_up_metrics + at, moved * sizeof(double));
+  memcpy(t->runners_up + at * n, weights, n * sizeof(float));
+  t->runner_up_metrics[at] = metric;
+}
+
+/* Puts the mean of the best weights in place of the very best, if it scores better. */
+static bool average_best(trainer *t, dg_error *err) {
+  size_t n = t->params->total;
+  if (!t->runner_up_count || !t->best_update) return true;
+  for (size_t i = 0; i < n; i++) {
+    double sum = t->best[i];
+    for (size_t k = 0; k < t->runner_up_count; k++) sum += t->runners_up[k * n + i];
+    t->params->values[i] = (float)(sum / (double)(1 + t->runner_up_count));
+  }
+  dg_dev_score mean;
+  if (!score_all(t, &mean, err)) return false;
+  if (metric_of(t, &mean) <= metric_of(t, &t->best_score)) return true;
+  t->best_score = mean;
+  memcpy(t->best_scores, t->scores, t->task->dev_count * sizeof *t->scores);
+  memcpy(t->best, t->params->values, n * sizeof(float));
+  return true;
+}
+
 static bool evaluate(trainer *t, double norm, dg_error *err) {
   const dg_train_task *k = t->task;
   if (!k->dev_count) return true;
@@ -414,6 +477,8 @@ static bool evaluate(trainer *t, double norm, dg_error *err) {
     }
     bool improved = !t->have_best || metric_of(t, &mean) > metric_of(t, &t->best_score);
     if (improved) {
+      if (t->have_best && t->best_update) /* the untouched weights are not averaged */
+        keep_runner_up(t, t->best, metric_of(t, &t->best_score));
       t->have_best = true;
       t->best_score = mean;
       t->best_update = t->update;
@@ -421,6 +486,7 @@ static bool evaluate(trainer *t, double norm, dg_error *err) {
       memcpy(t->best_scores, t->scores, bytes);
       memcpy(t->best, t->params->values, t->params->total * sizeof(float));
     } else {
+      keep_runner_up(t, t->params->values, metric_of(t, &mean));
       t->bad_evaluations++;
     }
     now.scored = 1, now.best = improved;
@@ -494,11 +560,15 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
     if (!t.average) goto done;
     memcpy(t.average, t.params->values, n * sizeof(float));
   }
+  if (o->average_best > 1) {
+    t.runners_up = dg_alloc_checked(n * (size_t)(o->average_best - 1), sizeof(float), err);
+    if (!t.runners_up) goto done;
+  }
   if (!load_checkpoint(&t, err)) goto done;
   clock_gettime(CLOCK_MONOTONIC, &t.begun);
   t.checkpointed = t.begun;
   restart_clocks(&t);
-  ok = loop(&t, &result->end, err);
+  ok = loop(&t, &result->end, err) && average_best(&t, err);
   if (!ok) goto done;
   if (!t.have_best) { /* no dev set: the last weights are the best there are */
     memcpy(t.best, t.average ? t.average : t.params->values, n * sizeof(float));
@@ -527,6 +597,7 @@ done:
   dg_adam_free(&t.adam);
   free(t.average);
   free(t.best);
+  free(t.runners_up);
   free(t.history);
   free(t.scores);
   free(t.start_scores);

@@ -14,8 +14,9 @@ typedef struct dg_train_options {
   int warmup;
   double learning_rate, beta1, beta2, eps, weight_decay, clip, ema;
   double label_smoothing, dropout, attention_dropout, activation_dropout, adapter_dropout;
+  double subword_alpha, word_dropout;
   double temperature;
-  int eval_every, eval_sentences, eval_beam, patience;
+  int eval_every, eval_sentences, eval_beam, patience, average_best;
   dg_metric metric;
   int checkpoint_minutes;
   int precision; /* 0 auto, 1 fp32, 2 bf16 */
