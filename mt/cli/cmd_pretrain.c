@@ -149,7 +149,7 @@ static bool tokenize(run *r, dg_error *err) {
   for (size_t i = 0; i < r->recipe.data_count; i++) {
     if (!add_entry(r, i, err)) return false;
     if (!r->recipe.data[i].dev) pairs += r->card_data[i].pairs;
-    if (r->recipe.data[i].dev) continue;
+    if (r->recipe.data[i].dev || r->recipe.train.subword_alpha > 0) continue;
     dg_parallel_free(&r->texts[i]); /* from here on only ids are needed */
   }
   dg_cli_say(r->cli, "%zu training pairs, %zu directions, %zu dev sets, %zu parameters\n", pairs,

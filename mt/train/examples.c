@@ -174,15 +174,16 @@ static size_t pieces(dg_batch_buffer *b, const dg_examples *e, const corpus *c, 
                      bool second, const dg_noise *noise) {
   size_t n;
   const int32_t *ids = side(c, pair, second, &n);
-  const dg_pair *p = &c->text->pairs[c->origins[pair]];
-  const char *text = second ? p->target : p->source;
   DG_GROW(b->ids, b->ids_capacity, e->max_tokens + 1);
-  if (noise && noise->subword_alpha > 0 &&
-      dg_tokenizer_sample(e->base->tokenizer, text, strlen(text), -1, noise->subword_alpha,
-                          dg_rng_key(noise->seed, second), &b->tokens, NULL) &&
-      b->tokens.count && b->tokens.count + AROUND <= e->max_tokens) {
-    for (size_t i = 0; i < b->tokens.count; i++) b->ids[1 + i] = b->tokens.items[i].id;
-    return b->tokens.count;
+  if (noise && noise->subword_alpha > 0) {
+    const dg_pair *p = &c->text->pairs[c->origins[pair]];
+    const char *text = second ? p->target : p->source;
+    if (dg_tokenizer_sample(e->base->tokenizer, text, strlen(text), -1, noise->subword_alpha,
+                            dg_rng_key(noise->seed, second), &b->tokens, NULL) &&
+        b->tokens.count && b->tokens.count + AROUND <= e->max_tokens) {
+      for (size_t i = 0; i < b->tokens.count; i++) b->ids[1 + i] = b->tokens.items[i].id;
+      return b->tokens.count;
+    }
   }
   memcpy(b->ids + 1, ids, n * sizeof *ids);
   return n;

@@ -18,7 +18,7 @@ typedef struct dg_direction {
 /* Sentence pairs as token ids. A pair is stored once however many directions read it. */
 typedef struct dg_examples dg_examples;
 
-/* Borrows the base, and the pairs given to it. Sequences longer than max_tokens (with what surrounds them)
+/* Borrows the base and, for batches with sampled segmentations, the pairs. Sequences longer than max_tokens (with what surrounds them)
  * are left out. */
 dg_examples *dg_examples_new(const dg_base *base, size_t max_tokens);
 void dg_examples_free(dg_examples *e);
