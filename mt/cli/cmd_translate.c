@@ -16,10 +16,11 @@ enum { CHUNK = 1024 }; /* lines read before they are sorted by length and search
 
 typedef struct session {
   dg_cli *cli;
-  const char *base_path, *adapter_path, *source, *target, *output;
+  const char *base_path, *source, *target, *output;
+  dg_list adapter_names;
   dg_translate_options options;
   dg_base *base;
-  dg_adapter_file *adapter;
+  dg_adapter_stacked adapters;
   dg_network network;
   dg_packed_model *packed;
   int32_t source_tag, target_tag;
@@ -41,57 +42,53 @@ static char *adapter_beside(const char *base, const char *source, const char *ta
   return NULL;
 }
 
-static bool load_adapter(session *s, const char *base, dg_error *err) {
-  char *path = NULL;
-  bool chosen = s->adapter_path && strcmp(s->adapter_path, "none");
-  if (chosen && !(path = dg_find_model(s->adapter_path, err))) return false;
-  char source[DG_LANG_MAX], target[DG_LANG_MAX];
-  if (!s->adapter_path && s->target) {
-    if (!dg_lang_canonical(s->source ? s->source : "en", source, err) ||
-        !dg_lang_canonical(s->target, target, err))
-      return false;
-    path = adapter_beside(base, source, target);
+static bool load_adapters(session *s, const char *base, dg_error *err) {
+  const dg_list *names = &s->adapter_names;
+  if (names->count == 1 && !strcmp(names->items[0], "none")) return true;
+  for (size_t i = 0; i < names->count; i++) {
+    char *path = dg_find_model(names->items[i], err);
+    bool ok = path && dg_adapter_stacked_add(&s->adapters, path, s->base, err);
+    free(path);
+    if (!ok) return false;
   }
+  if (names->count || !s->target) return true;
+  char source[DG_LANG_MAX], target[DG_LANG_MAX];
+  if (!dg_lang_canonical(s->source ? s->source : "en", source, err) ||
+      !dg_lang_canonical(s->target, target, err))
+    return false;
+  char *path = adapter_beside(base, source, target);
   if (!path) return true;
-  s->adapter = dg_adapter_file_load(path, s->base, err);
-  if (s->adapter && !s->cli->quiet && !chosen)
+  bool ok = dg_adapter_stacked_add(&s->adapters, path, s->base, err);
+  if (ok && !s->cli->quiet)
     fprintf(stderr, "dragoman: with the adapter %s (-a none: without)\n", path);
   free(path);
-  return s->adapter != NULL;
-}
-
-static bool find_tag(const session *s, const char *code, dg_side side, char canonical[DG_LANG_MAX],
-                     int32_t *tag, dg_error *err) {
-  if (!dg_lang_canonical(code, canonical, err)) return false;
-  for (size_t i = 0; s->adapter && i < s->adapter->language_count; i++)
-    if (!strcmp(s->adapter->languages[i].code, canonical)) {
-      *tag = s->adapter->languages[i].tag;
-      return true;
-    }
-  const dg_language *l = dg_base_language(s->base, canonical, side, err);
-  if (!l) return false;
-  *tag = l->tag;
-  return true;
+  return ok;
 }
 
 static bool load(session *s, dg_error *err) {
   char *base = dg_find_model(s->base_path ? s->base_path : "base", err);
-  bool ok = base && (s->base = dg_base_load(base, err)) && load_adapter(s, base, err);
+  bool ok = base && (s->base = dg_base_load(base, err)) && load_adapters(s, base, err);
   free(base);
   if (!ok) return false;
-  const char *source = s->source ? s->source : s->adapter ? s->adapter->pairs[0].source : "en";
-  const char *target = s->target ? s->target : s->adapter ? s->adapter->pairs[0].target : NULL;
+  const dg_language_pair *pair = NULL;
+  if (!dg_adapter_stacked_choose(&s->adapters, s->source, s->target, &pair, err)) return false;
+  const char *source = s->source ? s->source : pair ? pair->source : "en";
+  const char *target = s->target ? s->target : pair ? pair->target : NULL;
   if (!target) return dg_fail(err, DG_ERR_USAGE, "say with -t into which language");
-  if (!find_tag(s, source, DG_SIDE_SOURCE, s->source_code, &s->source_tag, err) ||
-      !find_tag(s, target, DG_SIDE_TARGET, s->target_code, &s->target_tag, err))
+  if (!dg_adapter_stacked_tag(&s->adapters, s->base, source, DG_SIDE_SOURCE, s->source_code,
+                              &s->source_tag, err) ||
+      !dg_adapter_stacked_tag(&s->adapters, s->base, target, DG_SIDE_TARGET, s->target_code,
+                              &s->target_tag, err))
     return false;
-  if (s->adapter && !s->cli->quiet &&
-      (strcmp(s->source_code, s->adapter->pairs[0].source) || strcmp(s->target_code, s->adapter->pairs[0].target)))
+  if (s->adapters.count && !s->cli->quiet &&
+      !dg_adapter_stacked_pair(&s->adapters, s->source_code, s->target_code)) {
+    pair = &s->adapters.files[s->adapters.count - 1]->pairs[0];
     fprintf(stderr, "dragoman: warning: the adapter was trained for %s-%s, not %s-%s\n",
-            s->adapter->pairs[0].source, s->adapter->pairs[0].target, s->source_code, s->target_code);
+            pair->source, pair->target, s->source_code, s->target_code);
+  }
   s->network = (dg_network){.model = s->base->model, .threads = dg_threads_new(s->cli->threads),
                             .precision = DG_BF16};
-  if (s->adapter) s->network.adapters[s->network.adapter_count++] = s->adapter->adapter;
+  dg_adapter_stacked_use(&s->adapters, &s->network);
   s->options.source_language = s->source_code;
   s->packed = dg_packed_model_new(s->base->model, s->network.precision, err);
   s->network.packed = s->packed;
@@ -198,8 +195,8 @@ int dg_cmd_translate(int argc, char **argv) {
   session s = {.options = dg_translate_defaults()};
   const dg_flag flags[] = {
       {"base", 'b', DG_FLAG_TEXT, &s.base_path, "BASE", "path or name of the base (base)"},
-      {"adapter", 'a', DG_FLAG_TEXT, &s.adapter_path, "ADAPTER",
-       "path or name; none (SRC-TGT beside the base, if there)"},
+      {"adapter", 'a', DG_FLAG_REPEAT, &s.adapter_names, "ADAPTER",
+       "path or name; again: stacked; none (SRC-TGT beside the base)"},
       {"source", 's', DG_FLAG_TEXT, &s.source, "SRC", "language code (the adapter's, or en)"},
       {"target", 't', DG_FLAG_TEXT, &s.target, "TGT", "language code (the adapter's)"},
       {"beam", 0, DG_FLAG_INT, &beam, "N", "hypotheses kept; 1: greedy (4)"},
@@ -221,6 +218,7 @@ int dg_cmd_translate(int argc, char **argv) {
       .examples = "  echo 'Open the file' | dragoman translate -t gl\n"
                   "  dragoman translate -s gl -t en -o out.txt in.txt\n"
                   "  dragoman translate -b base.safetensors -a en-nah.safetensors --beam 8 in.txt\n"
+                  "  dragoman translate -b nllb -a nah.safetensors -a bible.safetensors in.txt\n"
                   "  dragoman translate -t es --nbest 3 --json in.txt.gz\n",
       .flags = flags,
   };
@@ -240,7 +238,7 @@ int dg_cmd_translate(int argc, char **argv) {
   }
   dg_packed_model_free(s.packed);
   dg_threads_free(s.network.threads);
-  dg_adapter_file_free(s.adapter);
+  dg_adapter_stacked_free(&s.adapters);
   dg_base_free(s.base);
   dg_cli_free(&cli);
   return code;

@@ -13,10 +13,11 @@ enum { CHUNK = 1024 };
 
 typedef struct loaded {
   dg_base *base;
-  dg_adapter_file *adapter;
+  dg_adapter_stacked adapters;
   dg_packed_model *packed;
   dg_network network;
-  char *base_path, *adapter_path;
+  char *base_path;
+  dg_strbuf adapter_paths; /* as a name for what they say together */
   char source[DG_LANG_MAX], target[DG_LANG_MAX];
 } loaded;
 
@@ -24,11 +25,17 @@ static bool load(const dg_eval_model *m, const dg_cli *cli, loaded *l, dg_error 
   if (!(l->base_path = dg_find_model(m->base ? m->base : "base", err)) ||
       !(l->base = dg_base_load(l->base_path, err)))
     return false;
-  if (m->adapter && (!(l->adapter_path = dg_find_model(m->adapter, err)) ||
-                     !(l->adapter = dg_adapter_file_load(l->adapter_path, l->base, err))))
-    return false;
-  const char *source = m->source ? m->source : l->adapter ? l->adapter->pairs[0].source : "en";
-  const char *target = m->target ? m->target : l->adapter ? l->adapter->pairs[0].target : NULL;
+  for (size_t i = 0; i < m->adapters.count; i++) {
+    char *path = dg_find_model(m->adapters.items[i], err);
+    bool ok = path && dg_adapter_stacked_add(&l->adapters, path, l->base, err);
+    if (ok) dg_strbuf_addf(&l->adapter_paths, "%s%s", i ? " + " : "", path);
+    free(path);
+    if (!ok) return false;
+  }
+  const dg_language_pair *pair = NULL;
+  if (!dg_adapter_stacked_choose(&l->adapters, m->source, m->target, &pair, err)) return false;
+  const char *source = m->source ? m->source : pair ? pair->source : "en";
+  const char *target = m->target ? m->target : pair ? pair->target : NULL;
   if (!target) return dg_fail(err, DG_ERR_USAGE, "say with -t into which language");
   if (!dg_lang_canonical(source, l->source, err) || !dg_lang_canonical(target, l->target, err))
     return false;
@@ -42,18 +49,16 @@ static bool load(const dg_eval_model *m, const dg_cli *cli, loaded *l, dg_error 
 static void unload(loaded *l) {
   dg_packed_model_free(l->packed);
   dg_threads_free(l->network.threads);
-  dg_adapter_file_free(l->adapter);
+  dg_adapter_stacked_free(&l->adapters);
   dg_base_free(l->base);
   free(l->base_path);
-  free(l->adapter_path);
+  free(l->adapter_paths.text);
 }
 
 /* A language that only the adapter knows, the base alone speaks as its relative. */
 static const dg_language *relative(const loaded *l, const dg_cli *cli, const char *code,
                                    dg_side side) {
-  const char *like =
-      l->adapter ? json_string_value(json_object_get(l->adapter->card, "like")) : NULL;
-  const dg_language *found = like ? dg_base_language(l->base, like, side, NULL) : NULL;
+  const dg_language *found = dg_adapter_stacked_relative(&l->adapters, l->base, code, side);
   if (found && !cli->quiet)
     fprintf(stderr, "dragoman: the base alone has no %s: it translates with %s\n", code,
             found->code);
@@ -62,13 +67,11 @@ static const dg_language *relative(const loaded *l, const dg_cli *cli, const cha
 
 static bool find_tag(const loaded *l, bool adapted, const dg_cli *cli, const char *code,
                      dg_side side, int32_t *tag, dg_error *err) {
-  for (size_t i = 0; adapted && i < l->adapter->language_count; i++)
-    if (!strcmp(l->adapter->languages[i].code, code)) {
-      *tag = l->adapter->languages[i].tag;
-      return true;
-    }
+  char canonical[DG_LANG_MAX];
+  if (adapted)
+    return dg_adapter_stacked_tag(&l->adapters, l->base, code, side, canonical, tag, err);
   const dg_language *found = dg_base_language(l->base, code, side, err);
-  if (!found && !adapted) found = relative(l, cli, code, side);
+  if (!found) found = relative(l, cli, code, side);
   if (found) *tag = found->tag;
   return found != NULL;
 }
@@ -80,7 +83,7 @@ static bool translate(const loaded *l, bool adapted, const dg_eval_model *m, con
       !find_tag(l, adapted, cli, l->target, DG_SIDE_TARGET, &to, err))
     return false;
   dg_network network = l->network;
-  if (adapted) network.adapters[network.adapter_count++] = l->adapter->adapter;
+  if (adapted) dg_adapter_stacked_use(&l->adapters, &network);
   dg_translate_options o = dg_translate_defaults();
   o.beam = (size_t)m->beam;
   char **texts = dg_calloc(source->count ? source->count : 1, sizeof *texts);
@@ -97,7 +100,7 @@ static bool translate(const loaded *l, bool adapted, const dg_eval_model *m, con
     dg_progress_show(&progress, (double)(i + n), (double)source->count, "lines", NULL);
   }
   dg_progress_end(&progress);
-  if (ok) dg_texts_add(out, adapted ? l->adapter_path : l->base_path, texts, source->count);
+  if (ok) dg_texts_add(out, adapted ? l->adapter_paths.text : l->base_path, texts, source->count);
   for (size_t i = 0; i < source->count; i++) free(texts[i]);
   free(texts);
   free(found);
@@ -110,7 +113,7 @@ bool dg_eval_translate(const dg_eval_model *m, const dg_cli *cli, const dg_text 
   dg_cli_catch_signals();
   bool ok = load(m, cli, &l, err);
   if (ok) {
-    bool alone = !l.adapter;
+    bool alone = !l.adapters.count;
     ok = translate(&l, false, m, cli, source, out, err);
     if (!ok && !alone && err->status != DG_ERR_INTERRUPTED) {
       if (!cli->quiet)

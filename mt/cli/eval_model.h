@@ -6,7 +6,8 @@
 #include "mt/cli/eval_text.h"
 
 typedef struct dg_eval_model {
-  const char *base, *adapter, *source, *target; /* as for translate; NULL: its defaults */
+  const char *base, *source, *target; /* as for translate; NULL: its defaults */
+  dg_list adapters;                    /* stacked in this order */
   int beam;
 } dg_eval_model;
 

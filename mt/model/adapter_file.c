@@ -191,12 +191,35 @@ bool dg_adapter_stacked_tag(const dg_adapter_stacked *s, const dg_base *base, co
 }
 
 const dg_language_pair *dg_adapter_stacked_pair(const dg_adapter_stacked *s, const char *source,
-                                       const char *target) {
+                                                const char *target) {
   for (size_t i = s->count; i-- > 0;)
     for (size_t k = 0; k < s->files[i]->pair_count; k++) {
       const dg_language_pair *p = &s->files[i]->pairs[k];
       if ((!source || !strcmp(source, p->source)) && (!target || !strcmp(target, p->target)))
         return p;
     }
+  return NULL;
+}
+
+bool dg_adapter_stacked_choose(const dg_adapter_stacked *s, const char *source,
+                               const char *target, const dg_language_pair **pair, dg_error *err) {
+  char from[DG_LANG_MAX], to[DG_LANG_MAX];
+  if ((source && !dg_lang_canonical(source, from, err)) ||
+      (target && !dg_lang_canonical(target, to, err)))
+    return false;
+  *pair = dg_adapter_stacked_pair(s, source ? from : NULL, target ? to : NULL);
+  return true;
+}
+
+const dg_language *dg_adapter_stacked_relative(const dg_adapter_stacked *s, const dg_base *base,
+                                               const char *code, dg_side side) {
+  for (size_t i = s->count; i-- > 0;) {
+    const json_t *like = json_object_get(s->files[i]->card, "like");
+    if (json_is_object(like)) like = json_object_get(like, code);
+    const dg_language *l = json_is_string(like)
+                               ? dg_base_language(base, json_string_value(like), side, NULL)
+                               : NULL;
+    if (l) return l;
+  }
   return NULL;
 }

@@ -50,8 +50,15 @@ void dg_adapter_stacked_use(const dg_adapter_stacked *s, dg_network *n);
 bool dg_adapter_stacked_tag(const dg_adapter_stacked *s, const dg_base *base, const char *code,
                             dg_side side, char canonical[DG_LANG_MAX], int32_t *tag,
                             dg_error *err);
-/* The pair of the topmost adapter that fits what is known (either may be NULL), or NULL. */
+/* The pair of the topmost adapter that fits what is known, canonical codes or NULL; or NULL. */
 const dg_language_pair *dg_adapter_stacked_pair(const dg_adapter_stacked *s, const char *source,
-                                       const char *target);
+                                                const char *target);
+/* The same for codes in any spelling, with an error when one is none. */
+bool dg_adapter_stacked_choose(const dg_adapter_stacked *s, const char *source,
+                               const char *target, const dg_language_pair **pair, dg_error *err);
+/* What the base alone speaks in place of a language that only an adapter knows, as its card
+ * says; or NULL. */
+const dg_language *dg_adapter_stacked_relative(const dg_adapter_stacked *s, const dg_base *base,
+                                               const char *code, dg_side side);
 
 #endif
