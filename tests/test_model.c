@@ -172,7 +172,7 @@ static void test_parts(void **state) {
 
 /* With dropout the gradient is that of the loss it reports: along a direction, by
  * differences. The masks follow the key. */
-static void check_dropout(const char *name, int adapter) {
+static void check_dropout(const char *name, int adapter, float rdrop) {
   golden g = golden_open(name);
   if (adapter < 0) train(&g);
   else assert_true(dg_adapter_train(g.adapters[adapter], NULL));
@@ -188,7 +188,9 @@ static void check_dropout(const char *name, int adapter) {
   g.options.dropout = g.options.attention_dropout = 0.2f;
   g.options.activation_dropout = g.options.adapter_dropout = 0.3f;
   g.options.dropout_key = 7;
+  g.options.rdrop = rdrop;
   dg_loss here = backward(&g);
+  assert_true((here.divergence > 0) == (rdrop > 0) && here.labels == none.labels);
   assert_true(fabs(here.nll / none.nll - 1) > 1e-4);
   dg_params *p = adapter < 0 ? &g.model->params : &g.adapters[adapter]->params;
   size_t bytes = p->total * sizeof(float);
@@ -201,7 +203,8 @@ static void check_dropout(const char *name, int adapter) {
     for (int side = 0; side < 2; side++) {
       for (size_t k = 0; k < p->total; k++)
         p->values[k] = values[k] + (float)((side ? h : -h) * (double)grads[k]);
-      loss[side] = backward(&g).smoothed * (double)g.options.gradient_scale;
+      dg_loss l = backward(&g);
+      loss[side] = (l.smoothed + (double)rdrop / 2 * l.divergence) * (double)g.options.gradient_scale;
     }
     difference[wide] = (loss[1] - loss[0]) / (2 * h);
   }
@@ -221,9 +224,9 @@ static void check_dropout(const char *name, int adapter) {
 static void test_dropout(void **state) {
   (void)state;
   static const char *const smooth[] = {"marian", "t5", "adapters_post"};
-  for (size_t i = 0; i < 3; i++) check_dropout(smooth[i], -1);
-  for (int k = 0; k < 3; k++) check_dropout("adapters_lora", k);
-  for (int k = 0; k < 2; k++) check_dropout("adapters_mixed", k);
+  for (size_t i = 0; i < 3; i++) check_dropout(smooth[i], -1, 0), check_dropout(smooth[i], -1, 3);
+  for (int k = 0; k < 3; k++) check_dropout("adapters_lora", k, 0), check_dropout("adapters_lora", k, 3);
+  for (int k = 0; k < 2; k++) check_dropout("adapters_mixed", k, 2);
 }
 
 /* The same sentence twice, counting one of the two: attention drops differently. */

@@ -11,6 +11,7 @@
 
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
+#include "mt/core/safetensors.h"
 #include "mt/kernels/isa.h"
 #include "mt/kernels/ops.h"
 #include "mt/kernels/ops_tables.h"
@@ -469,6 +470,41 @@ OVER_WIDTHS(attention_cached)
 OVER_WIDTHS(cross_entropy)
 OVER_WIDTHS(adam)
 
+/* Against PyTorch: tests/goldens/rdrop.py. */
+static void test_rdrop(void **state) {
+  (void)state;
+  dg_error err;
+  dg_safetensors *s = dg_safetensors_open("tests/train/rdrop.safetensors", true, &err);
+  if (!s) fail_msg("%s", err.message);
+  const dg_st_tensor *logits = dg_safetensors_find(s, "logits");
+  size_t rows = logits->shape[1], classes = logits->shape[2];
+  const float *x = logits->data, *o = dg_safetensors_find(s, "options")->data;
+  const int32_t *labels = dg_safetensors_find(s, "labels")->data;
+  const double *losses = dg_safetensors_find(s, "losses")->data;
+  const double *grads = dg_safetensors_find(s, "grads")->data;
+  const dg_ops *tables[3];
+  size_t kinds = usable(tables);
+  for (size_t t = 0; t < kinds; t++) {
+    bench b = {.ops = tables[t], .at_end = true, .random = {3, 0}};
+    for (size_t r = 0; r < rows; r++) {
+      float *first = copy(&b, x + r * classes, classes);
+      float *second = copy(&b, x + (rows + r) * classes, classes);
+      double smoothed = 1, nll = 2, divergence = 3;
+      tables[t]->rdrop(classes, first, second, (size_t)labels[r], o[0], o[1], 0.25f, &smoothed,
+                       &nll, &divergence);
+      close_to("rdrop smoothed", smoothed, 1 + losses[3 * r], 1e-6);
+      close_to("rdrop nll", nll, 2 + losses[3 * r + 1], 1e-6);
+      close_to("rdrop divergence", divergence, 3 + losses[3 * r + 2], 2e-6);
+      for (size_t c = 0; c < classes; c++) {
+        close_to("rdrop gradient", (double)first[c], 0.25 * grads[r * classes + c], 3e-6);
+        close_to("rdrop gradient", (double)second[c], 0.25 * grads[(rows + r) * classes + c], 3e-6);
+      }
+      clear(&b);
+    }
+  }
+  dg_safetensors_close(s);
+}
+
 static void test_long_rows(void **state) {
   (void)state;
   const dg_ops *tables[3];
@@ -521,7 +557,7 @@ int main(void) {
       cmocka_unit_test(test_sums),       cmocka_unit_test(test_activate),
       cmocka_unit_test(test_residual),   cmocka_unit_test(test_dropout),
       cmocka_unit_test(test_attention),  cmocka_unit_test(test_attention_cached),
-      cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_adam),
+      cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_rdrop), cmocka_unit_test(test_adam),
       cmocka_unit_test(test_long_rows),  cmocka_unit_test(test_exponential),
       cmocka_unit_test(test_table_in_use),
   };

@@ -364,6 +364,7 @@ static void by_translation(rig *r) {
 static void varied(rig *r) {
   set(r, "subword_alpha", "0.2");
   set(r, "word_dropout", "0.1");
+  set(r, "rdrop", "2");
   set(r, "average_best", "3");
   set(r, "eval_every", "2");
 }

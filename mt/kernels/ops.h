@@ -88,6 +88,13 @@ typedef struct dg_ops {
    * gradient_scale * d loss/d logits. */
   void (*cross_entropy)(size_t classes, float *logits, size_t label, float smoothing,
                         float gradient_scale, double *smoothed, double *nll);
+  /* R-Drop (Liang et al. 2021) on two rows of logits of the same label: with the rows'
+   * softmax p and q, adds the mean of their cross-entropies to *smoothed and *nll and
+   * (KL(p|q) + KL(q|p)) / 2 to *divergence, and replaces the logits by gradient_scale *
+   * d (smoothed + alpha/2 divergence)/d logits. */
+  void (*rdrop)(size_t classes, float *first, float *second, size_t label, float smoothing,
+                float alpha, float gradient_scale, double *smoothed, double *nll,
+                double *divergence);
   void (*log_softmax)(size_t classes, float *logits);
   double (*sum_squares)(size_t n, const float *x);
   /* w, m, v updated from g (Kingma & Ba 2015; Loshchilov & Hutter 2019). */

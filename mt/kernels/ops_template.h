@@ -486,6 +486,41 @@ static void log_softmax(size_t classes, float *logits) {
   FOR_VECTORS(c, n, 0, classes) put(logits + c, get(logits + c, n) - lse, n);
 }
 
+static void rdrop(size_t classes, float *first, float *second, size_t label, float smoothing,
+                  float alpha, float gradient_scale, double *smoothed, double *nll,
+                  double *divergence) {
+  double losses[2] = {0, 0};
+  cross_entropy(classes, first, label, smoothing, 0, &losses[0], &losses[1]);
+  cross_entropy(classes, second, label, smoothing, 0, &losses[0], &losses[1]);
+  *smoothed += losses[0] / 2;
+  *nll += losses[1] / 2;
+  log_softmax(classes, first);
+  log_softmax(classes, second);
+  double forward = 0, back = 0; /* KL(p|q), KL(q|p) */
+  for (size_t block = 0; block < classes; block += 1024) {
+    size_t end = block + 1024 < classes ? block + 1024 : classes;
+    v16 there = {0}, here = {0};
+    FOR_VECTORS(c, n, block, end) {
+      v16 p = get(first + c, n), q = get(second + c, n), d = pad16(p - q, n, 0);
+      there += exp16(p) * d;
+      here -= exp16(q) * d;
+    }
+    forward += (double)sum16(there);
+    back += (double)sum16(here);
+  }
+  *divergence += (forward + back) / 2;
+  float entropy = gradient_scale / 2, kl = alpha / 4 * gradient_scale;
+  float uniform = smoothing / (float)classes * entropy;
+  FOR_VECTORS(c, n, 0, classes) {
+    v16 lp = get(first + c, n), lq = get(second + c, n), d = lp - lq;
+    v16 p = exp16(lp), q = exp16(lq);
+    put(first + c, p * entropy - uniform + (p * (d - (float)forward) + p - q) * kl, n);
+    put(second + c, q * entropy - uniform - (q * (d + (float)back) + p - q) * kl, n);
+  }
+  first[label] -= (1 - smoothing) * entropy;
+  second[label] -= (1 - smoothing) * entropy;
+}
+
 static double sum_squares(size_t n, const float *x) {
   double total = 0;
   for (size_t block = 0; block < n; block += 1024) {
@@ -534,6 +569,7 @@ const dg_ops OPS_TABLE = {
     .attention_backward = attention_backward,
     .attention_cached = attention_cached,
     .cross_entropy = cross_entropy,
+    .rdrop = rdrop,
     .log_softmax = log_softmax,
     .sum_squares = sum_squares,
     .adam = adam,

@@ -15,9 +15,10 @@ typedef struct output_job {
   const int32_t *labels;
   const dg_loss_options *options;
   bool backward;
+  size_t rows; /* of a block, from one pass to the next */
   const float *x;
   float *scaled, *logits;
-  double (*losses)[2];
+  double (*losses)[3];
 } output_job;
 
 static void scale_row(void *context, size_t r, int worker) {
@@ -31,13 +32,20 @@ static void loss_row(void *context, size_t r, int worker) {
   (void)worker;
   const output_job *j = context;
   float *row = j->logits + r * j->classes;
-  j->losses[r][0] = j->losses[r][1] = 0;
-  if (j->labels[r] >= 0)
+  double *losses = memset(j->losses[r], 0, sizeof j->losses[r]);
+  bool twice = j->options->rdrop > 0 && j->backward;
+  float *again = row + j->rows * j->classes;
+  if (j->labels[r] >= 0 && twice)
+    j->p->ops->rdrop(j->classes, row, again, (size_t)j->labels[r], j->options->label_smoothing,
+                     j->options->rdrop, j->options->gradient_scale, &losses[0], &losses[1],
+                     &losses[2]);
+  else if (j->labels[r] >= 0)
     j->p->ops->cross_entropy(j->classes, row, (size_t)j->labels[r], j->options->label_smoothing,
-                             j->backward ? j->options->gradient_scale : 0, &j->losses[r][0],
-                             &j->losses[r][1]);
+                             j->backward ? j->options->gradient_scale : 0, &losses[0],
+                             &losses[1]);
   else if (j->backward)
-    memset(row, 0, j->classes * sizeof *row);
+    for (int pass = 0; pass <= twice; pass++)
+      memset(pass ? again : row, 0, j->classes * sizeof *row);
 }
 
 /* Decoder states [rows, d_model] scaled for the output projection; x itself at scale 1. */
@@ -50,34 +58,43 @@ static const float *scaled_states(dg_pass *p, size_t rows, const float *x) {
   return j.scaled;
 }
 
-/* Loss of decoder states x; with dx also its gradient and the projection's. */
-static void output_loss(dg_pass *p, const dg_loss_options *o, size_t rows, const int32_t *labels,
-                        const float *x, float *dx, dg_loss *loss) {
+/* Loss of decoder states x [passes][rows], passes of the same labels; with dx also its
+ * gradient and the projection's. */
+static void output_loss(dg_pass *p, const dg_loss_options *o, size_t passes, size_t rows,
+                        const int32_t *labels, const float *x, float *dx, dg_loss *loss) {
   const dg_model *m = p->network->model;
   size_t d = (size_t)m->config.d_model, classes = m->output.out;
-  size_t block = LOGITS_BYTES / sizeof(float) / classes / LOGITS_ROWS_LEAST * LOGITS_ROWS_LEAST;
+  size_t block = LOGITS_BYTES / sizeof(float) / classes / passes / LOGITS_ROWS_LEAST * LOGITS_ROWS_LEAST;
   if (block < LOGITS_ROWS_LEAST) block = LOGITS_ROWS_LEAST;
   if (block > rows) block = rows;
-  const float *states = scaled_states(p, rows, x);
+  const float *states = scaled_states(p, passes * rows, x);
   output_job j = {.p = p, .classes = classes, .options = o, .backward = dx != NULL};
-  j.logits = dg_pass_floats(p, block, classes);
+  j.logits = dg_pass_floats(p, passes * block, classes);
   j.losses = dg_arena_alloc(p->arena, block, sizeof *j.losses);
   for (size_t r = 0; r < rows; r += block) {
     size_t n = rows - r < block ? rows - r : block;
-    dg_linear_forward(p, &m->output, n, states + r * d, j.logits);
-    dg_bias_forward(p, n, classes, m->output.bias, j.logits);
+    for (size_t k = 0; k < passes; k++) {
+      float *logits = j.logits + k * n * classes;
+      dg_linear_forward(p, &m->output, n, states + (k * rows + r) * d, logits);
+      dg_bias_forward(p, n, classes, m->output.bias, logits);
+    }
     j.labels = labels + r;
+    j.rows = n;
     dg_parallel(p->network->threads, n, loss_row, &j);
     for (size_t i = 0; i < n; i++) {
       loss->smoothed += j.losses[i][0];
       loss->nll += j.losses[i][1];
+      loss->divergence += j.losses[i][2];
       loss->labels += labels[r + i] >= 0;
     }
-    if (dx) dg_linear_backward(p, &m->output, n, states + r * d, j.logits, 0, dx + r * d);
+    for (size_t k = 0; dx && k < passes; k++) {
+      size_t at = (k * rows + r) * d;
+      dg_linear_backward(p, &m->output, n, states + at, j.logits + k * n * classes, 0, dx + at);
+    }
   }
   if (dx && states != x) {
     output_job back = {.width = d, .scale = (float)m->config.output_scale, .x = dx, .scaled = dx};
-    dg_parallel(p->network->threads, rows, scale_row, &back);
+    dg_parallel(p->network->threads, passes * rows, scale_row, &back);
   }
 }
 
@@ -121,8 +138,20 @@ bool dg_loss_forward(const dg_network *n, const dg_batch *b, const dg_loss_optio
   dg_arena_reset(arena);
   dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = arena};
   forward(&p, &w);
-  output_loss(&p, o, w.target.total, b->labels, w.states, NULL, loss);
+  output_loss(&p, o, 1, w.target.total, b->labels, w.states, NULL, loss);
   return true;
+}
+
+/* The sentences once and then once more: masks go by row, so each pass has its own. */
+static dg_packed_text twice(dg_arena *arena, const dg_packed_text *t) {
+  int32_t *ids = dg_arena_alloc(arena, 2 * t->total, sizeof *ids);
+  uint32_t *offsets = dg_arena_alloc(arena, 2 * t->count + 1, sizeof *offsets);
+  for (size_t k = 0; k < 2; k++) {
+    memcpy(ids + k * t->total, t->ids, t->total * sizeof *ids);
+    for (size_t i = 0; i <= t->count; i++)
+      offsets[k * t->count + i] = (uint32_t)(k * t->total) + t->offsets[i] - t->offsets[0];
+  }
+  return dg_pack_text(2 * t->count, ids, offsets);
 }
 
 bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_options *o,
@@ -131,6 +160,11 @@ bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_opti
   if (!check(n, b, &w, err)) return false;
   dg_arena_reset(arena);
   dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = arena, .save = true};
+  size_t passes = o->rdrop > 0 ? 2 : 1, rows = w.target.total;
+  if (passes == 2) {
+    w.source = twice(arena, &w.source);
+    w.target = twice(arena, &w.target);
+  }
   p.dropout.residual = o->dropout;
   p.dropout.attention = o->attention_dropout;
   p.dropout.activation = o->activation_dropout;
@@ -142,7 +176,7 @@ bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_opti
   float *d_memory = NULL;
   if (w.encoder.lowest != DG_DEPTH_NONE) d_memory = dg_pass_floats(&p, w.source.total, d);
   dg_arena_mark mark = dg_arena_save(arena);
-  output_loss(&p, o, w.target.total, b->labels, w.states, g, loss);
+  output_loss(&p, o, passes, rows, b->labels, w.states, g, loss);
   dg_arena_rewind(arena, mark);
   if (d_memory) memset(d_memory, 0, w.source.total * d * sizeof *d_memory);
   dg_stack_backward(&p, &w.decoder, g, d_memory);

@@ -19,11 +19,14 @@ typedef struct dg_loss_options {
   float dropout;            /* embeddings and sublayer outputs */
   float attention_dropout, activation_dropout, adapter_dropout;
   uint64_t dropout_key;     /* a fresh one each step */
+  float rdrop;              /* R-Drop's alpha: each sentence passes twice, with other masks, and
+                             * the two predictions are drawn together; 0: one pass */
   float gradient_scale;     /* of the summed loss, e.g. 1/tokens of the whole step */
 } dg_loss_options;
 
 typedef struct dg_loss {
   double smoothed, nll; /* sums over labels, nats; nll without smoothing */
+  double divergence;    /* of the two passes; the loss is smoothed + rdrop/2 divergence */
   size_t labels;
 } dg_loss;
 

@@ -46,6 +46,8 @@ const dg_option dg_train_options_table[] = {
     FLOAT(attention_dropout, "0", 0, 0.9, "on attention weights"),
     FLOAT(activation_dropout, "0", 0, 0.9, "inside the feed-forward sublayer"),
     FLOAT(adapter_dropout, "0.1", 0, 0.9, "on adapter outputs"),
+    FLOAT(rdrop, "0", 0, 100, "R-Drop's alpha: predictions of two passes with other dropout masks are "
+          "drawn together, at twice the time; 0: one pass"),
     FLOAT(subword_alpha, "0", 0, 10, "sampled segmentations, anew each time: BPE's share of merges "
           "dropped, or unigram's smoothing (the smaller, the more varied); 0: none"),
     FLOAT(word_dropout, "0", 0, 0.9, "share of pieces read that become unknown"),
@@ -332,6 +334,7 @@ static bool step(trainer *t, double *norm, dg_error *err) {
       .attention_dropout = (float)o->attention_dropout,
       .activation_dropout = (float)o->activation_dropout,
       .adapter_dropout = (float)o->adapter_dropout,
+      .rdrop = (float)o->rdrop,
       .gradient_scale = 1.0f / (float)(labels ? labels : 1),
   };
   dg_params_zero_grads(t->params);

@@ -14,7 +14,7 @@ typedef struct dg_train_options {
   int warmup;
   double learning_rate, beta1, beta2, eps, weight_decay, clip, ema;
   double label_smoothing, dropout, attention_dropout, activation_dropout, adapter_dropout;
-  double subword_alpha, word_dropout;
+  double rdrop, subword_alpha, word_dropout;
   double temperature;
   int eval_every, eval_sentences, eval_beam, patience, average_best;
   dg_metric metric;
