@@ -41,13 +41,38 @@ static bool squeeze(const char *text, dg_strbuf *out) {
   return true;
 }
 
+static bool is_word_byte(char c) { return isalnum((unsigned char)c) || (unsigned char)c >= 0x80; }
+
+/* Whether the word of n bytes stands in text, between blanks. */
+static bool has_word(const char *text, const char *word, size_t n) {
+  for (const char *q = text; (q = memmem(q, strlen(q), word, n)); q++)
+    if ((q == text || q[-1] == ' ') && (!q[n] || q[n] == ' ')) return true;
+  return false;
+}
+
+/* Is the mark at p, before a letter, part of a name or an entity? GTK marks inside
+ * words too ("Save _As", "E_xit"): a name (my_file, MY_FILE, __init__) has more marks
+ * than one, a capital or digit around it, or stands untranslated in the other side. */
+static bool is_literal(const char *text, const char *p, char mark, const char *other) {
+  if (mark == '&') return strchr(p, ';') && strcspn(p, " ") > strcspn(p, ";");
+  const char *begin = p;
+  while (begin > text && begin[-1] != ' ') begin--;
+  size_t n = strcspn(begin, " ");
+  if (p == begin || !(is_word_byte(p[-1]) || p[-1] == '/' || p[-1] == mark))
+    return memchr(p + 1, mark, n - (size_t)(p + 1 - begin)) != NULL;
+  if (memchr(begin, mark, (size_t)(p - begin)) || memchr(p + 1, mark, n - (size_t)(p + 1 - begin)))
+    return true;
+  if (isdigit((unsigned char)p[1]) || isdigit((unsigned char)p[-1]) || p[-1] == '/') return true;
+  return (isupper((unsigned char)p[1]) && isupper((unsigned char)p[-1])) || has_word(other, begin, n);
+}
+
 /* Removes the mark before a letter ("_File", "&File"), halves doubled marks, and
- * drops the CJK form "(&F)" at the end. */
-static void strip_accelerator(char *s, char mark) {
-  if (!mark) return;
-  char *out = s;
-  for (char *p = s; *p; p++) {
+ * drops the CJK form "(&F)" with the blank before it. */
+static void strip_accelerator(char *s, char mark, const char *other) {
+  char *copy = dg_strdup(s), *out = s; /* what has been read is still looked at */
+  for (const char *p = copy; *p; p++) {
     if (*p == '(' && p[1] == mark && isalnum((unsigned char)p[2]) && p[3] == ')') {
+      if (out > s && out[-1] == ' ') out--;
       p += 3;
       continue;
     }
@@ -55,15 +80,11 @@ static void strip_accelerator(char *s, char mark) {
       *out++ = *p++;
       continue;
     }
-    bool letter = isalnum((unsigned char)p[1]) || (unsigned char)p[1] >= 0x80;
-    bool inside = p > s && (isalnum((unsigned char)p[-1]) || p[-1] == '_' || p[-1] == '/');
-    /* GTK marks inside words too ("Save _As", "E_xit"), but a_b_c is a name. */
-    bool name = mark == '_' && (strchr(p + 1, '_') || (inside && p[1] && isupper((unsigned char)p[1]) && isupper((unsigned char)p[-1])));
-    bool entity = mark == '&' && strchr(p, ';') && strcspn(p, " ") > strcspn(p, ";");
-    if (*p == mark && letter && !name && !entity) continue;
+    if (*p == mark && is_word_byte(p[1]) && !is_literal(copy, p, mark, other)) continue;
     *out++ = *p;
   }
   *out = 0;
+  free(copy);
 }
 
 /* --- placeholders ------------------------------------------------------------------------ */
@@ -74,7 +95,13 @@ static size_t printf_length(const char *p) { /* %s %1$d %'d %-5.2f %lu %%  */
   while (p[n] && strchr("0123456789$-+ #'.*", p[n]) && !(p[n] == ' ')) n++;
   while (p[n] && strchr("hlLqjzt", p[n])) n++;
   if (p[n] && strchr("diouxXeEfFgGcsSpnmMLQ@", p[n]) && !isalpha((unsigned char)p[n + 1])) return n + 1;
-  return n > 1 ? n : 0; /* %1 of Qt */
+  return 0;
+}
+
+static size_t qt_length(const char *p) { /* %1 %L12 */
+  size_t n = 1 + (p[1] == 'L'), digits = 0;
+  while (digits < 2 && isdigit((unsigned char)p[n + digits])) digits++;
+  return digits && p[n] != '0' ? n + digits : 0;
 }
 
 static size_t up_to(const char *p, char close, size_t most) {
@@ -94,7 +121,7 @@ static size_t placeholder_length(const char *p) {
       }
       while (isupper((unsigned char)p[k]) || p[k] == '_') k++; /* %PRODUCTNAME */
       if (k > 3) return k;
-      return n;
+      return n ? n : qt_length(p);
     }
     case '{': return isalnum((unsigned char)p[1]) || p[1] == '}' || p[1] == ' ' || p[1] == '$' ? up_to(p, '}', 60) : 0;
     case '$': {
@@ -173,11 +200,7 @@ static double overlap(const char *a, const char *b) {
     size_t n = strcspn(p, " ");
     if (n >= 4) {
       words++;
-      for (const char *q = b; (q = memmem(q, strlen(q), p, n)); q++)
-        if ((q == b || q[-1] == ' ') && (!q[n] || q[n] == ' ')) {
-          shared++;
-          break;
-        }
+      shared += has_word(b, p, n);
     }
     p += n;
   }
@@ -220,15 +243,56 @@ static bool credits(const char *s) {
   return false;
 }
 
-static bool clean_side(const char *text, dg_accelerator accelerator, dg_strbuf *out) {
+static bool clean_side(const char *text, dg_strbuf *out) {
   if (!squeeze(text, out)) return false;
   char *normal = dg_text_normalize(out->text, out->length, DG_NFC, NULL);
   if (!normal) return false;
-  strip_accelerator(normal, (char)accelerator);
   dg_strbuf_clear(out);
   dg_strbuf_add(out, normal);
   free(normal);
   return true;
+}
+
+/* Each side is looked at beside the other as it was. */
+static void strip_accelerators(dg_strbuf *a, dg_strbuf *b, char mark) {
+  char *source = dg_strdup(a->text);
+  strip_accelerator(a->text, mark, b->text);
+  strip_accelerator(b->text, mark, source);
+  a->length = strlen(a->text);
+  b->length = strlen(b->text);
+  free(source);
+}
+
+static void drop_start(dg_strbuf *s, size_t n) {
+  s->length -= n;
+  memmove(s->text, s->text + n, s->length + 1);
+}
+
+/* What programs put around a message for translators alone: "Menu|Open" (before GNU
+ * gettext had contexts) and LyX's "Text[[what it is]]". */
+static void strip_context(dg_strbuf *source, const char *target) {
+  char *bar = strchr(source->text, '|'), *note = strstr(source->text, "[[");
+  if (bar && bar > source->text && bar[-1] != ' ' && bar[1] && bar[1] != ' ' &&
+      !strchr(bar + 1, '|') && !strchr(target, '|'))
+    drop_start(source, (size_t)(bar + 1 - source->text));
+  else if (note && note > source->text && !strcmp(source->text + source->length - 2, "]]") &&
+           !strstr(target, "[["))
+    source->text[source->length = (size_t)(note - source->text)] = 0;
+}
+
+/* The number of a heading ("3.2. ", "1) "), blank and all, or 0. */
+static size_t number_length(const char *s) {
+  size_t n = strspn(s, "0123456789.");
+  n += s[n] == ')';
+  size_t blanks = strspn(s + n, " ");
+  return n > 1 && isdigit((unsigned char)*s) && !isdigit((unsigned char)s[n - 1]) && blanks ? n + blanks : 0;
+}
+
+static void strip_number(dg_strbuf *a, dg_strbuf *b) {
+  size_t n = number_length(a->text);
+  if (!n || number_length(b->text) != n || memcmp(a->text, b->text, n)) return;
+  drop_start(a, n);
+  drop_start(b, n);
 }
 
 dg_clean_verdict dg_clean_pair(const char *source, const char *target, const char *source_language,
@@ -237,8 +301,10 @@ dg_clean_verdict dg_clean_pair(const char *source, const char *target, const cha
   dg_strbuf_clear(a);
   dg_strbuf_clear(b);
   if (credits(source)) return DG_CLEAN_CREDITS;
-  if (!clean_side(source, accelerator, a) || !clean_side(target, accelerator, b))
-    return DG_CLEAN_ENCODING;
+  if (!clean_side(source, a) || !clean_side(target, b)) return DG_CLEAN_ENCODING;
+  strip_context(a, b->text);
+  strip_number(a, b);
+  if (accelerator) strip_accelerators(a, b, (char)accelerator);
   size_t x = letters(a->text), y = letters(b->text);
   if (x < 2 || y < 2) return DG_CLEAN_EMPTY;
   if (!strcmp(a->text, b->text)) return DG_CLEAN_UNTRANSLATED;
@@ -250,8 +316,9 @@ dg_clean_verdict dg_clean_pair(const char *source, const char *target, const cha
   bool dense = !strcmp(scripts[1], "Jpan") || !strcmp(scripts[1], "Hans") ||
                !strcmp(scripts[1], "Hant") || !strcmp(scripts[1], "Kore");
   double ratio = (double)y / (double)x;
-  if (x + y > 20 && (ratio < (dense ? 0.12 : 0.33) || ratio > (dense ? 2.5 : 3.2)))
-    return DG_CLEAN_LENGTH;
+  /* Of longer text what says far more or far less is another sentence. */
+  double least = dense ? 0.12 : x + y > 60 ? 0.4 : 0.33, most = dense || x + y > 60 ? 2.5 : 3.2;
+  if (x + y > 20 && (ratio < least || ratio > most)) return DG_CLEAN_LENGTH;
   if (!same_placeholders(a->text, b->text)) return DG_CLEAN_PLACEHOLDERS;
   if (strcmp(scripts[1], "Zyyy") && dg_text_script_share(b->text, b->length, scripts[1]) < 0.5)
     return DG_CLEAN_SCRIPT;

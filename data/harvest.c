@@ -23,6 +23,10 @@
 const dg_option dg_harvest_options_table[] = {
     {"label_share", DG_OPTION_FLOAT, MEMBER(label_share), "0.25", 0, 1, NULL,
      "share of the short pairs kept for training"},
+    {"phrase_share", DG_OPTION_FLOAT, MEMBER(phrase_share), "1", 0, 1, NULL,
+     "share of the longer pairs kept whose English does not end as a sentence"},
+    {"whole_pairs", DG_OPTION_INT, MEMBER(whole_pairs), "0", 0, 1e9, NULL,
+     "a language with no more training pairs keeps them all"},
     {"label_words", DG_OPTION_INT, MEMBER(label_words), "5", 0, 100, NULL,
      "English words below which a pair is a label"},
     {"dev_share", DG_OPTION_FLOAT, MEMBER(dev_share), "0.05", 0, 0.5, NULL,
@@ -153,22 +157,40 @@ static void version_of(const char *archive, char out[96]) {
   out[n] = 0;
 }
 
-/* The licences a machine-readable copyright file names, the first few. */
+/* Adds a licence to the first few; false when no more fit. */
+static bool add_licence(char out[96], size_t *n, const char *name) {
+  if (!*name || strchr(name, '\t') || strlen(name) > 40 || (*n && strstr(out, name))) return true;
+  if (*n + strlen(name) + 3 >= 60) return false;
+  *n += (size_t)snprintf(out + *n, 96 - *n, "%s%s", *n ? ", " : "", name);
+  return true;
+}
+
+/* What a copyright file names: in "License:" fields if it is machine-readable, else
+ * Debian's copies of the common licences. */
 static void licence_of(const char *root, const char *package, char out[96]) {
+  static const char fields[] = "License:", common[] = "/usr/share/common-licenses/";
   char *path = dg_format("%s/usr/share/doc/%s/copyright", root, package);
-  dg_lines *r = access(path, R_OK) ? NULL : dg_lines_open(path, NULL);
-  char *line;
-  size_t length;
-  snprintf(out, 96, "see copyright file");
   size_t n = 0;
-  while (r && dg_lines_next(r, &line, &length, NULL) > 0) {
-    if (strncasecmp(line, "License:", 8)) continue;
-    char *name = line + 8 + strspn(line + 8, " \t");
-    if (!*name || strchr(name, '\t') || strlen(name) > 40 || (n && strstr(out, name))) continue;
-    if (n + strlen(name) + 3 >= 60) break;
-    n += (size_t)snprintf(out + n, 96 - n, "%s%s", n ? ", " : "", name);
+  for (int machine_readable = 1; machine_readable >= 0 && !n; machine_readable--) {
+    dg_lines *r = access(path, R_OK) ? NULL : dg_lines_open(path, NULL);
+    char *line;
+    size_t length;
+    while (r && dg_lines_next(r, &line, &length, NULL) > 0) {
+      char *name = machine_readable ? strncasecmp(line, fields, sizeof fields - 1) ? NULL : line
+                                    : strstr(line, common);
+      if (!name) continue;
+      name += machine_readable ? sizeof fields - 1 : sizeof common - 1;
+      name += strspn(name, " \t");
+      if (!machine_readable) {
+        name[strcspn(name, " \t,;:)'\"`")] = 0;
+        size_t end = strlen(name);
+        if (end && name[end - 1] == '.') name[end - 1] = 0;
+      }
+      if (!add_licence(out, &n, name)) break;
+    }
+    dg_lines_close(r);
   }
-  dg_lines_close(r);
+  if (!n) snprintf(out, 96, "see copyright file");
   free(path);
 }
 
@@ -528,6 +550,32 @@ static int by_place(const void *a, const void *b) {
   return x->record < y->record ? -1 : x->record > y->record;
 }
 
+static bool ends_sentence(const char *s) {
+  size_t n = strlen(s);
+  while (n && strchr(")\"'>", s[n - 1])) { /* and what closes a tag or quotation */
+    if (s[n - 1] == '>')
+      while (n && s[n - 1] != '<') n--;
+    if (n) n--;
+  }
+  return n && strchr(".!?:", s[n - 1]);
+}
+
+/* Keeps all sentences, and of labels and phrases their share: the same English in every
+ * language. */
+static size_t thin_out(const harvest_job *j, choice *list, size_t count) {
+  const dg_harvest_options *o = &j->config->options;
+  size_t kept = 0;
+  for (size_t i = 0; i < count; i++) {
+    const harvested *h = &j->packages[list[i].package];
+    const record *x = &h->records[list[i].record];
+    double share = x->words < o->label_words                      ? o->label_share
+                   : ends_sentence(h->text.text + x->english) ? 1
+                                                                  : o->phrase_share;
+    if ((double)(list[i].order >> 11) * 0x1p-53 < share) list[kept++] = list[i];
+  }
+  return kept;
+}
+
 static bool write_language(writer *w, size_t language, dg_error *err) {
   const harvest_job *j = w->job;
   const dg_harvest_options *o = &j->config->options;
@@ -555,15 +603,14 @@ static bool write_language(writer *w, size_t language, dg_error *err) {
         n->held_back++;
         continue;
       }
-      if (split == TRAIN
-              ? x->words < o->label_words && (double)(order >> 11) * 0x1p-53 >= o->label_share
-              : x->words < o->test_words)
-        continue;
+      if (split != TRAIN && x->words < o->test_words) continue;
       DG_GROW(chosen[split], capacity[split], count[split] + 1);
       chosen[split][count[split]++] = (choice){order, (uint32_t)p, i};
     }
   }
   dg_key_set_free(&seen);
+  if (count[TRAIN] > (size_t)o->whole_pairs)
+    count[TRAIN] = thin_out(j, chosen[TRAIN], count[TRAIN]);
   bool ok = true;
   for (int split = TRAIN; split <= TEST; split++) {
     size_t limit = split == TRAIN ? count[TRAIN]

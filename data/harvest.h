@@ -12,8 +12,11 @@
 enum { DG_HARVEST_CODE = 24, DG_HARVEST_SOURCES = 8 };
 
 typedef struct dg_harvest_options {
-  double label_share; /* of pairs under label_words words, how many are kept for training */
-  int label_words;
+  /* The weight of labels (under label_words words) and of phrases (that do not end as
+   * sentences do) in training text: how many of them are kept. A language with at most
+   * whole_pairs pairs keeps all. */
+  double label_share, phrase_share;
+  int label_words, whole_pairs;
   int dev_pairs, test_pairs;    /* at most, a language; of at least test_words words */
   double dev_share, test_share; /* and at most, of the pairs of such length it has */
   int test_words, seed;

@@ -1,4 +1,5 @@
-/* Help in Mallard (.page) and DocBook, as GNOME, MATE, Xfce and KDE install it. */
+/* Help in Mallard (.page) and DocBook, as GNOME, MATE, Xfce and KDE install it, and
+ * manuals in HTML. */
 #ifndef DG_DATA_HELP_H
 #define DG_DATA_HELP_H
 
@@ -9,5 +10,9 @@
  * place, nothing outside the bytes is read. */
 bool dg_help_outline(const void *bytes, size_t size, dg_outline *o);
 bool dg_help_place(const char *path, dg_strbuf *locale, dg_strbuf *document);
+
+/* The same for HTML, of whose inline tags those stay that a translator would move. */
+bool dg_html_outline(const void *bytes, size_t size, dg_outline *o);
+bool dg_html_place(const char *path, dg_strbuf *locale, dg_strbuf *document);
 
 #endif

@@ -9,7 +9,8 @@
 
 const dg_source *const dg_sources[] = {&dg_source_mo,          &dg_source_mozilla,
                                        &dg_source_help,        &dg_source_libreoffice,
-                                       &dg_source_man,         NULL};
+                                       &dg_source_man,         &dg_source_html,
+                                       NULL};
 
 const dg_source *dg_source_find(const char *name) {
   for (const dg_source *const *s = dg_sources; *s; s++)

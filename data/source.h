@@ -32,7 +32,7 @@ extern const dg_source *const dg_sources[];
 const dg_source *dg_source_find(const char *name); /* or NULL */
 
 extern const dg_source dg_source_mo, dg_source_mozilla, dg_source_help, dg_source_libreoffice,
-    dg_source_man;
+    dg_source_man, dg_source_html;
 
 /* Paths, relative to the directory, of the regular files below it, each
  * directory's in the order of their names. Links are not followed. */

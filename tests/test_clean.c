@@ -84,6 +84,9 @@ static void test_length(void **state) {
   expect(DG_CLEAN_LENGTH, "one two three four five six seven eight nine ten", "un");
   expect(DG_CLEAN_EMPTY, "one two three four five six seven eight nine ten", "u");
   expect(DG_CLEAN_LENGTH, "short word", "unha traduci\u00f3n que di moito m\u00e1is do que se lle pregunta");
+  expect(DG_CLEAN_LENGTH, "Choose the cells that you want to expand", /* and another sentence */
+         "Escolla as celas que se van dividir. A \u00e1rea escollida s\u00f3 pode ter unha columna. "
+         "Neste exemplo escolla a \u00e1rea de A1 a A2");
   /* Little text may differ much, and a dense script is short. */
   expect(DG_CLEAN_KEPT, "OK", "De acordo");
   expect_of(DG_CLEAN_KEPT, "The printer could not be found", "找不到打印机", "zh", DG_ACCELERATOR_NONE);
@@ -158,6 +161,17 @@ static void test_accelerators(void **state) {
   becomes("~Insert row", "~Inserir fila", DG_ACCELERATOR_TILDE, "Insert row", "Inserir fila");
   becomes("&\u00c9cole school", "Escola &\u00c1gape", DG_ACCELERATOR_AMPERSAND, "\u00c9cole school",
           "Escola \u00c1gape");
+  /* A name keeps its underscores, all of them, whatever else is marked. */
+  becomes("_Open my_file", "_Abrir my_file", DG_ACCELERATOR_UNDERSCORE, "Open my_file",
+          "Abrir my_file");
+  becomes("Edit my_long_file", "Editar my_long_file", DG_ACCELERATOR_UNDERSCORE, "Edit my_long_file",
+          "Editar my_long_file");
+  becomes("Please set MY_FILE before opening x_1", "Po\u00f1a MY_FILE antes de abrir x_1",
+          DG_ACCELERATOR_UNDERSCORE, "Please set MY_FILE before opening x_1",
+          "Po\u00f1a MY_FILE antes de abrir x_1");
+  becomes("Call __init__ now", "Chame a __init__ xa", DG_ACCELERATOR_UNDERSCORE, "Call __init__ now",
+          "Chame a __init__ xa");
+  becomes("Rea_d it", "Le_lo", DG_ACCELERATOR_UNDERSCORE, "Read it", "Lelo");
   /* Prose has none, and neither has an entity. */
   becomes("_Open AT&T", "_Abrir AT&T", DG_ACCELERATOR_NONE, "_Open AT&T", "_Abrir AT&T");
   becomes("Press A &lt; B", "Prema A &lt; B", DG_ACCELERATOR_AMPERSAND, "Press A &lt; B", "Prema A &lt; B");
@@ -166,6 +180,8 @@ static void test_accelerators(void **state) {
   assert_string_equal(b.text, "文件");
   expect_of(DG_CLEAN_KEPT, "_Open it", "開く(_O)", "ja", DG_ACCELERATOR_UNDERSCORE);
   assert_string_equal(b.text, "開く");
+  expect_of(DG_CLEAN_KEPT, "_Open it...", "開く (_O)...", "ja", DG_ACCELERATOR_UNDERSCORE);
+  assert_string_equal(b.text, "開く..."); /* the blank before it goes too */
   expect_of(DG_CLEAN_KEPT, "_Open it...", "開く(_O)...", "ja", DG_ACCELERATOR_UNDERSCORE);
   assert_string_equal(b.text, "開く...");
 }
@@ -197,6 +213,18 @@ static void test_placeholders(void **state) {
   /* What only looks like one. */
   expect(DG_CLEAN_KEPT, "Costs $5 or more", "Custa 5 d\u00f3lares ou m\u00e1is");
   expect(DG_CLEAN_KEPT, "When a < b holds", "Cando a \u00e9 menor ca b");
+  expect(DG_CLEAN_KEPT, "The disk is full to 100%.", "O disco est\u00e1 cheo ao 100 %.");
+  expect(DG_CLEAN_KEPT, "Between 10%-20%, not more.", "Entre o 10 % e o 20 %, non m\u00e1is.");
+  expect(DG_CLEAN_KEPT, "It grew by 5%", "Medrou un 5 por cento");
+  static const char *const qt[] = {"%1", "%L1", "%12", "%L99"};
+  for (int i = 0; i < 4; i++) {
+    char source[100], target[100];
+    snprintf(source, sizeof source, "Found %s files", qt[i]);
+    snprintf(target, sizeof target, "Atop\u00e1ronse %s ficheiros", qt[i]);
+    expect(DG_CLEAN_KEPT, source, target);
+    snprintf(target, sizeof target, "Atop\u00e1ronse %s ficheiros", qt[(i + 1) % 4]);
+    expect(DG_CLEAN_PLACEHOLDERS, source, target);
+  }
   dg_strbuf many = {0}, viel = {0}; /* more than fit a list */
   for (int i = 0; i < 150; i++) {
     dg_strbuf_addf(&many, "word %%s ");
@@ -207,6 +235,30 @@ static void test_placeholders(void **state) {
   dg_clean_pair(many.text, viel.text, "en", "gl", DG_ACCELERATOR_NONE, &a, &b);
   free(many.text);
   free(viel.text);
+}
+
+static void test_context(void **state) {
+  (void)state;
+  /* What speaks to translators alone goes. */
+  becomes("Command|Undo (%1)", "Desfacer (%1)", DG_ACCELERATOR_NONE, "Undo (%1)", "Desfacer (%1)");
+  becomes("'living people'|Included, and all data", "Inclu\u00eddo, e todos os datos",
+          DG_ACCELERATOR_NONE, "Included, and all data", "Inclu\u00eddo, e todos os datos");
+  becomes("Shorten list[[Possible substitute]]", "Acurtar a lista", DG_ACCELERATOR_NONE,
+          "Shorten list", "Acurtar a lista");
+  /* But not what the translation has too, nor a bar among words. */
+  becomes("Choose all|some", "Escolla todo|algo", DG_ACCELERATOR_NONE, "Choose all|some",
+          "Escolla todo|algo");
+  becomes("Pipe a | b here", "Conecte a con b aqu\u00ed", DG_ACCELERATOR_NONE, "Pipe a | b here",
+          "Conecte a con b aqu\u00ed");
+  becomes("See [[link]]", "Vexa [[link]] xa", DG_ACCELERATOR_NONE, "See [[link]]", "Vexa [[link]] xa");
+  /* A heading's number teaches nothing; a year or an amount is no number of a heading. */
+  becomes("14.3.2. Auditing packages", "14.3.2. Auditor\u00eda de paquetes", DG_ACCELERATOR_NONE,
+          "Auditing packages", "Auditor\u00eda de paquetes");
+  becomes("1) Open it", "1) \u00c1brao", DG_ACCELERATOR_NONE, "Open it", "\u00c1brao");
+  becomes("3. Open it", "2. \u00c1brao", DG_ACCELERATOR_NONE, "3. Open it", "2. \u00c1brao");
+  becomes("2019 was good", "2019 foi bo", DG_ACCELERATOR_NONE, "2019 was good", "2019 foi bo");
+  becomes("2.5 litres", "2.5 litros", DG_ACCELERATOR_NONE, "2.5 litres", "2.5 litros");
+  expect(DG_CLEAN_EMPTY, "3. ", "3. ");
 }
 
 static void test_words_and_keys(void **state) {
@@ -279,6 +331,7 @@ int main(void) {
       cmocka_unit_test(test_length),       cmocka_unit_test(test_script),
       cmocka_unit_test(test_encoding),     cmocka_unit_test(test_credits),
       cmocka_unit_test(test_accelerators), cmocka_unit_test(test_placeholders),
+      cmocka_unit_test(test_context),
       cmocka_unit_test(test_words_and_keys), cmocka_unit_test(test_fuzz),
   };
   return cmocka_run_group_tests(tests, NULL, tear_down);

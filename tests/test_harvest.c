@@ -21,7 +21,8 @@ static const char *const packages[] = {"alpha-data", "beta", "gamma-l10n", "none
 static const char *const archives[] = {"alpha-data_1%3a2.0-1_all.deb", "beta_0.3_amd64.deb",
                                        "gamma-l10n_7~rc1+ds_all.deb"};
 static const char *const versions[] = {"1:2.0-1", "0.3", "7~rc1+ds"};
-static const char *const licences[] = {"GPL-2+, MIT", "see copyright file", "CC0"};
+static const char *const licences[] = {"GPL-2+, MIT", "see copyright file",
+                                       "GPL-2, Apache-2.0"};
 static const char *const languages[] = {"gl", "pt-BR", "ru"};
 static const char *const locales[] = {"gl", "pt_BR", "ru", "de"}; /* the last is not asked for */
 static const char *const splits[] = {"train", "dev", "test"};
@@ -88,8 +89,10 @@ static void make_package(size_t p) {
         "Description: test\\n' >'%s/DEBIAN/control'",
         packages[p], versions[p], root);
   if (p != 1) {
-    const char *names = p ? "License: CC0\\n" : "License: GPL-2+\\n text\\nLicense: MIT\\nLicense: MIT\\n";
-    shell("printf 'Format: x\\n%s' >'%s/usr/share/doc/%s/copyright'", names, root, packages[p]);
+    const char *names = p ? "Copies are in '/usr/share/common-licenses/GPL-2' and in\\n"
+                            "/usr/share/common-licenses/Apache-2.0.\\n"
+                          : "License: GPL-2+\\n text\\nLicense: MIT\\nLicense: MIT\\n";
+    shell("printf \"Format: x\\n%s\" >'%s/usr/share/doc/%s/copyright'", names, root, packages[p]);
   }
   for (size_t d = 0; d < DOCUMENTS; d++)
     for (int l = 0; l <= LANGUAGES; l++)
@@ -318,6 +321,17 @@ static void test_limits(void **state) {
     for (size_t i = 0; i < r.count; i++) assert_true(dg_word_count(r.column[i][ENGLISH]) >= 5);
     rows_free(&r);
   }
+  /* None of these sentences ends in a full stop. */
+  harvest("light", "label_share = 0\nphrase_share = 0\n", 1);
+  for (int l = 0; l < LANGUAGES; l++) assert_int_equal(counts[l].train, 0);
+  harvest("half", "label_share = 1\nphrase_share = 0.5\n", 1);
+  size_t half[LANGUAGES];
+  for (int l = 0; l < LANGUAGES; l++) half[l] = counts[l].train;
+  harvest("heavy", "label_share = 1\nphrase_share = 1\n", 1);
+  for (int l = 0; l < LANGUAGES; l++)
+    assert_true(half[l] > counts[l].train / 4 && half[l] < counts[l].train);
+  harvest("whole", "label_share = 0\nphrase_share = 0\nwhole_pairs = 1000\n", 1);
+  assert_true(same_directories("heavy", "whole")); /* small languages are not thinned out */
   harvest("none", "dev_share = 0\ntest_share = 0\nlabel_share = 1\n", 1);
   for (int l = 0; l < LANGUAGES; l++) {
     assert_int_equal(counts[l].dev + counts[l].test + counts[l].held_back, 0);

@@ -1,4 +1,4 @@
-/* Help pages, LibreOffice's help and manual pages as outlines, and laid side by side. */
+/* Help pages, manuals in HTML, LibreOffice's help and manual pages as outlines, and laid side by side. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -152,7 +152,21 @@ static void test_hostile_xml(void **state) {
   dg_strbuf_add(&b, "<html><body><p id=\"par_id1\">x");
   for (int i = 0; i < 50000; i++) dg_strbuf_add(&b, "<span>");
   free(paragraphs(dg_libreoffice_outline, b.text));
+  free(paragraphs(dg_html_outline, b.text));
   free(b.text);
+}
+
+/* A locale of NULL: the file is no such document. */
+static void check_place(bool (*place)(const char *, dg_strbuf *, dg_strbuf *), const char *path,
+                        const char *locale, const char *document) {
+  dg_strbuf l = {0}, d = {0};
+  assert_int_equal(place(path, &l, &d), locale != NULL);
+  if (locale) {
+    assert_string_equal(l.text, locale);
+    assert_string_equal(d.text, document);
+  }
+  free(l.text);
+  free(d.text);
 }
 
 static void test_places(void **state) {
@@ -165,17 +179,52 @@ static void test_places(void **state) {
       {"usr/share/help/gl/a.png", NULL, NULL},
       {"usr/share/help/gl.page", NULL, NULL},
       {"usr/share/doc/gnome/gl/a.page", NULL, NULL}};
-  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-    dg_strbuf locale = {0}, document = {0};
-    bool found = dg_help_place(table[i][0], &locale, &document);
-    assert_int_equal(found, table[i][1] != NULL);
-    if (found) {
-      assert_string_equal(locale.text, table[i][1]);
-      assert_string_equal(document.text, table[i][2]);
-    }
-    free(locale.text);
-    free(document.text);
-  }
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+    check_place(dg_help_place, table[i][0], table[i][1], table[i][2]);
+}
+
+/* --- manuals in HTML ----------------------------------------------------------------------------- */
+
+static const char manual[] =
+    "<!DOCTYPE html><html><head><title>6.2. Tools</title></head><body>"
+    "<div class=\"nav\"><a href=\"b.html\"><strong>Next</strong>Preface</a></div>"
+    "<div><h3><a id=\"x\"></a>6.2. The\ncommands</h3></div><div class=\"para\">"
+    "<acronym>APT</acronym> reads <span><code class=\"c\">sources.list</code></span>,<br/>see <a "
+    "href=\"y\">Section 3</a>.</div><a id=\"i\" class=\"indexterm\"></a><ul><li><p>One</p></li>"
+    "<li>Two<pre>$ apt update</pre>after</li></ul><pre>code</pre><script>var a = 1;</script>"
+    "<ul><li>3.1. <a href=\"z\">A chapter</a></li></ul></body></html>";
+static const char manual_gl[] =
+    "<html><body><div><a href=\"b.html\">Seguinte</a></div><div><h3>6.2. As ordes</h3></div>"
+    "<div>APT le <code>sources.list</code>, vexa <a>a secci\u00f3n 3</a>.</div>"
+    "<ul><li><p>Un</p></li><li>Dous<pre>$</pre>despois</li></ul></body></html>";
+
+static void test_html(void **state) {
+  (void)state;
+  check(dg_html_outline, manual,
+        "6.2. The commands\nAPT reads <code>sources.list</code>, see <a>Section 3</a>.\nOne\nTwo\n"
+        "after\n");
+  check_pairs(dg_html_outline, DG_ALIGN_ALL, manual, manual_gl,
+              "gl|d|6.2. The\ncommands|6.2. As ordes\n"
+              "gl|d|APT reads <code>sources.list</code>, see <a>Section 3</a>.|"
+              "APT le <code>sources.list</code>, vexa <a>a secci\u00f3n 3</a>.\n"
+              "gl|d|One|Un\ngl|d|Two|Dous\ngl|d|after|despois\n");
+  check_pairs(dg_html_outline, DG_ALIGN_ALL, manual, "<p>One</p><p>Two</p>", "apart");
+  static const char *const table[][3] = {
+      {"usr/share/doc/debian-handbook/html/pt-BR/apt.html", "pt-BR", "apt"},
+      {"usr/share/doc/debian-handbook/html/en-US/apt.html", "en", "apt"},
+      {"usr/share/doc/debian/FAQ/basic.de.html", "de", "basic"},
+      {"usr/share/doc/debian/FAQ/basic.en.html", "en", "basic"},
+      {"usr/share/debian-reference/ch01.pt-br.html", "pt-br", "ch01"},
+      {"usr/share/developers-reference/pkgs.html", "en", "pkgs"},
+      {"usr/share/developers-reference/fr/pkgs.html", "fr", "pkgs"},
+      {"usr/share/gimp/2.0/help/es/a/b.html", "es", "a/b"},
+      {"usr/share/doc/x/de/a.png", NULL, NULL},
+      {"etc/de/a.html", NULL, NULL}};
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+    check_place(dg_html_place, table[i][0], table[i][1], table[i][2]);
+  assert_string_equal(dg_source_html.english("aptitude-doc-es")[0], "aptitude-doc-en");
+  assert_string_equal(dg_source_html.english("debian-handbook")[0], "debian-handbook");
+  assert_null(dg_source_html.english("gimp-data"));
 }
 
 /* --- LibreOffice ------------------------------------------------------------------------------- */
@@ -305,6 +354,7 @@ static void read_all(outliner *read, const char *bytes, size_t size) {
 }
 static void read_help(const char *s, size_t n) { read_all(dg_help_outline, s, n); }
 static void read_office(const char *s, size_t n) { read_all(dg_libreoffice_outline, s, n); }
+static void read_html(const char *s, size_t n) { read_all(dg_html_outline, s, n); }
 static void read_man(const char *s, size_t n) { read_all(dg_man_outline, s, n); }
 
 static void test_damaged(void **state) {
@@ -314,6 +364,7 @@ static void test_damaged(void **state) {
   pairs_torment(mallard, sizeof mallard - 1, 4000, read_help);
   pairs_torment(docbook, sizeof docbook - 1, 4000, read_help);
   pairs_torment(office, sizeof office - 1, 4000, read_office);
+  pairs_torment(manual, sizeof manual - 1, 4000, read_html);
   pairs_torment(man, sizeof man - 1, 20000, read_man);
 }
 
@@ -323,6 +374,7 @@ int main(void) {
       cmocka_unit_test(test_help_side_by_side),
       cmocka_unit_test(test_hostile_xml),
       cmocka_unit_test(test_places),
+      cmocka_unit_test(test_html),
       cmocka_unit_test(test_libreoffice),
       cmocka_unit_test(test_man),
       cmocka_unit_test_setup_teardown(test_directories, pairs_set_up, pairs_tear_down),

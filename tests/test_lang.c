@@ -137,6 +137,7 @@ static void test_names_and_scripts(void **state) {
                {"hi", "Hindi", "Deva"},
                {"acm", "acm", "Arab"},
                {"an", "Aragonese", "Latn"},
+               {"crh", "Crimean Tatar", "Latn"},
                {"qaa", "qaa", "Zyyy"},
                {"", "", "Zyyy"},
                {"not a code", "not a code", "Zyyy"}};

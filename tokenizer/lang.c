@@ -19,12 +19,12 @@ static const char *const own_aliases[][2] = {
     {"no", "nb"}, {"nb", "nb"}, {"tw", "tw"}, {"pbt", "ps"}, {"ns", "nso"}};
 
 /* Usual scripts and regions CLDR 42 does not know or we see otherwise: "pt" alone
- * is European. */
+ * is European, and Crimean Tatar has been written in Latin letters since the 1990s. */
 static const struct {
   const char *language, *script, *region;
 } own_likely[] = {{"pt", "Latn", "PT"}, {"acm", "Arab", ""}, {"acq", "Arab", ""},
                   {"ajp", "Arab", ""},  {"azb", "Arab", ""}, {"cjk", "Latn", ""},
-                  {"din", "Latn", ""},  {"lus", "Latn", ""}, {"quy", "Latn", ""},
+                  {"crh", "Latn", "UA"}, {"din", "Latn", ""},  {"lus", "Latn", ""}, {"quy", "Latn", ""},
                   {"tw", "Latn", ""}};
 
 static void copy(char *to, size_t size, const char *from, size_t n) {

@@ -20,6 +20,7 @@ ours = {
     "ar_AR": "ar",  # mBART's name for Arabic; AR is Argentina
     "pbt_Arab": "ps",  # what corpora have of Pashto
     "twi_Latn": "tw",  # kept apart from Akan
+    "crh_Latn": "crh",  # CLDR 42 still has the Cyrillic of before the 1990s
     "kor_Hang": "ko",  # Hangul is part of Korean writing
 }
 # CLDR 42 has no usual script for these; their corpora have one.
