@@ -150,12 +150,19 @@ static void test_schedules(void **state) {
     dg_schedule_type type = !strcmp(name, "cosine")         ? DG_SCHEDULE_COSINE
                             : !strcmp(name, "inverse_sqrt") ? DG_SCHEDULE_INVERSE_SQRT
                                                             : DG_SCHEDULE_CONSTANT;
-    double rate = dg_schedule(type, 0.25, warmup, updates, step);
+    double rate = dg_schedule(type, 0.25, warmup, updates, 0, step);
     if (!(fabs(rate - 0.25 * share) < 1e-12)) fail_msg("%s: %.9g", line, rate);
     read++;
   }
   dg_lines_close(lines);
   assert_true(read > 50);
+  /* A cooldown of 100 updates: as without it, then down as 1 - sqrt, to 0 and no further. */
+  static const double want[][2] = {{900, 2}, {901, 1.8}, {904, 1.6}, {925, 1}, {964, 0.4}, {1000, 0},
+                                   {1001, 0}, {2000, 0}};
+  for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+    double rate = dg_schedule(DG_SCHEDULE_CONSTANT, 2, 10, 1000, 100, (uint64_t)want[i][0]);
+    if (!(fabs(rate - want[i][1]) < 1e-12)) fail_msg("update %.0f: %.9g", want[i][0], rate);
+  }
 }
 
 int main(void) {

@@ -870,6 +870,32 @@ static void refuse(rig *r, dg_status status, const char *word) {
   rig_free(r);
 }
 
+static void older_identity(rig *r) {
+  r->task.identity = "{\"text\": 7, \"train\": {\"seed\": \"1\", \"warmup\": \"9\"}}";
+}
+
+/* An older program's checkpoint does not name settings that came after it: a run that
+ * leaves them alone goes on from it, one that sets them does not. */
+static void test_older_checkpoint(void **state) {
+  (void)state;
+  ending e = whole_run(1, older_identity);
+  rig *r = rig_new(1);
+  r->task.identity = "{\"text\": 7, \"train\": {\"seed\": \"1\", \"warmup\": \"9\", "
+                     "\"word_dropout\": \"0\", \"cooldown\": \"50\"}}";
+  train(r); /* nothing is left to do */
+  assert_int_equal(r->polls, 0);
+  rig_free(r);
+  r = rig_new(1);
+  r->task.identity = "{\"text\": 7, \"train\": {\"seed\": \"1\", \"warmup\": \"9\", "
+                     "\"word_dropout\": \"0.1\"}}";
+  refuse(r, DG_ERR_USAGE, "other settings");
+  r = rig_new(1);
+  r->task.identity = "{\"text\": 8, \"train\": {\"seed\": \"1\", \"warmup\": \"9\"}}";
+  refuse(r, DG_ERR_USAGE, "other settings");
+  ending_free(&e);
+  clean();
+}
+
 static void test_refusals(void **state) {
   (void)state;
   ending e = whole_run(1, NULL);
@@ -921,7 +947,7 @@ int main(void) {
       cmocka_unit_test(test_noise),
       cmocka_unit_test(test_max_minutes),
       cmocka_unit_test(test_checkpoint_minutes),
-      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_older_checkpoint), cmocka_unit_test(test_refusals),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

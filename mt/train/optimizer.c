@@ -81,17 +81,23 @@ double dg_adam_update(dg_adam *a, const dg_adam_options *o, double learning_rate
   return norm;
 }
 
-double dg_schedule(dg_schedule_type type, double peak, uint64_t warmup, uint64_t max_updates,
-                   uint64_t step) {
-  double s = (double)step, w = (double)warmup;
-  if (step < warmup) return peak * s / w;
+static double before_cooldown(dg_schedule_type type, double peak, double w, double updates, double s) {
+  if (s < w) return peak * s / w;
   switch (type) {
-    case DG_SCHEDULE_INVERSE_SQRT: return warmup ? peak * sqrt(w / s) : peak / sqrt(s);
+    case DG_SCHEDULE_INVERSE_SQRT: return w > 0 ? peak * sqrt(w / s) : peak / sqrt(s);
     case DG_SCHEDULE_COSINE: {
-      if (step >= max_updates) return 0;
-      double progress = (s - w) / ((double)max_updates - w);
+      if (s >= updates) return 0;
+      double progress = (s - w) / (updates - w);
       return peak * 0.5 * (1 + cos(3.141592653589793 * progress));
     }
     default: return peak;
   }
+}
+
+double dg_schedule(dg_schedule_type type, double peak, uint64_t warmup, uint64_t max_updates,
+                   uint64_t cooldown, uint64_t step) {
+  double rate = before_cooldown(type, peak, (double)warmup, (double)max_updates, (double)step);
+  if (step + cooldown <= max_updates) return rate;
+  double left = step < max_updates ? (double)(max_updates - step) : 0;
+  return cooldown ? rate * (1 - sqrt(1 - left / (double)cooldown)) : rate;
 }

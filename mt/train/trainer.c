@@ -35,6 +35,7 @@ const dg_option dg_train_options_table[] = {
     FLOAT(learning_rate, "0.005", 0, 10, "peak learning rate"),
     ENUM(schedule, "inverse_sqrt", schedule_names, "decay after warm-up"),
     INT(warmup, "100", 0, 1e8, "updates of linear warm-up"),
+    INT(cooldown, "0", 0, 1e8, "last updates before max_updates in which the rate falls to 0"),
     FLOAT(beta1, "0.9", 0, 0.999999, "Adam's first moment"),
     FLOAT(beta2, "0.98", 0, 0.999999, "Adam's second moment"),
     FLOAT(eps, "1e-8", 0, 1, "Adam's epsilon"),
@@ -68,13 +69,14 @@ dg_precision dg_train_precision(const dg_train_options *o) {
   return o->precision == 1 ? DG_FP32 : DG_BF16; /* bf16 falls back by itself */
 }
 
+/* A run may be lengthened, and watched more or less closely. */
+static const char *const free_to_change[] = {"max_minutes", "patience", "checkpoint_minutes",
+                                             "eval_every", "eval_sentences", "eval_beam",
+                                             "cooldown", NULL};
+
 char *dg_train_identity(const dg_train_options *o, json_t *made_of, const dg_examples *examples) {
   json_t *train = dg_options_to_json(dg_train_options_table, o);
-  /* A run may be lengthened, and watched more or less closely. */
-  static const char *const free_to_change[] = {"max_minutes", "patience", "checkpoint_minutes",
-                                               "eval_every", "eval_sentences", "eval_beam"};
-  for (size_t i = 0; i < sizeof free_to_change / sizeof *free_to_change; i++)
-    json_object_del(train, free_to_change[i]);
+  for (size_t i = 0; free_to_change[i]; i++) json_object_del(train, free_to_change[i]);
   if (o->schedule != DG_SCHEDULE_COSINE) json_object_del(train, "max_updates");
   json_object_set_new(made_of, "train", train);
   json_object_set_new(made_of, "text", json_integer((json_int_t)(dg_examples_hash(examples) >> 1)));
@@ -220,6 +222,32 @@ static bool read_runners_up(trainer *t, const dg_safetensors *s, dg_error *err) 
   return read_array(s, "runner_up_metrics", DG_F64, t->runner_up_count, t->runner_up_metrics, err);
 }
 
+/* Settings that a checkpoint does not know came after it, which had their defaults. */
+static void add_defaults(json_t *settings, const dg_option *table, const void *defaults) {
+  json_t *initial = dg_options_to_json(table, defaults);
+  json_object_update_missing(settings, initial);
+  json_decref(initial);
+}
+
+static bool same_run(const char *checkpoint, const char *task) {
+  if (!strcmp(checkpoint, task)) return true; /* identities need not be JSON */
+  json_t *sides[2] = {json_loads(checkpoint, 0, NULL), json_loads(task, 0, NULL)};
+  dg_train_options train;
+  dg_model_config model = {0};
+  dg_options_defaults(dg_train_options_table, &train);
+  dg_options_defaults(dg_model_config_options, &model);
+  for (int k = 0; k < 2; k++) {
+    add_defaults(json_object_get(sides[k], "train"), dg_train_options_table, &train);
+    add_defaults(json_object_get(sides[k], "model"), dg_model_config_options, &model);
+    for (size_t i = 0; free_to_change[i]; i++)
+      json_object_del(json_object_get(sides[k], "train"), free_to_change[i]);
+  }
+  bool same = sides[0] && json_equal(sides[0], sides[1]);
+  json_decref(sides[0]);
+  json_decref(sides[1]);
+  return same;
+}
+
 static bool read_state(trainer *t, const dg_safetensors *s, dg_error *err) {
   const char *format = dg_safetensors_metadata(s, "format");
   const char *identity = dg_safetensors_metadata(s, "identity");
@@ -227,7 +255,7 @@ static bool read_state(trainer *t, const dg_safetensors *s, dg_error *err) {
   if (!format || strcmp(format, "dragoman.checkpoint") || !text || !identity)
     return dg_fail(err, DG_ERR_FORMAT, "%s is not a checkpoint: move it away",
                    dg_safetensors_path(s));
-  if (strcmp(identity, t->task->identity))
+  if (!same_run(identity, t->task->identity))
     return dg_fail(err, DG_ERR_USAGE,
                    "%s is of a run with other settings or data: remove it to start anew, or "
                    "choose another output",
@@ -322,6 +350,12 @@ static void update_average(trainer *t) {
   dg_parallel(t->threads, (j.total + AVERAGE_BLOCK - 1) / AVERAGE_BLOCK, average_block, &j);
 }
 
+static double learning_rate(const trainer *t) {
+  const dg_train_options *o = t->o;
+  return dg_schedule(o->schedule, o->learning_rate, (uint64_t)o->warmup, (uint64_t)o->max_updates,
+                     (uint64_t)o->cooldown, t->update);
+}
+
 static bool step(trainer *t, double *norm, dg_error *err) {
   const dg_train_options *o = t->o;
   size_t count;
@@ -354,8 +388,7 @@ static bool step(trainer *t, double *norm, dg_error *err) {
     if (!dg_loss_backward(&t->task->network, &part, &lo, t->arena, &loss, err)) return false;
     first = end;
   }
-  double rate = dg_schedule(o->schedule, o->learning_rate, (uint64_t)o->warmup,
-                            (uint64_t)o->max_updates, t->update);
+  double rate = learning_rate(t);
   dg_adam_options ao = {o->beta1, o->beta2, o->eps, o->weight_decay, o->clip};
   *norm = dg_adam_update(&t->adam, &ao, rate, t->params, t->threads);
   if (!isfinite(*norm) && ++t->skipped > 100)
@@ -381,14 +414,12 @@ static double metric_of(const trainer *t, const dg_dev_score *s) {
 }
 
 static dg_train_point point(const trainer *t, double norm) {
-  const dg_train_options *o = t->o;
   double elapsed = seconds_since(&t->pointed), labels = (double)t->point_labels;
   return (dg_train_point){
       .update = (double)t->update,
       .epochs = dg_sampler_epochs(t->sampler),
       .seconds = trained_seconds(t),
-      .learning_rate = dg_schedule(o->schedule, o->learning_rate, (uint64_t)o->warmup,
-                                   (uint64_t)o->max_updates, t->update),
+      .learning_rate = learning_rate(t),
       .loss = labels > 0 ? t->point_loss / labels : 0,
       .gradient_norm = isfinite(norm) ? norm : 0,
       .tokens_per_second = elapsed > 0 ? labels / elapsed : 0,

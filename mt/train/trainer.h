@@ -11,7 +11,7 @@ typedef enum dg_metric { DG_METRIC_LOSS, DG_METRIC_BLEU, DG_METRIC_CHRF } dg_met
 typedef struct dg_train_options {
   int seed, max_updates, max_minutes, batch_tokens, micro_tokens, max_tokens;
   dg_schedule_type schedule;
-  int warmup;
+  int warmup, cooldown;
   double learning_rate, beta1, beta2, eps, weight_decay, clip, ema;
   double label_smoothing, dropout, attention_dropout, activation_dropout, adapter_dropout;
   double rdrop, subword_alpha, word_dropout;
