@@ -12,7 +12,7 @@
 
 /* --- flags ---------------------------------------------------------------------------- */
 
-static void list_add(dg_list *l, const char *word) {
+void dg_list_add(dg_list *l, const char *word) {
   DG_GROW(l->items, l->capacity, l->count + 1);
   l->items[l->count++] = word;
 }
@@ -32,10 +32,10 @@ static void print_help(const dg_cli *c) {
   print_flag(0, "quiet", NULL, "no progress, no remarks");
   print_flag(0, "json", NULL, "results as JSON");
   print_flag('h', "help", NULL, "this text");
-  if (c->options) {
+  for (const dg_cli_settings *s = c->settings; s->table; s++) {
     dg_strbuf text = {0};
-    dg_options_help(c->options, &text);
-    printf("\nsettings (default):\n%s", text.text);
+    dg_options_help(s->table, &text);
+    printf("\n%s (default):\n%s", s->title, text.text);
     free(text.text);
   }
   printf("\nexamples:\n%s", c->examples);
@@ -78,8 +78,9 @@ static int unknown_flag(const dg_cli *c, const dg_flag *common, const char *word
   for (int t = 0; t < 2; t++)
     for (const dg_flag *f = tables[t]; f && f->name; f++)
       if (distance(name, f->name) < least) least = distance(name, f->name), near = f->name;
-  for (const dg_option *o = c->options; o && o->name; o++)
-    if (distance(name, o->name) < least) least = distance(name, o->name), near = o->name;
+  for (const dg_cli_settings *s = c->settings; s->table; s++)
+    for (const dg_option *o = s->table; o->name; o++)
+      if (distance(name, o->name) < least) least = distance(name, o->name), near = o->name;
   if (near) return dg_cli_usage(c, "there is no flag %s; did you mean --%s?", word, near);
   return dg_cli_usage(c, "there is no flag %s", word);
 }
@@ -96,7 +97,7 @@ static int set_flag(const dg_cli *c, const dg_flag *f, const char *value) {
   switch (f->type) {
     case DG_FLAG_TEXT: *(const char **)f->target = value; return DG_CLI_GO;
     case DG_FLAG_REPEAT:
-    case DG_FLAG_LIST: list_add(f->target, value); return DG_CLI_GO;
+    case DG_FLAG_LIST: dg_list_add(f->target, value); return DG_CLI_GO;
     case DG_FLAG_FLOAT:
       if (!read_number(value, &x)) break;
       *(double *)f->target = x;
@@ -119,7 +120,7 @@ int dg_cli_parse(dg_cli *c, int argc, char **argv) {
   for (int i = 0; i < argc; i++) {
     char *word = argv[i];
     if (only_words || word[0] != '-' || !word[1]) {
-      list_add(&c->rest, word);
+      dg_list_add(&c->rest, word);
       continue;
     }
     if (!strcmp(word, "--")) {
@@ -141,9 +142,10 @@ int dg_cli_parse(dg_cli *c, int argc, char **argv) {
       for (const dg_flag *f = tables[t]; f && f->name; f++)
         if (is_long ? !strcmp(f->name, name) : f->letter && f->letter == name[0] && !name[1])
           found = f;
-    const dg_option *option =
-        !found && is_long && c->options ? dg_options_find(c->options, name) : NULL;
-    if (!found && !option) return unknown_flag(c, common, word, name);
+    const dg_cli_settings *settings = c->settings;
+    while (settings->table && (found || !is_long || !dg_options_find(settings->table, name)))
+      settings++;
+    if (!found && !settings->table) return unknown_flag(c, common, word, name);
     if (found && found->type == DG_FLAG_BOOL) {
       if (equals) return dg_cli_usage(c, "--%s takes no value", name);
       *(bool *)found->target = true;
@@ -151,9 +153,9 @@ int dg_cli_parse(dg_cli *c, int argc, char **argv) {
     }
     const char *value = equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
     if (!value) return dg_cli_usage(c, "%s needs a value", word);
-    if (option) {
+    if (!found) {
       dg_error err;
-      if (!dg_options_set(c->options, c->options_object, name, value, &err))
+      if (!dg_options_set(settings->table, settings->object, name, value, &err))
         return dg_cli_usage(c, "%s", err.message);
       continue;
     }
@@ -161,7 +163,7 @@ int dg_cli_parse(dg_cli *c, int argc, char **argv) {
     if (code != DG_CLI_GO) return code;
     while (found->type == DG_FLAG_LIST && !equals && i + 1 < argc &&
            (argv[i + 1][0] != '-' || !argv[i + 1][1]))
-      list_add(found->target, argv[++i]);
+      dg_list_add(found->target, argv[++i]);
   }
   return DG_CLI_GO;
 }

@@ -14,6 +14,7 @@ typedef struct dg_list {
   const char **items;
   size_t count, capacity;
 } dg_list;
+void dg_list_add(dg_list *l, const char *item); /* borrowed */
 
 typedef enum dg_flag_type {
   DG_FLAG_BOOL,   /* target: bool */
@@ -32,13 +33,19 @@ typedef struct dg_flag {
   const char *argument, *help;
 } dg_flag;
 
+/* Settings that are flags too, --name VALUE. */
+typedef struct dg_cli_settings {
+  const char *title; /* "settings of the adapter" */
+  const dg_option *table;
+  void *object;
+} dg_cli_settings;
+
 typedef struct dg_cli {
   const char *usage;    /* "translate [-b BASE] ... [FILE...]" */
   const char *summary;  /* what it does, a paragraph */
   const char *examples; /* lines of commands */
   const dg_flag *flags;
-  const dg_option *options; /* further --name VALUE settings, or NULL */
-  void *options_object;
+  dg_cli_settings settings[3]; /* the last has no table */
   /* filled by dg_cli_parse: */
   int threads;
   bool quiet, json;

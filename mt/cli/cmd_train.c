@@ -5,32 +5,40 @@
 
 #include "mt/cli/train_data.h"
 #include "mt/cli/train_report.h"
+#include "mt/cli/trainee.h"
 #include "mt/cli/training.h"
 #include "mt/decode/translator.h"
-#include "mt/model/adapter_file.h"
 
 static const char *const storage_names[] = {"fp32", "bf16", "int8"};
 
-/* One adapter run, from base to adapter file. */
+/* A pair of languages and its files. */
+typedef struct pair {
+  const char *source, *target;
+  dg_list train, dev, test;
+  dg_train_way ways[2]; /* there and, bidirectional, back */
+  char *text;           /* of a --pair, taken apart */
+} pair;
+
+/* One run, from base to adapter file. */
 typedef struct run {
   dg_cli *cli;
   dg_train_options options;
-  const char *base_path, *source, *target, *like, *output;
-  dg_list train_files, dev_files, test_files;
+  const char *base_path, *layers, *output;
+  pair one;           /* -s, -t, --train and so on */
+  dg_list pair_texts; /* --pair */
+  pair *pairs;
+  size_t pair_count, ways;
   const char *log_path, *report_path;
   bool reversed; /* the files have the target language first */
-  bool keep_problems;
-  int width;
-  dg_storage storage;
+  bool keep_problems, bidirectional;
   char *checkpoint_path;
   dg_threads *threads;
   dg_base *base;
-  dg_adapter_file *file;
-  int32_t source_tag, target_tag;
-  const dg_language *relative; /* of a new language */
+  dg_trainee trainee;
   dg_train_data data;
   dg_examples *train, *dev;
   dg_direction *directions;
+  size_t direction_count;
   dg_dev_list dev_list, test_list;
   dg_train_measure *measures; /* of dev and test sets, at the end */
   size_t measure_count;
@@ -39,62 +47,62 @@ typedef struct run {
   dg_train_task task;
 } run;
 
-/* The tag of one side: the base's, or a new row that starts from the relative's. */
-static bool find_tag(run *r, const char *code, dg_side side, int32_t *tag,
-                     char canonical[DG_LANG_MAX], dg_error *err) {
-  if (!dg_lang_canonical(code, canonical, err)) return false;
-  const dg_language *known = dg_base_language(r->base, canonical, side, r->like ? NULL : err);
-  if (known) {
-    *tag = known->tag;
-    return true;
+/* --- pairs and their text -------------------------------------------------------------------- */
+
+/* SRC:TGT:TRAIN[:DEV[:TEST]] */
+static bool read_pair(pair *p, const char *text, dg_error *err) {
+  char *fields[5] = {0}, *rest = p->text = dg_strdup(text);
+  size_t n = 0;
+  while (n < 5 && rest) {
+    fields[n++] = rest;
+    if ((rest = strchr(rest, ':'))) *rest++ = 0;
   }
-  if (!r->like) return false;
-  if (!(r->relative = dg_base_language(r->base, r->like, side, err)))
-    return dg_error_context(err, "--like");
-  dg_adapter_file *f = r->file;
-  dg_language *l = &f->languages[f->language_count];
-  l->tag = dg_first_extra(&r->base->model->config) + (int32_t)f->language_count++;
-  memcpy(l->code, canonical, sizeof l->code);
-  *tag = l->tag;
+  bool empty = rest || n < 3;
+  for (size_t i = 0; i < n; i++) empty = empty || !*fields[i];
+  if (empty)
+    return dg_fail(err, DG_ERR_USAGE, "--pair \"%s\" is not SRC:TGT:TRAIN[:DEV[:TEST]]", text);
+  p->source = fields[0], p->target = fields[1];
+  dg_list *lists[] = {&p->train, &p->dev, &p->test};
+  for (size_t i = 2; i < n; i++) dg_list_add(lists[i - 2], fields[i]);
   return true;
 }
 
-static bool make_adapter(run *r, dg_error *err) {
-  dg_adapter_file *f = r->file = dg_calloc(1, sizeof *f);
-  f->languages = dg_calloc(2, sizeof *f->languages);
-  char source[DG_LANG_MAX], target[DG_LANG_MAX];
-  if (!find_tag(r, r->source, DG_SIDE_SOURCE, &r->source_tag, source, err) ||
-      !find_tag(r, r->target, DG_SIDE_TARGET, &r->target_tag, target, err))
-    return false;
-  if (!strcmp(source, target))
-    return dg_fail(err, DG_ERR_USAGE, "-s and -t are the same language, %s", source);
-  if (!dg_adapter_file_add_pair(f, source, target, err)) return false;
-  if (r->like && !f->language_count)
-    dg_cli_say(r->cli, "the base knows both languages: --like %s has no effect\n", r->like);
-  const dg_model *m = r->base->model;
-  dg_adapter_config config;
-  dg_options_defaults(dg_adapter_config_options, &config);
-  config.width = r->width;
-  f->adapter = dg_adapter_new(&m->config, &config, f->language_count, err);
-  if (!f->adapter) return false;
-  dg_adapter_initialize(f->adapter, (uint64_t)r->options.seed);
-  size_t d = f->adapter->d_model;
-  float *extra = f->language_count ? dg_params_find(&f->adapter->params, "extra")->value : NULL;
-  for (size_t i = 0; i < f->language_count && r->relative->tag >= 0; i++)
-    memcpy(extra + i * d, m->encoder.embedding + (size_t)r->relative->tag * d, d * sizeof *extra);
-  memcpy(f->base_hash, r->base->hash, sizeof f->base_hash);
-  return dg_adapter_train(f->adapter, err);
+static bool read_pairs(run *r, dg_error *err) {
+  r->ways = r->bidirectional ? 2 : 1;
+  r->pairs = dg_calloc(r->pair_texts.count + 1, sizeof *r->pairs);
+  if (r->one.source) r->pairs[r->pair_count++] = r->one;
+  for (size_t i = 0; i < r->pair_texts.count; i++)
+    if (!read_pair(&r->pairs[r->pair_count++], r->pair_texts.items[i], err)) return false;
+  for (size_t i = 0; i < r->pair_count; i++) {
+    pair *p = &r->pairs[i];
+    if (!dg_trainee_add(&r->trainee, p->source, p->target, &p->ways[0], err) ||
+        (r->bidirectional &&
+         !dg_trainee_add(&r->trainee, p->target, p->source, &p->ways[1], err)))
+      return false;
+  }
+  return dg_trainee_build(&r->trainee, (uint64_t)r->options.seed, r->cli, err);
+}
+
+static void add_sets(run *r, dg_dev_list *list, const dg_train_file *f, dg_direction way,
+                     size_t most) {
+  for (size_t w = 0; w < r->ways; w++) {
+    const dg_train_way *t = &r->pairs[f->pair].ways[w];
+    way.reversed = w == 1;
+    way.source_tag = t->source_tag, way.target_tag = t->target_tag;
+    dg_dev_list_add(list, t->pair.source, t->pair.target, way, &f->text, most);
+  }
 }
 
 static bool add_file(run *r, size_t i, dg_error *err) {
   dg_train_file *f = &r->data.files[i];
-  dg_direction way = {.source_tag = r->source_tag, .target_tag = r->target_tag};
+  dg_direction way = {0};
   dg_card_data *card = &r->card_data[i];
-  const dg_language_pair *pair = &r->file->pairs[0];
-  *card = (dg_card_data){dg_train_role_name(f->role), pair->source, pair->target, f->path,
-                         f->text.count, f->read - f->text.count, dg_train_problems_json(f)};
+  const dg_language_pair *languages = &r->pairs[f->pair].ways[0].pair;
+  *card = (dg_card_data){dg_train_role_name(f->role), languages->source, languages->target,
+                         f->path, f->text.count, f->read - f->text.count,
+                         dg_train_problems_json(f)};
   if (f->role == DG_ROLE_TEST) {
-    dg_dev_list_add(&r->test_list, pair->source, pair->target, way, &f->text, SIZE_MAX);
+    add_sets(r, &r->test_list, f, way, SIZE_MAX);
     return true;
   }
   dg_examples *e = f->role == DG_ROLE_DEV ? r->dev : r->train;
@@ -105,22 +113,38 @@ static bool add_file(run *r, size_t i, dg_error *err) {
     dg_cli_say(r->cli, "%s: %zu pairs left out: longer than max_tokens %d\n", f->path, skipped,
                r->options.max_tokens);
   card->pairs -= skipped, card->skipped += skipped;
-  if (f->role == DG_ROLE_DEV)
-    dg_dev_list_add(&r->dev_list, pair->source, pair->target, way, &f->text,
-                    (size_t)r->options.eval_sentences);
-  else
-    r->directions[i] = way;
+  if (f->role == DG_ROLE_DEV) {
+    add_sets(r, &r->dev_list, f, way, (size_t)r->options.eval_sentences);
+    return true;
+  }
+  for (size_t w = 0; w < r->ways; w++) {
+    const dg_train_way *t = &r->pairs[f->pair].ways[w];
+    way.reversed = w == 1;
+    way.source_tag = t->source_tag, way.target_tag = t->target_tag;
+    r->directions[r->direction_count++] = way;
+  }
+  return true;
+}
+
+static bool read_texts(run *r, dg_error *err) {
+  for (size_t i = 0; i < r->pair_count; i++) {
+    pair *p = &r->pairs[i];
+    dg_train_data more = {0};
+    dg_train_data_options o = {&p->train, &p->dev, &p->test, p->ways[0].pair.source,
+                               p->ways[0].pair.target, r->reversed && p->text == NULL,
+                               r->keep_problems, (uint64_t)r->options.seed};
+    bool ok = dg_train_data_read(&more, &o, r->cli, err);
+    for (size_t k = 0; k < more.count; k++) more.files[k].pair = i;
+    dg_train_data_join(&r->data, &more);
+    if (!ok) return false;
+  }
   return true;
 }
 
 static bool read_data(run *r, dg_error *err) {
-  const dg_language_pair *pair = &r->file->pairs[0];
-  dg_train_data_options o = {&r->train_files, &r->dev_files, &r->test_files,
-                             pair->source,    pair->target,  r->reversed,
-                             r->keep_problems, (uint64_t)r->options.seed};
-  if (!dg_train_data_read(&r->data, &o, r->cli, err)) return false;
+  if (!read_texts(r, err)) return false;
   r->card_data = dg_calloc(r->data.count, sizeof *r->card_data);
-  r->directions = dg_calloc(r->data.train_count, sizeof *r->directions);
+  r->directions = dg_calloc(r->data.train_count * r->ways, sizeof *r->directions);
   r->train = dg_examples_new(r->base, (size_t)r->options.max_tokens);
   r->dev = dg_examples_new(r->base, (size_t)r->base->model->config.max_positions);
   size_t pairs = 0;
@@ -128,12 +152,21 @@ static bool read_data(run *r, dg_error *err) {
     if (!add_file(r, i, err)) return false;
     if (r->data.files[i].role == DG_ROLE_TRAIN) pairs += r->card_data[i].pairs;
   }
-  size_t mine = dg_params_count(&r->file->adapter->params);
+  dg_strbuf names = {0};
+  for (size_t i = 0; i < r->pair_count; i++)
+    dg_strbuf_addf(&names, "%s%s-%s", i ? ", " : "", r->pairs[i].ways[0].pair.source,
+                   r->pairs[i].ways[0].pair.target);
+  size_t mine = dg_params_count(dg_trainee_params(&r->trainee));
   size_t all = dg_params_count(&r->base->model->params);
-  dg_cli_say(r->cli, "%s-%s: %zu training pairs; training %zu parameters, %.2f%% of the base's %zu\n",
-      pair->source, pair->target, pairs, mine, 100 * (double)mine / (double)all, all);
+  dg_cli_say(r->cli,
+             "%s%s: %zu training pairs; %s: training %zu parameters, %.2f%% of the base's %zu\n",
+             names.text, r->bidirectional ? " both ways" : "", pairs, r->trainee.config.method,
+             mine, 100 * (double)mine / (double)all, all);
+  free(names.text);
   return true;
 }
+
+/* --- training ------------------------------------------------------------------------------ */
 
 static void report(void *context, const dg_train_report *report) {
   run *r = context;
@@ -141,14 +174,10 @@ static void report(void *context, const dg_train_report *report) {
 }
 
 static bool save(run *r, const dg_train_result *result, dg_error *err) {
-  json_decref(r->file->card);
-  r->file->card = dg_card_new("adapter", &r->options, &r->task, result, r->card_data,
-                              r->data.count, NULL);
-  if (r->relative && r->file->language_count)
-    json_object_set_new(r->file->card, "like", json_string(r->relative->code));
-  dg_train_measures_to_card(r->file->card, r->measures, r->measure_count);
-  char hash[DG_HASH_TEXT];
-  return dg_adapter_file_save(r->file, r->output, r->storage, hash, err);
+  json_t *card = dg_card_new(dg_trainee_is_full(&r->trainee) ? "base" : "adapter", &r->options,
+                             &r->task, result, r->card_data, r->data.count, NULL);
+  dg_train_measures_to_card(card, r->measures, r->measure_count);
+  return dg_trainee_save(&r->trainee, card, r->output, err);
 }
 
 /* The best so far is always on disk as a usable adapter. */
@@ -159,66 +188,78 @@ static bool best(void *context, const dg_train_report *report, dg_error *err) {
 }
 
 static char *identity(const run *r) {
-  json_t *made_of = json_pack("{s:s,s:s,s:s,s:s,s:i}", "base", r->base->hash, "source",
-                              r->file->pairs[0].source, "target", r->file->pairs[0].target, "like",
-                              r->relative ? r->relative->code : "", "width", r->width);
+  json_t *made_of = dg_trainee_identity(&r->trainee), *ways = json_array();
+  for (size_t i = 0; i < r->pair_count; i++)
+    for (size_t w = 0; w < r->ways; w++)
+      json_array_append_new(ways, json_pack("[s,s]", r->pairs[i].ways[w].pair.source,
+                                            r->pairs[i].ways[w].pair.target));
+  json_object_set_new(made_of, "ways", ways);
   return dg_train_identity(&r->options, made_of, r->train);
 }
 
-/* What the base says without the adapter; in a new language, as its relative. */
-static dg_dev_set untouched(const run *r, const dg_dev_set *set) {
-  dg_dev_set s = *set;
-  int32_t known = dg_first_extra(&r->base->model->config);
-  if (s.direction.source_tag >= known) s.direction.source_tag = r->relative->tag;
-  if (s.direction.target_tag >= known) s.direction.target_tag = r->relative->tag;
-  return s;
-}
-
-static bool measure_list(run *r, const dg_dev_list *list, size_t first_file, int beam,
-                         dg_error *err) {
-  dg_network alone = r->task.network;
-  alone.adapter_count = 0;
+/* `alone` says the same without the trainee; in a new language, as its relative. */
+static bool measure_list(run *r, const dg_base *alone, const dg_dev_list *list, size_t first_file,
+                         int beam, dg_error *err) {
+  dg_network before = r->task.network;
+  before.model = alone->model;
+  before.adapter_count = 0;
+  dg_trainee_use(&r->trainee, false, &before);
   for (size_t i = 0; i < list->count; i++) {
     if (!list->sets[i].sentences) continue;
-    const dg_train_file *f = &r->data.files[first_file + i];
+    const dg_train_file *f = &r->data.files[first_file + i / r->ways];
+    const dg_train_way *way = &r->pairs[f->pair].ways[i % r->ways];
     dg_train_measure *m = &r->measures[r->measure_count++];
     *m = (dg_train_measure){.file = f, .set = &list->sets[i], .beam = beam};
-    dg_dev_set before = untouched(r, m->set);
-    if (!dg_gain_measure(&alone, &before, &r->task.network, m->set, r->base, beam, &m->gain, err))
+    dg_dev_set untouched = *m->set;
+    untouched.direction.source_tag = way->before_source;
+    untouched.direction.target_tag = way->before_target;
+    if (!dg_gain_measure(&before, &untouched, &r->task.network, m->set, r->base, beam, &m->gain,
+                         err))
       return false;
   }
   return true;
 }
 
-/* The end of a run: both texts translated with and without the adapter. */
-static bool conclude(run *r, const dg_train_result *result, dg_error *err) {
+/* Both texts translated with and without the trainee. */
+static bool measure(run *r, dg_error *err) {
   r->measures = dg_calloc(r->dev_list.count + r->test_list.count + 1, sizeof *r->measures);
-  if (!measure_list(r, &r->dev_list, r->data.train_count, r->options.eval_beam, err) ||
-      !measure_list(r, &r->test_list, r->data.train_count + r->data.dev_count,
-                    (int)dg_translate_defaults().beam, err) ||
-      !save(r, result, err))
-    return false;
-  dg_train_summary s = {.cli = r->cli, .card = r->file->card, .result = result, .data = &r->data,
-                        .measures = r->measures, .measure_count = r->measure_count,
-                        .relative = r->relative ? r->relative->code : NULL, .output = r->output};
+  bool full = dg_trainee_is_full(&r->trainee); /* then the base is no longer what it was */
+  dg_base *again = full ? dg_base_load(r->base_path, err) : NULL;
+  if (full && !again) return false;
+  const dg_base *alone = full ? again : r->base;
+  bool ok = measure_list(r, alone, &r->dev_list, r->data.train_count, r->options.eval_beam, err) &&
+            measure_list(r, alone, &r->test_list, r->data.train_count + r->data.dev_count,
+                         (int)dg_translate_defaults().beam, err);
+  dg_base_free(again);
+  return ok;
+}
+
+static bool conclude(run *r, const dg_train_result *result, dg_error *err) {
+  if (!measure(r, err) || !save(r, result, err)) return false;
+  const dg_trainee *t = &r->trainee;
+  dg_train_summary s = {.cli = r->cli, .card = t->file ? t->file->card : r->base->card,
+                        .result = result, .data = &r->data, .measures = r->measures,
+                        .measure_count = r->measure_count, .relative = t->relatives_text.text,
+                        .output = r->output};
   dg_train_conclude(&s);
   return !r->report_path || dg_train_report_write(&s, r->report_path, err);
 }
 
 static bool execute(run *r, dg_error *err) {
-  if (!(r->base = dg_base_load(r->base_path, err)) || !make_adapter(r, err) || !read_data(r, err))
+  if (!(r->base = dg_base_load(r->base_path, err)) ||
+      !dg_trainee_begin(&r->trainee, r->base, err) || !read_pairs(r, err) || !read_data(r, err))
     return false;
   dg_train_result result = {0};
   char *made_of = identity(r);
   r->log = dg_training_log_new(r->cli, &r->dev_list, &r->options, r->log_path);
   r->task = (dg_train_task){
       .base = r->base,
-      .network = {.model = r->base->model, .adapters = {r->file->adapter}, .adapter_count = 1,
-                  .threads = r->threads, .precision = dg_train_precision(&r->options)},
-      .trained = &r->file->adapter->params,
+      .network = {.model = r->base->model, .threads = r->threads,
+                  .precision = dg_train_precision(&r->options)},
+      .trained = dg_trainee_params(&r->trainee),
       .examples = r->train,
       .directions = r->directions,
-      .direction_count = r->data.train_count,
+      .direction_count = r->direction_count,
       .dev_examples = r->dev,
       .dev_sets = r->dev_list.sets,
       .dev_count = r->dev_list.count,
@@ -230,6 +271,7 @@ static bool execute(run *r, dg_error *err) {
       .report = report,
       .best = best,
   };
+  dg_trainee_use(&r->trainee, true, &r->task.network);
   dg_cli_catch_signals();
   bool ok = dg_training_log_open(&r->log, err) && dg_train(&r->task, &r->options, &result, err);
   dg_training_log_close(&r->log);
@@ -251,7 +293,15 @@ static void release(run *r) {
   dg_examples_free(r->dev);
   free(r->directions);
   free(r->card_data);
-  dg_adapter_file_free(r->file);
+  for (size_t i = 0; i < r->pair_count; i++)
+    if (r->pairs[i].text) {
+      free(r->pairs[i].text);
+      free(r->pairs[i].train.items);
+      free(r->pairs[i].dev.items);
+      free(r->pairs[i].test.items);
+    }
+  free(r->pairs);
+  dg_trainee_free(&r->trainee);
   dg_base_free(r->base);
   dg_threads_free(r->threads);
   free(r->checkpoint_path);
@@ -259,62 +309,85 @@ static void release(run *r) {
 
 static int check(run *r, const char *storage) {
   dg_cli *c = r->cli;
+  const pair *one = &r->one;
   if (!r->base_path) return dg_cli_usage(c, "-b is missing: which base?");
-  if (!r->source || !r->target) return dg_cli_usage(c, "say with -s and -t from what into what");
-  if (!r->train_files.count) return dg_cli_usage(c, "--train is missing: parallel text");
+  bool any = one->source || one->target || one->train.count;
+  if ((any || !r->pair_texts.count) && (!one->source || !one->target))
+    return dg_cli_usage(c, "say with -s and -t from what into what");
+  if (any && !one->train.count) return dg_cli_usage(c, "--train is missing: parallel text");
   if (!r->output) return dg_cli_usage(c, "say with -o where the adapter goes");
   if (c->rest.count) return dg_cli_usage(c, "\"%s\" is too much", c->rest.items[0]);
-  if (r->width < 1 || r->width > 65536) return dg_cli_usage(c, "--width is not in 1..65536");
+  dg_error err;
+  static const char *const sides[] = {"encoder_layers", "decoder_layers"};
+  for (size_t i = 0; i < 2; i++)
+    if (r->layers &&
+        !dg_options_set(dg_adapter_config_options, &r->trainee.config, sides[i], r->layers, &err))
+      return dg_cli_usage(c, "%s", err.message);
   for (size_t i = 0; i < sizeof storage_names / sizeof *storage_names; i++)
     if (!strcmp(storage, storage_names[i])) {
-      r->storage = (dg_storage)i;
+      r->trainee.storage = (dg_storage)i;
       return DG_CLI_GO;
     }
   return dg_cli_usage(c, "--storage is fp32, bf16 or int8, not \"%s\"", storage);
 }
 
 int dg_cmd_train(int argc, char **argv) {
-  run r = {.width = 64};
+  run r = {0};
   const char *storage = "bf16";
   const dg_flag flags[] = {
       {"base", 'b', DG_FLAG_TEXT, &r.base_path, "BASE", "the base; it stays as it is"},
-      {"source", 's', DG_FLAG_TEXT, &r.source, "SRC", "language code of the source"},
-      {"target", 't', DG_FLAG_TEXT, &r.target, "TGT", "language code of the target"},
-      {"train", 0, DG_FLAG_LIST, &r.train_files, "FILE...", "pairs to learn: .tsv or a.en,a.gl"},
-      {"dev", 0, DG_FLAG_LIST, &r.dev_files, "FILE...",
+      {"source", 's', DG_FLAG_TEXT, &r.one.source, "SRC", "language code of the source"},
+      {"target", 't', DG_FLAG_TEXT, &r.one.target, "TGT", "language code of the target"},
+      {"train", 0, DG_FLAG_LIST, &r.one.train, "FILE...", "pairs to learn: .tsv or a.en,a.gl"},
+      {"dev", 0, DG_FLAG_LIST, &r.one.dev, "FILE...",
        "pairs to choose and measure by (else set apart from --train)"},
-      {"test", 0, DG_FLAG_LIST, &r.test_files, "FILE...", "pairs to measure by at the end, only once"},
+      {"test", 0, DG_FLAG_LIST, &r.one.test, "FILE...", "pairs to measure by at the end, only once"},
       {"reversed", 0, DG_FLAG_BOOL, &r.reversed, NULL, "the files have the target language first"},
       {"keep-problems", 0, DG_FLAG_BOOL, &r.keep_problems, NULL,
        "train also on pairs that look wrong"},
       {"output", 'o', DG_FLAG_TEXT, &r.output, "ADAPTER", "the adapter to write"},
       {"log", 0, DG_FLAG_TEXT, &r.log_path, "FILE", "a table (TSV) of the run, kept up to date"},
       {"report", 0, DG_FLAG_TEXT, &r.report_path, "FILE", "a page (HTML) about the run, at its end"},
-      {"like", 0, DG_FLAG_TEXT, &r.like, "CODE", "the base's nearest relative of a new language"},
-      {"width", 0, DG_FLAG_INT, &r.width, "N", "of the bottleneck (64)"},
+      {"pair", 0, DG_FLAG_REPEAT, &r.pair_texts, "SPEC",
+       "SRC:TGT:TRAIN[:DEV[:TEST]], a further pair for the same adapter"},
+      {"bidirectional", 0, DG_FLAG_BOOL, &r.bidirectional, NULL, "one adapter for both directions"},
+      {"like", 0, DG_FLAG_REPEAT, &r.trainee.like, "[NEW=]CODE",
+       "a new language's relative, or a mix: es:0.7,pt:0.3"},
+      {"adapter", 'a', DG_FLAG_REPEAT, &r.trainee.below, "ADAPTER",
+       "a frozen adapter to stand on; again: on top of the former"},
+      {"init", 0, DG_FLAG_TEXT, &r.trainee.init, "ADAPTER", "weights to begin from"},
+      {"layers", 0, DG_FLAG_TEXT, &r.layers, "LIST", "--encoder-layers and --decoder-layers alike"},
       {"storage", 0, DG_FLAG_TEXT, &storage, "TYPE", "of the file: fp32, bf16 or int8 (bf16)"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
       .usage = "train -b BASE -s SRC -t TGT --train FILE... [--dev FILE...] -o ADAPTER",
       .summary =
-          "Trains an adapter for one language pair: small layers after every layer of the base,\n"
-          "which stays frozen. A language the base has never seen starts from a relative named\n"
-          "with --like. Scores are compared with those of the untouched base. Stopped in any way,\n"
-          "the same command goes on from ADAPTER.checkpoint.",
+          "Trains an adapter for one language pair or several: --method says what is trained\n"
+          "beside the base, which stays frozen (full: the base itself; its output is a base). A\n"
+          "language the base has never seen starts from a relative named with --like. Scores are\n"
+          "compared with those of the untouched base. Stopped in any way, the same command goes on\n"
+          "from ADAPTER.checkpoint.",
       .examples =
           "  dragoman train -b base.safetensors -s en -t gl --like pt \\\n"
           "      --train train.gl.tsv.gz --dev dev.gl.tsv.gz -o en-gl.safetensors\n"
           "  dragoman train -b base.safetensors -s gl -t en --like pt --reversed \\\n"
           "      --train train.gl.tsv.gz --dev dev.gl.tsv.gz -o gl-en.safetensors\n"
           "  dragoman train -b base.safetensors -s en -t nah --like es --width 32 \\\n"
-          "      --train verses.en,verses.nah --dev dev.en,dev.nah -o en-nah.safetensors\n",
+          "      --train verses.en,verses.nah --dev dev.en,dev.nah -o en-nah.safetensors\n"
+          "  dragoman train -b nllb.safetensors --method lora --rank 8 --projections q,v \\\n"
+          "      -s en -t ast --train train.tsv -o en-ast.safetensors --bidirectional\n"
+          "  dragoman train -b nllb.safetensors --pair es:ast:ast.tsv --pair es:an:an.tsv:dev.tsv \\\n"
+          "      --like an=es:0.7,ca:0.3 -o iberian.safetensors\n"
+          "  dragoman train -b nllb.safetensors -a iberian.safetensors -s es -t an \\\n"
+          "      --train medicine.tsv -o medicine.safetensors\n",
       .flags = flags,
-      .options = dg_train_options_table,
-      .options_object = &r.options,
+      .settings = {{"settings of the adapter", dg_adapter_config_options, &r.trainee.config},
+                   {"settings of the training", dg_train_options_table, &r.options}},
   };
   r.cli = &cli;
   dg_options_defaults(dg_train_options_table, &r.options);
+  dg_options_defaults(dg_adapter_config_options, &r.trainee.config);
   int code = dg_cli_parse(&cli, argc, argv);
   if (code == DG_CLI_GO) code = check(&r, storage);
   if (code == DG_CLI_GO) {

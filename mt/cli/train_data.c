@@ -24,7 +24,8 @@ static bool read_files(dg_train_data *d, const dg_train_data_options *o, dg_erro
   d->files = dg_calloc(d->train_count + d->dev_count + o->test->count, sizeof *d->files);
   for (int role = DG_ROLE_TRAIN; role <= DG_ROLE_TEST; role++) {
     if (role == DG_ROLE_DEV && d->split) /* filled later */
-      d->files[d->count++] = (dg_train_file){.path = d->files[0].path, .role = DG_ROLE_DEV};
+      d->files[d->count++] = (dg_train_file){.path = d->files[0].path, .role = DG_ROLE_DEV,
+                                              .apart = true};
     for (size_t i = 0; i < lists[role]->count; i++) {
       dg_train_file *f = &d->files[d->count++];
       *f = (dg_train_file){.role = (dg_train_role)role, .path = lists[role]->items[i]};
@@ -159,6 +160,22 @@ bool dg_train_data_read(dg_train_data *d, const dg_train_data_options *o, const 
                         dg_error *err) {
   return read_files(d, o, err) && check_files(d, o, cli, err) &&
          (!d->split || split_files(d, o, cli, err));
+}
+
+void dg_train_data_join(dg_train_data *d, dg_train_data *more) {
+  dg_train_data all = {.train_count = d->train_count + more->train_count,
+                       .dev_count = d->dev_count + more->dev_count};
+  all.files = dg_calloc(d->count + more->count, sizeof *all.files);
+  for (int role = DG_ROLE_TRAIN; role <= DG_ROLE_TEST; role++)
+    for (int k = 0; k < 2; k++) {
+      const dg_train_data *from = k ? more : d;
+      for (size_t i = 0; i < from->count; i++)
+        if ((int)from->files[i].role == role) all.files[all.count++] = from->files[i];
+    }
+  free(d->files);
+  free(more->files);
+  *d = all;
+  *more = (dg_train_data){0};
 }
 
 void dg_train_data_free(dg_train_data *d) {

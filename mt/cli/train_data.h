@@ -13,6 +13,8 @@ const char *dg_train_role_name(dg_train_role role);
 typedef struct dg_train_file {
   const char *path; /* of the text itself or, for dev text set apart, of its origin */
   dg_train_role role;
+  size_t pair; /* of languages, numbered by the caller */
+  bool apart;  /* dev text set apart */
   dg_parallel_text text;
   size_t read;                  /* pairs there were */
   size_t problems[DG_PROBLEMS]; /* those found */
@@ -21,7 +23,7 @@ typedef struct dg_train_file {
 typedef struct dg_train_data {
   dg_train_file *files; /* training files, then dev files, then test files */
   size_t count, train_count, dev_count;
-  bool split; /* dev text was set apart from the training files */
+  bool split; /* dev text is to be set apart from the training files */
 } dg_train_data;
 
 typedef struct dg_train_data_options {
@@ -36,6 +38,8 @@ typedef struct dg_train_data_options {
  * Release with dg_train_data_free either way. */
 bool dg_train_data_read(dg_train_data *d, const dg_train_data_options *o, const dg_cli *cli,
                         dg_error *err);
+/* Moves the files of another pair into d. */
+void dg_train_data_join(dg_train_data *d, dg_train_data *more);
 void dg_train_data_free(dg_train_data *d);
 /* {"duplicate": 12, ...}: the problems a file has. */
 json_t *dg_train_problems_json(const dg_train_file *f);

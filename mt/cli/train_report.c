@@ -28,9 +28,9 @@ void dg_train_measures_to_card(json_t *card, const dg_train_measure *measures, s
     const dg_train_measure *m = &measures[i];
     const char *slash = strrchr(m->file->path, '/');
     json_array_append_new(
-        list, json_pack("{s:s,s:s,s:I,s:i,s:o,s:o}", "role", dg_train_role_name(m->file->role),
-                        "file", slash ? slash + 1 : m->file->path, "sentences",
-                        (json_int_t)m->gain.sentences, "beam", m->beam, "bleu",
+        list, json_pack("{s:s,s:s,s:s,s:I,s:i,s:o,s:o}", "role", dg_train_role_name(m->file->role),
+                        "file", slash ? slash + 1 : m->file->path, "direction", m->set->name,
+                        "sentences", (json_int_t)m->gain.sentences, "beam", m->beam, "bleu",
                         compared(m->gain.bleu), "chrf", compared(m->gain.chrf)));
   }
   json_object_set_new(card, "measured", list);
@@ -41,16 +41,25 @@ void dg_train_measures_to_card(json_t *card, const dg_train_measure *measures, s
 
 /* --- the screen ----------------------------------------------------------------------------- */
 
-static const char *name_of(const dg_train_summary *s, const dg_train_measure *m) {
-  return s->data->split && m->file->role == DG_ROLE_DEV ? "dev text" : m->file->path;
+/* The text's name and, when there are several, the direction. */
+static const char *name_of(const dg_train_summary *s, const dg_train_measure *m, char *out,
+                           size_t size) {
+  bool several = false;
+  for (size_t i = 0; i < s->measure_count; i++)
+    several = several || strcmp(s->measures[i].set->name, m->set->name);
+  snprintf(out, size, "%s%s%s", m->file->apart ? "dev text" : m->file->path, several ? " " : "",
+           several ? m->set->name : "");
+  return out;
 }
 
 static void print_gain(const dg_train_summary *s, const dg_train_measure *m) {
   const dg_gain *g = &m->gain;
+  char name[512];
   printf("%s: untouched base%s%s BLEU %.2f chrF %.2f; with the adapter BLEU %.2f chrF %.2f "
          "(%+.2f, p = %.3f; %+.2f, p = %.3f)\n",
-         name_of(s, m), s->relative ? " as " : "", s->relative ? s->relative : "", g->bleu[0].score,
-         g->chrf[0].score, g->bleu[1].score, g->chrf[1].score, g->bleu[1].score - g->bleu[0].score,
+         name_of(s, m, name, sizeof name), s->relative ? " as " : "",
+         s->relative ? s->relative : "", g->bleu[0].score, g->chrf[0].score, g->bleu[1].score,
+         g->chrf[1].score, g->bleu[1].score - g->bleu[0].score,
          g->bleu[1].p_value, g->chrf[1].score - g->chrf[0].score, g->chrf[1].p_value);
 }
 
@@ -100,7 +109,8 @@ static void html_gains(const dg_train_summary *s, dg_strbuf *out) {
     for (int k = 0; k < 2; k++) {
       const dg_comparison *c = k ? m->gain.chrf : m->gain.bleu;
       dg_strbuf_add(out, "<tr><td>");
-      dg_page_text(out, name_of(s, m));
+      char name[512];
+      dg_page_text(out, name_of(s, m, name, sizeof name));
       dg_strbuf_addf(out,
                      " (%s)</td><td>%zu</td><td>%s</td><td>%.2f ± %.2f</td><td>%.2f ± "
                      "%.2f</td><td>%+.2f</td><td>%.4f%s</td></tr>\n",
@@ -169,7 +179,8 @@ static void html_samples(const dg_train_summary *s, dg_strbuf *out) {
   dg_strbuf_addf(out,
                  "<h2>Before and after</h2>\n<p class=dim>Every %zu%s sentence of ", n / shown,
                  n / shown == 1 ? "st" : n / shown == 2 ? "nd" : n / shown == 3 ? "rd" : "th");
-  dg_page_text(out, name_of(s, m));
+  char name[512];
+  dg_page_text(out, name_of(s, m, name, sizeof name));
   dg_strbuf_add(out, "; <del>missing</del> and <ins>too much</ins> against the reference.</p>\n");
   for (size_t k = 0; k < shown; k++) {
     size_t i = k * (n / shown);

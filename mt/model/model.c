@@ -171,6 +171,12 @@ bool dg_model_freeze(dg_model *m, dg_error *err) {
   return true;
 }
 
+bool dg_model_thaw(dg_model *m, dg_error *err) {
+  if (mprotect(m->params.values, m->params.total * sizeof(float), PROT_READ | PROT_WRITE))
+    return dg_fail_errno(err, "cannot thaw the frozen weights");
+  return true;
+}
+
 void dg_model_free(dg_model *m) {
   if (!m) return;
   dg_params_free(&m->params);

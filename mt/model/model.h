@@ -50,6 +50,7 @@ void dg_model_initialize(dg_model *m, uint64_t seed); /* Xavier and scaled norma
 bool dg_model_train(dg_model *m, dg_error *err);      /* allocates gradients, zeroed */
 /* From now on a write to the weights faults: a frozen base stays frozen. */
 bool dg_model_freeze(dg_model *m, dg_error *err);
+bool dg_model_thaw(dg_model *m, dg_error *err);
 void dg_model_free(dg_model *m);
 
 enum { DG_ADAPTERS_MAX = 8 };

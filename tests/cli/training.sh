@@ -104,6 +104,7 @@ going_on() { # one update at a learning rate of nothing: the weights are those i
 }
 check "going on from a base" going_on
 
+translate() { "$dragoman" translate -b base.safetensors --quiet "$@"; }
 launch=
 train() { # launch=exec: in place of the subshell, so that a kill reaches it
   $launch "$dragoman" train -b base.safetensors -s en -t gl --train train.gl.tsv --dev dev.gl.tsv --quiet \
@@ -129,13 +130,83 @@ train_killed() {
   train --like es -o gl3.safetensors && same_weights gl.safetensors gl3.safetensors
 }
 check "train killed, started again" train_killed
+methods() { # each can be stopped at any update and translates both ways of running
+  for method in lora ia3 bitfit 'bottleneck+lora+ia3+norms+tag'; do
+    train --like es -o m.safetensors --method "$method" --rank 4 --max_updates 6 --eval_every 3 --eval_sentences 0 &&
+      translate -a m.safetensors dev.en >/dev/null || return 1
+  done
+}
+check "every method" methods
+placements() {
+  train --like es -o m.safetensors --placement sublayer --max_updates 3 --eval_every 3 --eval_sentences 0 &&
+    train --like es -o m.safetensors --placement parallel --encoder-layers none --max_updates 3 \
+      --eval_every 3 --eval_sentences 0 &&
+    train --like es -o m.safetensors --layers 0 --adapter-activation gelu --max_updates 3 --eval_every 3 --eval_sentences 0
+}
+check "every placement" placements
+mixed() { train --like es -o "$1" --method bottleneck+lora+bitfit --rank 4 \
+  --checkpoint_minutes 0 --eval_sentences 0; }
+mixed_killed() {
+  mixed mixed.safetensors || return 1
+  launch=exec mixed killed.mixed >/dev/null 2>&1 &
+  pid=$!
+  for i in $(seq 400); do [ -f killed.mixed.checkpoint ] && break; sleep 0.02; done
+  sleep 0.1
+  kill -9 $pid
+  wait $pid 2>/dev/null
+  mixed killed.mixed && same_weights mixed.safetensors killed.mixed
+}
+check "a sum of methods killed, started again" mixed_killed
+check "no such method" refuses 2 'dora' train --like es -o m.safetensors --method dora
+check "no such layer" refuses 2 'layers 0 to' train --like es -o m.safetensors --layers 0-9
+full() { # every weight: the output is a base
+  "$dragoman" train -b base.safetensors -s en -t es --train train.es.tsv --dev dev.es.tsv.gz --quiet \
+    --method full --max_updates 4 --eval_every 2 --eval_sentences 3 --learning_rate 1e-3 \
+    --batch_tokens 512 --threads 2 -o full.safetensors &&
+    "$dragoman" info full.safetensors | grep -q 'full.safetensors: base$' &&
+    "$dragoman" translate -b full.safetensors -t es --quiet dev.en | wc -l | grep -qx 20 &&
+    cmp base.safetensors before
+}
+check "full: every weight, the base's file as it was" full
+check "full adds no language" refuses 2 'full' train --like es -o m.safetensors --method full
+bidirectional() {
+  train --like es -o both.safetensors --bidirectional --max_updates 6 --eval_every 3 --eval_sentences 0 &&
+    translate -a both.safetensors -s gl -t en dev.gl.gz >out.en &&
+    translate -a both.safetensors -s gl dev.gl.gz | cmp - out.en && translate -a both.safetensors dev.en |
+    wc -l | grep -qx 20 && "$dragoman" info both.safetensors | grep -q 'pairs  *en-gl, gl-en$'
+}
+check "one adapter for both directions" bidirectional
+family() {
+  "$dragoman" train -b base.safetensors --pair en:gl:train.gl.tsv:dev.gl.tsv --pair en:es:train.es.tsv \
+    --like gl=es:0.7,en:0.3 --quiet --width 8 --max_updates 6 --eval_every 3 --eval_sentences 0 \
+    --batch_tokens 512 --threads 2 -o family.safetensors &&
+    "$dragoman" info family.safetensors >said && grep -q 'pairs  *en-gl, en-es$' said &&
+    translate -t gl -a family.safetensors dev.en >/dev/null &&
+    translate -t es -a family.safetensors dev.en >/dev/null
+}
+check "one adapter for several pairs, a tag from a mix" family
+check "a pair without text" refuses 2 'SRC:TGT:TRAIN' "$dragoman" train -b base.safetensors --pair en:gl -o x
+check "a mix without weights" refuses 2 'number above 0' train --like es:x -o m.safetensors
+stacked() { # a domain on top of a language: without it, refused; trained, the lower stays
+  train -a gl.safetensors -o domain.safetensors --max_updates 6 --eval_every 3 --eval_sentences 0 &&
+    translate -a gl.safetensors -a domain.safetensors dev.en | wc -l | grep -qx 20 &&
+    refuses 2 'on top of' translate -a domain.safetensors -t es dev.en
+}
+check "an adapter on top of another" stacked
+nothing_yet() { # and before it is trained, the two say what the one says
+  train -a gl.safetensors -o zero2.safetensors --learning_rate 0 --max_updates 1 2>/dev/null
+  translate -a gl.safetensors -a zero2.safetensors dev.en | cmp - out.gl
+}
+begun() {
+  train --init gl.safetensors --like es -o begun.safetensors --learning_rate 0 --max_updates 1 2>/dev/null
+  translate -a begun.safetensors dev.en >begun.gl && cmp begun.gl out.gl
+}
 useless() {
   train --like es -o none.safetensors --learning_rate 0 --max_updates 20 2>warning &&
     grep -q 'nothing was gained' warning
 }
 check "training that gains nothing says so" useless
 
-translate() { "$dragoman" translate -b base.safetensors --quiet "$@"; }
 step_zero() { # such an adapter leaves the base's translations as they are
   translate -t es dev.en >zero.base && translate -t gl -a none.safetensors dev.en >zero.adapter &&
     cmp zero.base zero.adapter
@@ -143,6 +214,8 @@ step_zero() { # such an adapter leaves the base's translations as they are
 check "an adapter before training is the base" step_zero
 lines() { translate -a gl.safetensors dev.en >out.gl && [ "$(wc -l <out.gl)" -eq 20 ]; }
 check "translate: a line a line" lines
+check "untrained on top of another" nothing_yet
+check "begun from another" begun
 stdin() { translate -t gl -a gl.safetensors <dev.en >out2.gl && cmp out.gl out2.gl; }
 check "from standard input" stdin
 output() { gzip -c dev.en >in.gz && translate -a gl.safetensors -o out3.gl in.gz && cmp out.gl out3.gl; }

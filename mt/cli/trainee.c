@@ -1,0 +1,330 @@
+#include "mt/cli/trainee.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mt/cli/models.h"
+#include "mt/core/mem.h"
+
+bool dg_trainee_is_full(const dg_trainee *t) { return !strcmp(t->config.method, "full"); }
+
+/* --- relatives -------------------------------------------------------------------------------- */
+
+enum { MIX_MOST = 16 };
+
+/* A new language's tag begins as a mean of its relatives'. */
+typedef struct mix {
+  const dg_language *languages[MIX_MOST];
+  double weights[MIX_MOST]; /* sum 1 */
+  size_t count, heaviest;
+} mix;
+
+/* "es:0.7,pt:0.3"; without weights all count alike. */
+static bool parse_mix(const dg_base *b, const char *text, dg_side side, mix *m, dg_error *err) {
+  *m = (mix){0};
+  double sum = 0;
+  for (const char *s = text;; s++) {
+    size_t n = strcspn(s, ","), name = strcspn(s, ",:");
+    char code[64];
+    double weight = 1;
+    int end = 0;
+    snprintf(code, sizeof code, "%.*s", (int)name, s);
+    if (m->count == MIX_MOST)
+      return dg_fail(err, DG_ERR_USAGE, "--like %s: more than %d relatives", text, MIX_MOST);
+    if (name < n && (sscanf(s + name, ":%lf%n", &weight, &end) != 1 ||
+                     (size_t)end != n - name || !(weight > 0 && weight < 1e9)))
+      return dg_fail(err, DG_ERR_USAGE,
+                     "--like %s: a weight is a number above 0, as in es:0.7,pt:0.3", text);
+    if (!(m->languages[m->count] = dg_base_language(b, code, side, err)))
+      return dg_error_context(err, "--like");
+    if (weight > m->weights[m->heaviest]) m->heaviest = m->count;
+    m->weights[m->count++] = weight;
+    sum += weight;
+    s += n;
+    if (!*s) break;
+  }
+  for (size_t i = 0; i < m->count; i++) m->weights[i] /= sum;
+  return true;
+}
+
+/* What --like says of a language: its own entry, or the one for all; NULL when there is none. */
+static const char *like(const dg_trainee *t, const char *code) {
+  const char *found = NULL;
+  for (size_t i = 0; i < t->like.count; i++) {
+    const char *entry = t->like.items[i], *equals = strchr(entry, '=');
+    char name[64], canonical[DG_LANG_MAX];
+    if (!equals) {
+      if (!found) found = entry;
+      continue;
+    }
+    snprintf(name, sizeof name, "%.*s", (int)(equals - entry), entry);
+    if (dg_lang_canonical(name, canonical, NULL) && !strcmp(canonical, code)) return equals + 1;
+  }
+  return found;
+}
+
+/* --- pairs ---------------------------------------------------------------------------------- */
+
+bool dg_trainee_begin(dg_trainee *t, dg_base *base, dg_error *err) {
+  t->base = base;
+  for (size_t i = 0; i < t->below.count; i++) {
+    char *path = dg_find_model(t->below.items[i], err);
+    bool ok = path && dg_adapter_stacked_add(&t->stack, path, base, err);
+    free(path);
+    if (!ok) return false;
+  }
+  if (dg_trainee_is_full(t)) {
+    if (t->below.count || t->init)
+      return dg_fail(err, DG_ERR_USAGE, "method full trains the base alone: no -a, no --init");
+    return true;
+  }
+  if (t->stack.count == DG_ADAPTERS_MAX)
+    return dg_fail(err, DG_ERR_USAGE, "%d adapters below leave no room for one more",
+                   DG_ADAPTERS_MAX);
+  t->file = dg_calloc(1, sizeof *t->file);
+  memcpy(t->file->base_hash, base->hash, sizeof base->hash);
+  for (size_t i = 0; i < t->stack.count; i++)
+    memcpy(t->file->over[t->file->over_count++], t->stack.files[i]->hash, DG_HASH_TEXT);
+  return dg_method_parse(t->config.method, err) != 0;
+}
+
+/* The row of a language of the file, added when it is not there. */
+static int32_t own_tag(dg_trainee *t, const char *code, dg_side side, const dg_language *relative) {
+  dg_adapter_file *f = t->file;
+  int32_t first = dg_first_extra(&t->base->model->config) + (int32_t)t->stack.extra_tokens;
+  size_t i = 0;
+  while (i < f->language_count && strcmp(f->languages[i].code, code)) i++;
+  if (i < f->language_count) {
+    if (f->languages[i].side != side) f->languages[i].side = DG_SIDE_BOTH;
+    return f->languages[i].tag;
+  }
+  f->languages = dg_realloc(f->languages, (i + 1) * sizeof *f->languages);
+  t->relatives = dg_realloc(t->relatives, (i + 1) * sizeof *t->relatives);
+  dg_language *l = &f->languages[f->language_count++];
+  *l = (dg_language){.tag = first + (int32_t)i, .side = side};
+  snprintf(l->code, sizeof l->code, "%s", code);
+  t->relatives[i] = relative;
+  return l->tag;
+}
+
+/* The tag of one side: the base's, one below's, or a row of the trainee's own. */
+static bool find_tag(dg_trainee *t, const char *code, dg_side side, char canonical[DG_LANG_MAX],
+                     int32_t *tag, int32_t *before, dg_error *err) {
+  if (!dg_lang_canonical(code, canonical, err)) return false;
+  const char *relative = like(t, canonical);
+  bool known = dg_adapter_stacked_tag(&t->stack, t->base, canonical, side, canonical, before,
+                                      relative ? NULL : err);
+  if (known) {
+    bool own = t->file && dg_method_parse(t->config.method, NULL) & DG_METHOD_TAG;
+    *tag = own ? own_tag(t, canonical, side, NULL) : *before;
+    return true;
+  }
+  if (!relative) return false;
+  if (!t->file)
+    return dg_fail(err, DG_ERR_USAGE,
+                   "the base has no %s, and method full adds no language: train an adapter, or "
+                   "name the relative itself",
+                   canonical);
+  mix m;
+  if (!parse_mix(t->base, relative, side, &m, err)) return false;
+  const dg_language *nearest = m.languages[m.heaviest];
+  *before = nearest->tag;
+  *tag = own_tag(t, canonical, side, nearest);
+  return true;
+}
+
+bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_train_way *way,
+                    dg_error *err) {
+  *way = (dg_train_way){0};
+  if (!find_tag(t, source, DG_SIDE_SOURCE, way->pair.source, &way->source_tag,
+                &way->before_source, err) ||
+      !find_tag(t, target, DG_SIDE_TARGET, way->pair.target, &way->target_tag,
+                &way->before_target, err))
+    return false;
+  if (!strcmp(way->pair.source, way->pair.target))
+    return dg_fail(err, DG_ERR_USAGE, "source and target are the same language, %s",
+                   way->pair.source);
+  return !t->file || dg_adapter_file_add_pair(t->file, source, target, err);
+}
+
+/* --- weights -------------------------------------------------------------------------------- */
+
+/* The embedding of a tag of the base, or of an adapter below. */
+static const float *tag_row(const dg_trainee *t, int32_t tag) {
+  const dg_model *m = t->base->model;
+  size_t d = (size_t)m->config.d_model;
+  int32_t first = dg_first_extra(&m->config);
+  if (tag < first) return m->encoder.embedding + (size_t)tag * d;
+  size_t at = (size_t)(tag - first), k = 0;
+  while (at >= t->stack.files[k]->adapter->extra_tokens)
+    at -= t->stack.files[k++]->adapter->extra_tokens;
+  return t->stack.files[k]->adapter->extra + at * d;
+}
+
+static void add_mix(const dg_trainee *t, const mix *m, float *row) {
+  size_t d = t->file->adapter->d_model;
+  for (size_t k = 0; k < m->count; k++) {
+    if (m->languages[k]->tag < 0) continue; /* no format of the base tells it */
+    const float *theirs = tag_row(t, m->languages[k]->tag);
+    for (size_t c = 0; c < d; c++) row[c] += (float)m->weights[k] * theirs[c];
+  }
+}
+
+/* A tag begins as its relatives' mean, or as what it is below. */
+static bool begin_tag(dg_trainee *t, size_t i, float *row, dg_error *err) {
+  const dg_language *l = &t->file->languages[i];
+  size_t d = t->file->adapter->d_model;
+  int32_t tag;
+  char canonical[DG_LANG_MAX];
+  mix m;
+  if (t->relatives[i]) {
+    if (!parse_mix(t->base, like(t, l->code), l->side, &m, err)) return false;
+    add_mix(t, &m, row);
+    return true;
+  }
+  if (!dg_adapter_stacked_tag(&t->stack, t->base, l->code, l->side, canonical, &tag, err))
+    return false;
+  if (tag >= 0) memcpy(row, tag_row(t, tag), d * sizeof *row);
+  return true;
+}
+
+/* Takes over whatever the other adapter has of the same name; its tags by language. */
+static bool begin_from(dg_trainee *t, const dg_adapter_file *from, const dg_cli *cli,
+                       dg_error *err) {
+  dg_adapter *a = t->file->adapter;
+  size_t taken = 0, d = a->d_model;
+  for (size_t i = 0; i < a->params.count; i++) {
+    dg_tensor *to = &a->params.tensors[i], *x = dg_params_find(&from->adapter->params, to->name);
+    if (!x || !strcmp(to->name, "extra")) continue;
+    if (x->rows != to->rows || x->cols != to->cols)
+      return dg_fail(err, DG_ERR_USAGE,
+                     "%s is %zu x %zu in --init %s and %zu x %zu here: leave out width and rank to "
+                     "have its own",
+                     to->name, x->rows, x->cols, t->init, to->rows, to->cols);
+    memcpy(to->value, x->value, x->rows * x->cols * sizeof(float));
+    taken++;
+  }
+  for (size_t i = 0; i < t->file->language_count; i++)
+    for (size_t k = 0; k < from->language_count; k++)
+      if (!strcmp(t->file->languages[i].code, from->languages[k].code)) {
+        float *row = dg_params_find(&a->params, "extra")->value + i * d;
+        memcpy(row, from->adapter->extra + k * d, d * sizeof *row);
+        taken++;
+      }
+  if (!taken) return dg_fail(err, DG_ERR_USAGE, "--init %s has nothing of this adapter", t->init);
+  dg_cli_say(cli, "begins from %s (%s)\n", t->init, from->adapter->config.method);
+  return true;
+}
+
+bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error *err) {
+  dg_model *m = t->base->model;
+  if (!t->file) return dg_model_thaw(m, err) && dg_model_train(m, err);
+  dg_adapter_file *f = t->file, *from = NULL;
+  if (t->like.count && !t->relatives)
+    dg_cli_say(cli, "every language is known: --like %s has no effect\n", t->like.items[0]);
+  if (t->init) {
+    char *path = dg_find_model(t->init, err);
+    from = path ? dg_adapter_file_load(path, t->base, err) : NULL;
+    free(path);
+    if (!from) return false;
+    dg_adapter_config asked_nothing;
+    dg_options_defaults(dg_adapter_config_options, &asked_nothing);
+    if (!memcmp(&asked_nothing, &t->config, sizeof t->config)) t->config = from->adapter->config;
+  }
+  bool ok = (f->adapter = dg_adapter_new(&m->config, &t->config, f->language_count, err));
+  if (ok) dg_adapter_initialize(f->adapter, seed);
+  dg_tensor *extra = ok ? dg_params_find(&f->adapter->params, "extra") : NULL;
+  for (size_t i = 0; ok && i < f->language_count; i++) {
+    ok = begin_tag(t, i, extra->value + i * extra->cols, err);
+    if (ok && t->relatives[i])
+      dg_strbuf_addf(&t->relatives_text, "%s%s", i ? ", " : "", t->relatives[i]->code);
+  }
+  ok = ok && (!from || begin_from(t, from, cli, err));
+  dg_adapter_file_free(from);
+  return ok && dg_adapter_train(f->adapter, err);
+}
+
+void dg_trainee_free(dg_trainee *t) {
+  dg_adapter_file_free(t->file);
+  dg_adapter_stacked_free(&t->stack);
+  free(t->relatives);
+  free(t->relatives_text.text);
+}
+
+dg_params *dg_trainee_params(const dg_trainee *t) {
+  return t->file ? &t->file->adapter->params : &t->base->model->params;
+}
+
+void dg_trainee_use(const dg_trainee *t, bool trained, dg_network *n) {
+  dg_adapter_stacked_use(&t->stack, n);
+  if (trained && t->file) n->adapters[n->adapter_count++] = t->file->adapter;
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+static json_t *texts(const dg_list *l) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < l->count; i++) json_array_append_new(list, json_string(l->items[i]));
+  return list;
+}
+
+json_t *dg_trainee_identity(const dg_trainee *t) {
+  json_t *pairs = json_array(), *over = json_array();
+  for (size_t i = 0; t->file && i < t->file->pair_count; i++)
+    json_array_append_new(pairs, json_pack("[s,s]", t->file->pairs[i].source,
+                                           t->file->pairs[i].target));
+  for (size_t i = 0; i < t->stack.count; i++)
+    json_array_append_new(over, json_string(t->stack.files[i]->hash));
+  return json_pack("{s:s,s:o,s:o,s:o,s:o,s:s}", "base", t->base->hash, "adapter",
+                   dg_adapter_config_json(&t->config), "pairs", pairs, "over", over, "like",
+                   texts(&t->like), "init", t->init ? t->init : "");
+}
+
+static const char *last_part(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+/* One new language and its one relative are two words; more are objects. */
+static void tell_relatives(const dg_trainee *t, json_t *card) {
+  json_t *nearest = json_object(), *mixes = json_object();
+  const dg_adapter_file *f = t->file;
+  for (size_t i = 0; i < f->language_count; i++) {
+    if (!t->relatives[i]) continue;
+    const char *code = f->languages[i].code, *text = like(t, code);
+    json_object_set_new(nearest, code, json_string(t->relatives[i]->code));
+    if (strpbrk(text, ",:")) json_object_set_new(mixes, code, json_string(text));
+  }
+  if (json_object_size(nearest) == 1) {
+    json_t *one = json_incref(json_object_iter_value(json_object_iter(nearest)));
+    json_decref(nearest);
+    nearest = one;
+  }
+  if (json_is_string(nearest) || json_object_size(nearest)) json_object_set(card, "like", nearest);
+  if (json_object_size(mixes)) json_object_set(card, "like_mix", mixes);
+  json_decref(nearest);
+  json_decref(mixes);
+}
+
+bool dg_trainee_save(dg_trainee *t, json_t *card, const char *path, dg_error *err) {
+  char hash[DG_HASH_TEXT];
+  json_object_set_new(card, "method", json_string(t->config.method));
+  if (t->init) json_object_set_new(card, "init", json_string(last_part(t->init)));
+  if (t->below.count) {
+    json_t *names = json_array();
+    for (size_t i = 0; i < t->below.count; i++)
+      json_array_append_new(names, json_string(last_part(t->below.items[i])));
+    json_object_set_new(card, "on_top_of", names);
+  }
+  if (!t->file) {
+    json_object_set_new(card, "base", json_string(t->base->hash));
+    json_decref(t->base->card);
+    t->base->card = card;
+    return dg_base_save(t->base, path, t->storage, hash, err);
+  }
+  tell_relatives(t, card);
+  json_decref(t->file->card);
+  t->file->card = card;
+  return dg_adapter_file_save(t->file, path, t->storage, hash, err);
+}

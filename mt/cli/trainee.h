@@ -1,0 +1,50 @@
+/* What `train` trains: a declared adapter for some pairs of languages, perhaps on top of
+ * frozen ones, or every weight of the base. */
+#ifndef DG_CLI_TRAINEE_H
+#define DG_CLI_TRAINEE_H
+
+#include "mt/cli/cli.h"
+#include "mt/model/adapter_file.h"
+
+/* One direction of translation. */
+typedef struct dg_train_way {
+  dg_language_pair pair;
+  int32_t source_tag, target_tag;
+  int32_t before_source, before_target; /* what is asked for without the trainee: a new
+                                         * language's relative */
+} dg_train_way;
+
+typedef struct dg_trainee {
+  /* asked for: */
+  dg_adapter_config config;
+  const char *init;   /* an adapter to begin from, or NULL */
+  dg_list below;      /* frozen adapters it stands on, in order */
+  dg_list like;       /* [NEW=]RELATIVE[:WEIGHT],... of new languages */
+  dg_storage storage; /* of its file */
+  /* made: */
+  dg_base *base; /* borrowed */
+  dg_adapter_stacked stack;
+  dg_adapter_file *file;           /* NULL when every weight is trained */
+  const dg_language **relatives;   /* the nearest, of each of the file's languages; NULL: itself */
+  dg_strbuf relatives_text;        /* for people */
+} dg_trainee;
+
+bool dg_trainee_is_full(const dg_trainee *t);
+/* Loads what it stands on. */
+bool dg_trainee_begin(dg_trainee *t, dg_base *base, dg_error *err);
+/* Adds a pair of languages, each known to the base or an adapter below, or new. */
+bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_train_way *way,
+                    dg_error *err);
+/* After the last pair: untrained weights, or those it begins from, with gradients. */
+bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error *err);
+void dg_trainee_free(dg_trainee *t);
+
+dg_params *dg_trainee_params(const dg_trainee *t);
+/* Adds the adapters, those below and, if wanted, the trained one. */
+void dg_trainee_use(const dg_trainee *t, bool trained, dg_network *n);
+/* What decides the untrained weights; a new object. */
+json_t *dg_trainee_identity(const dg_trainee *t);
+/* Adds to a card what the trainee is; takes the card over and writes the file. */
+bool dg_trainee_save(dg_trainee *t, json_t *card, const char *path, dg_error *err);
+
+#endif
