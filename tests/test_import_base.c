@@ -19,7 +19,7 @@ enum { FIELDS = 5, IDS_MOST = 1024 };
 
 static bool import(const char *directory, const char *path, dg_error *err) {
   dg_import_report report;
-  return dg_import(directory, path, DG_STORE_FP32, &report, err);
+  return dg_import(directory, path, &(dg_import_options){0}, &report, err);
 }
 
 static dg_base *imported(const char *name) {

@@ -8,10 +8,11 @@ extern "C" {
 #include "mt/core/utf8.h"
 }
 
+#include "tokenizer/model.h"
+
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
 #include <unicode/uchar.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <climits>
@@ -33,12 +34,9 @@ using sentencepiece::ImmutableSentencePieceText;
 using sentencepiece::SentencePieceProcessor;
 using sentencepiece::SentencePieceTrainer;
 using std::string_view;
+using namespace spm;
 
 namespace {
-
-// Numbers of sentencepiece_model.proto.
-enum ModelType { kUnigram = 1, kBpe, kWord, kChar };
-enum PieceType { kNormal = 1, kUnknown, kControl, kUser, kUnused, kByte };
 
 constexpr string_view kSpace = "\xe2\x96\x81";  // U+2581 stands for a space in pieces
 constexpr size_t kTextMost = size_t{1} << 28;   // sentencepiece counts bytes in an int
@@ -79,275 +77,12 @@ bool failed(dg_error *err, const char *what, const sentencepiece::util::Status &
   return dg_fail(err, DG_ERR_FORMAT, "%s: %.300s", what, text.c_str());
 }
 
-// --- model files -----------------------------------------------------------------------
-//
-// sentencepiece trusts a model: it follows the normaliser's trie wherever its bytes
-// point. So the bytes are read here first (protobuf.dev/programming-guides/encoding).
-
-struct Field {
-  uint32_t number, wire;
-  uint64_t value;
-  string_view bytes;
-};
-enum Wire { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
-
-bool read_varint(string_view *in, uint64_t *value) {
-  *value = 0;
-  for (unsigned shift = 0; shift < 64 && !in->empty(); shift += 7) {
-    uint64_t byte = static_cast<unsigned char>(in->front());
-    in->remove_prefix(1);
-    *value |= (byte & 0x7f) << shift;
-    if (byte < 0x80) return true;
-  }
-  return false;
-}
-
-bool read_field(string_view *in, Field *f) {
-  uint64_t tag, size = 0;
-  if (!read_varint(in, &tag) || tag >> 32 || tag < 8) return false;
-  *f = {static_cast<uint32_t>(tag >> 3), static_cast<uint32_t>(tag & 7), 0, {}};
-  if (f->wire == kVarint) return read_varint(in, &f->value);
-  if (f->wire == kFixed64 || f->wire == kFixed32) {
-    size = f->wire == kFixed64 ? 8 : 4;
-  } else if (f->wire != kBytes || !read_varint(in, &size)) {
-    return false;
-  }
-  if (size > in->size()) return false;
-  f->bytes = in->substr(0, size);
-  in->remove_prefix(size);
-  if (f->wire != kBytes)
-    for (size_t i = size; i-- > 0;)
-      f->value = f->value << 8 | static_cast<unsigned char>(f->bytes[i]);
-  return true;
-}
-
-void put_varint(std::string *out, uint64_t value) {
-  for (; value >= 0x80; value >>= 7) *out += static_cast<char>(value | 0x80);
-  *out += static_cast<char>(value);
-}
-
-void put_number(std::string *out, uint32_t number, uint64_t value) {
-  put_varint(out, number << 3 | kVarint);
-  put_varint(out, value);
-}
-
-void put_bytes(std::string *out, uint32_t number, string_view bytes) {
-  put_varint(out, number << 3 | kBytes);
-  put_varint(out, bytes.size());
-  out->append(bytes);
-}
-
-// Models trained here end in a field of our own, the XXH3 of all bytes before it.
-// Other readers skip it (the schema leaves numbers from 200 to extensions).
-constexpr uint32_t kChecksum = 20017;
-
-// Another of our own: how many of the pieces have an id in the model's vocabulary. Those
-// after them are needed to segment text as the checkpoint's tokenizer does.
-constexpr uint32_t kSize = 20018;
-
-void put_checksum(std::string *model) {
-  uint64_t hash = XXH3_64bits(model->data(), model->size());
-  put_varint(model, kChecksum << 3 | kFixed64);
-  for (int i = 0; i < 8; i++) *model += static_cast<char>(hash >> 8 * i);
-}
-
-struct Piece {
-  string_view text;
-  float score = 0;
-  uint8_t type = kNormal;
-};
-
-// What a model file says, as far as it concerns us.
-struct Model {
-  std::vector<Piece> pieces;
-  std::string trainer, normalizer, denormalizer;  // joined: messages merge by concatenation
-  int type = kUnigram;
-  uint64_t size = 0;
-  bool byte_fallback = false, space_after = false;
-};
-
-bool read_piece(string_view in, Piece *p) {
-  Field f;
-  while (!in.empty()) {
-    if (!read_field(&in, &f)) return false;
-    if (f.number == 1 && f.wire == kBytes) p->text = f.bytes;
-    if (f.number == 2 && f.wire == kFixed32) {
-      auto bits = static_cast<uint32_t>(f.value);
-      memcpy(&p->score, &bits, sizeof bits);
-    }
-    if (f.number == 3 && f.wire == kVarint && f.value >= kNormal && f.value <= kByte)
-      p->type = static_cast<uint8_t>(f.value);
-  }
-  // Text encodes as itself, and sums of scores stay finite.
-  return !p->text.empty() && p->text.find('\0') == string_view::npos &&
-         dg_utf8_valid_prefix(p->text.data(), p->text.size()) == p->text.size() &&
-         std::fabs(p->score) < 1e9f;
-}
-
-bool read_model(string_view in, Model *m, const char **why) {
-  const string_view all = in;
-  Field f;
-  bool sealed = false;
-  *why = "it is cut off or not a sentencepiece model";
-  while (!in.empty()) {
-    size_t at = all.size() - in.size();
-    if (!read_field(&in, &f) || sealed) return false;
-    sealed = f.number == kChecksum && f.wire == kFixed64;
-    if (sealed) {
-      if (f.value != XXH3_64bits(all.data(), at)) {
-        *why = "its checksum is wrong";
-        return false;
-      }
-      continue;
-    }
-    if (f.number == kSize && f.wire == kVarint) {
-      m->size = f.value;
-      continue;
-    }
-    if (f.wire != kBytes) return false;
-    switch (f.number) {
-      case 1:
-        m->pieces.emplace_back();
-        if (!read_piece(f.bytes, &m->pieces.back())) return false;
-        break;
-      case 2:
-        m->trainer.append(f.bytes);
-        break;
-      case 3:
-        m->normalizer.append(f.bytes);
-        break;
-      case 4:
-        break;  // sentences for a self-test
-      case 5:
-        m->denormalizer.append(f.bytes);
-        break;
-      default:
-        return false;
-    }
-  }
-  if (m->pieces.empty() || m->trainer.empty() || m->normalizer.empty()) return false;
-  if (!m->size) m->size = m->pieces.size();
-  if (m->size > m->pieces.size()) return false;
-  for (in = m->trainer; !in.empty();) {
-    if (!read_field(&in, &f)) return false;
-    if (f.wire != kVarint) continue;
-    if (f.number == 3 && f.value >= kUnigram && f.value <= kChar)
-      m->type = static_cast<int>(f.value);
-    if (f.number == 24) m->space_after = f.value != 0;
-    if (f.number == 35) m->byte_fallback = f.value != 0;
-  }
-  return true;
-}
-
-// The rules of a normaliser: a size, that many bytes of a darts-clone double array,
-// then the NUL-terminated replacements its values point at.
-class Charsmap {
- public:
-  // Whether no input can lead sentencepiece out of it.
-  static bool sound(string_view spec) {
-    string_view rules;
-    Field f;
-    while (!spec.empty()) {
-      if (!read_field(&spec, &f)) return false;
-      if (f.number == 2 && f.wire == kBytes) rules = f.bytes;
-    }
-    return rules.empty() || Charsmap(rules).sound_;
-  }
-
- private:
-  explicit Charsmap(string_view rules) {
-    uint32_t size = 0;
-    if (rules.size() > sizeof size) memcpy(&size, rules.data(), sizeof size);
-    rules.remove_prefix(std::min(sizeof size, rules.size()));
-    if (size % 4 || size < 1024 || size >= rules.size()) return;
-    units_.resize(size / 4);
-    memcpy(units_.data(), rules.data(), size);
-    text_ = rules.substr(size);
-    if (text_.back() || dg_utf8_valid_prefix(text_.data(), text_.size()) != text_.size()) return;
-    matches_.assign(units_.size(), kNew);
-    sound_ = visit(offset(units_[0]), 0) >= 0;
-  }
-
-  static uint32_t offset(uint32_t unit) { return (unit >> 10) << ((unit & 1u << 9) >> 6); }
-
-  // The most rules that apply to one text below the node at `base`, -1 when there is
-  // no bound. sentencepiece has room for 32 and does not check.
-  int visit(size_t base, int depth) {
-    if ((base | 255) >= units_.size() || depth > 256) return -1;
-    if (matches_[base] != kNew) return matches_[base];
-    matches_[base] = -1;  // met again while open, it is a cycle
-    int most = 0;
-    for (uint32_t c = 0; c < 256; c++) {
-      uint32_t unit = units_[base ^ c];
-      if ((unit & 0x800000ffu) != c) continue;
-      size_t next = (base ^ c) ^ offset(unit);
-      int below = visit(next, depth + 1);
-      if (below < 0) return -1;
-      if (unit >> 8 & 1) {
-        size_t at = units_[next] & 0x7fffffff;
-        if (at >= text_.size() || (text_[at] & 0xC0) == 0x80) return -1;
-        below++;
-      }
-      most = std::max(most, below);
-    }
-    if (most > 32) return -1;
-    matches_[base] = static_cast<int8_t>(most);
-    return most;
-  }
-
-  static constexpr int8_t kNew = -2;
-  std::vector<uint32_t> units_;
-  std::vector<int8_t> matches_;
-  string_view text_;
-  bool sound_ = false;
-};
-
-// sentencepiece has room for 64 user symbols that begin one another.
-bool nests_too_deep(std::vector<string_view> symbols) {
-  std::sort(symbols.begin(), symbols.end());
-  std::vector<string_view> open;
-  for (string_view s : symbols) {
-    while (!open.empty() && s.substr(0, open.back().size()) != open.back()) open.pop_back();
-    open.push_back(s);
-    if (open.size() > 64) return true;
-  }
-  return false;
-}
-
-// A model that normalises as `m` does and splits into single bytes, keeping user
-// symbols whole: it shows the normalised text and where each character came from,
-// which sentencepiece otherwise hides. Piece 0 is unknown, 1+b is byte b.
-std::string character_model(const Model &m) {
-  std::string out, piece;
-  auto add = [&](string_view text, uint8_t type) {
-    piece.clear();
-    put_bytes(&piece, 1, text);
-    put_number(&piece, 3, type);
-    put_bytes(&out, 1, piece);
-  };
-  add("<unk>", kUnknown);
-  for (int b = 0; b < 256; b++) {
-    char name[8];
-    snprintf(name, sizeof name, "<0x%02X>", static_cast<unsigned>(b));
-    add(name, kByte);
-  }
-  for (const Piece &p : m.pieces)
-    if (p.type == kUser) add(p.text, kUser);
-  std::string trainer;
-  put_number(&trainer, 3, kChar);
-  put_number(&trainer, 24, m.space_after);
-  put_number(&trainer, 35, 1);
-  put_bytes(&out, 2, trainer);
-  put_bytes(&out, 3, m.normalizer);
-  return out;
-}
-
 bool load(dg_tokenizer *t, dg_error *err) {
   const char *damaged = "the tokenizer model is damaged";
   Model m;
   const char *why;
   if (!read_model(t->bytes, &m, &why)) return dg_fail(err, DG_ERR_FORMAT, "%s: %s", damaged, why);
-  if (!Charsmap::sound(m.normalizer) || !Charsmap::sound(m.denormalizer))
+  if (!sound_rules(m.normalizer) || !sound_rules(m.denormalizer))
     return dg_fail(err, DG_ERR_FORMAT, "%s: its normalisation rules point nowhere", damaged);
   std::vector<string_view> symbols;
   float least = 0;

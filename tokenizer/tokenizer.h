@@ -69,6 +69,11 @@ bool dg_tokenizer_nbest(const dg_tokenizer *t, const char *text, size_t length, 
  * The result is NUL-terminated; the caller frees it. */
 char *dg_tokenizer_decode(const dg_tokenizer *t, const int32_t *ids, size_t n, dg_error *err);
 
+/* A tokenizer with only the pieces whose ids `keep` names; they move up and keep their
+ * order. What else is needed is kept and named in `keep`: the unknown piece, bytes, user
+ * symbols, what BPE merges on the way. A text all of whose pieces are kept is cut up as before. */
+dg_tokenizer *dg_tokenizer_trim(const dg_tokenizer *t, bool *keep, dg_error *err);
+
 typedef enum dg_tokenizer_type { DG_TOKENIZER_UNIGRAM, DG_TOKENIZER_BPE } dg_tokenizer_type;
 
 typedef struct dg_tokenizer_options {

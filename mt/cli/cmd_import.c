@@ -14,23 +14,46 @@ static bool find_storage(const char *name, dg_storage *out) {
   return false;
 }
 
+static void say(const dg_cli *cli, const char *output, const dg_import_options *o,
+                const dg_import_report *r) {
+  static const double bytes[] = {[DG_STORE_FP32] = 4, [DG_STORE_BF16] = 2, [DG_STORE_INT8] = 1};
+  dg_cli_say(cli, "%s: %zu languages, %zu weights, %s\n", output, r->languages, r->weights, r->hash);
+  if (o->languages)
+    dg_cli_say(cli, "%zu pieces of %zu stay, %zu weights of %zu: %.1f MB instead of %.1f\n", r->pieces,
+               r->all_pieces, r->weights, r->all_weights,
+               (double)r->weights * bytes[o->storage] / 1e6,
+               (double)r->all_weights * bytes[o->storage] / 1e6);
+}
+
 int dg_cmd_import(int argc, char **argv) {
   const char *output = NULL, *quantize = "fp32";
-  dg_storage storage;
+  dg_import_options options = {0};
+  dg_list corpus = {0};
   dg_flag flags[] = {
       {"output", 'o', DG_FLAG_TEXT, &output, "BASE", "where the base goes"},
       {"quantize", 0, DG_FLAG_TEXT, &quantize, "fp32|bf16|int8", "how it is stored (fp32)"},
+      {"langs", 0, DG_FLAG_TEXT, &options.languages, "CODES",
+       "keep these languages alone (en,gl): their tags and the pieces of their scripts"},
+      {"corpus", 0, DG_FLAG_LIST, &corpus, "FILE...",
+       "with --langs: of the pieces keep only those that this text needs"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
-      .usage = "import PATH -o BASE [--quantize fp32|bf16|int8]",
+      .usage = "import PATH -o BASE [--quantize fp32|bf16|int8] [--langs CODES [--corpus FILE...]]",
       .summary =
           "Makes a base of a public checkpoint: a directory as Hugging Face has it, with\n"
           "config.json, model.safetensors or pytorch_model.bin (whole or in shards), and its\n"
           "sentencepiece model. M2M-100, SMaLL-100, NLLB-200, mBART-50, T5, mT5 and MADLAD-400.\n"
-          "Nothing in a checkpoint is run.\n",
+          "Nothing in a checkpoint is run. It takes little memory, however large the model.\n"
+          "\n"
+          "Most of a multilingual model's vocabulary is of no use for one pair: --langs leaves\n"
+          "it out. Text of the pieces that stay is translated as before. --corpus says by\n"
+          "example which are needed: give it much text of both languages, lines or TSV, plain\n"
+          "or gzipped. Rare words are then spelt with smaller pieces.\n",
       .examples = "  dragoman import m2m100_418M -o m2m100.safetensors --quantize int8\n"
-                  "  dragoman translate -b m2m100.safetensors -s en -t gl text.en\n",
+                  "  dragoman translate -b m2m100.safetensors -s en -t gl text.en\n"
+                  "  dragoman import nllb-200-distilled-600M -o nllb.safetensors --quantize int8 \\\n"
+                  "      --langs en,gl --corpus train.tsv news.gl.gz\n",
       .flags = flags,
   };
   int code = dg_cli_parse(&cli, argc, argv);
@@ -39,18 +62,20 @@ int dg_cmd_import(int argc, char **argv) {
     code = dg_cli_usage(&cli, "name one directory");
   } else if (!output) {
     code = dg_cli_usage(&cli, "say with -o where the base goes");
-  } else if (!find_storage(quantize, &storage)) {
+  } else if (!find_storage(quantize, &options.storage)) {
     code = dg_cli_usage(&cli, "--quantize %s: choose fp32, bf16 or int8", quantize);
+  } else if (corpus.count && !options.languages) {
+    code = dg_cli_usage(&cli, "--corpus goes with --langs");
   } else {
+    options.corpus = corpus.items;
+    options.corpus_count = corpus.count;
     dg_error err;
     dg_import_report report;
-    if (!dg_import(cli.rest.items[0], output, storage, &report, &err)) {
+    if (!dg_import(cli.rest.items[0], output, &options, &report, &err)) {
       code = dg_cli_fail(&err);
     } else {
       code = DG_EXIT_OK;
-      if (!cli.quiet)
-        fprintf(stderr, "%s: %zu languages, %zu weights, %s\n", output, report.languages,
-                report.weights, report.hash);
+      say(&cli, output, &options, &report);
     }
   }
   dg_cli_free(&cli);

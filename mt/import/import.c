@@ -7,6 +7,7 @@
 #include "mt/core/mem.h"
 #include "mt/import/family.h"
 #include "mt/import/pieces.h"
+#include "mt/import/trim.h"
 
 /* What one import has at hand. */
 typedef struct import {
@@ -336,17 +337,34 @@ static dg_base *make_base(import *m, dg_error *err) {
   return dg_base_new(model, tokenizer, NULL, m->languages, m->language_count, card, err);
 }
 
-bool dg_import(const char *directory, const char *base, dg_storage storage,
+/* Writes it, trimmed when languages are named. */
+static bool write_base(const dg_base *full, weights *w, const char *path,
+                       const dg_import_options *o, dg_import_report *report, dg_error *err) {
+  dg_trim *trim = NULL;
+  const dg_base *b = full;
+  if (o->languages) {
+    trim = dg_trim_new(full, read_rows, w, o->languages, o->corpus, o->corpus_count, err);
+    if (!trim) return false;
+    b = dg_trim_base(trim);
+  }
+  bool ok = dg_base_write(b, trim ? dg_trim_rows : read_rows, trim ? (void *)trim : w, path,
+                          o->storage, report->hash, err);
+  report->languages = b->language_count;
+  report->pieces = (size_t)b->model->config.vocab_size;
+  report->weights = dg_params_count(&b->model->params);
+  report->all_pieces = (size_t)full->model->config.vocab_size;
+  report->all_weights = dg_params_count(&full->model->params);
+  dg_trim_free(trim);
+  return ok;
+}
+
+bool dg_import(const char *directory, const char *base, const dg_import_options *o,
                dg_import_report *report, dg_error *err) {
   import m = {.directory = directory};
   char *config = path_of(&m, "config.json");
   dg_base *b = dg_family_config_read(config, &m.config, err) ? make_base(&m, err) : NULL;
   weights w = {&m.config, b ? dg_checkpoint_open(directory, err) : NULL};
-  bool ok = w.checkpoint && dg_base_write(b, read_rows, &w, base, storage, report->hash, err);
-  if (ok) {
-    report->languages = b->language_count;
-    report->weights = dg_params_count(&b->model->params);
-  }
+  bool ok = w.checkpoint && write_base(b, &w, base, o, report, err);
   dg_checkpoint_close(w.checkpoint);
   dg_base_free(b);
   free(config);

@@ -4,16 +4,24 @@
 
 #include "mt/model/base.h"
 
+typedef struct dg_import_options {
+  dg_storage storage;
+  const char *languages; /* those that stay, codes with commas between; NULL: all */
+  const char *const *corpus; /* text of them: only the pieces it needs stay */
+  size_t corpus_count;
+} dg_import_options;
+
 typedef struct dg_import_report {
-  size_t languages, weights;
-  char hash[DG_HASH_TEXT]; /* of the base */
+  size_t languages, pieces, weights;  /* of the base */
+  size_t all_pieces, all_weights;     /* of the checkpoint */
+  char hash[DG_HASH_TEXT];            /* of the base */
 } dg_import_report;
 
 /* Writes the base of a directory: config.json, weights, and the tokenizer:
  * sentencepiece.bpe.model, sentencepiece.model or spiece.model, with vocab.json or
  * without. Token ids become those of the checkpoint's own tokenizer, language tags are
  * named by BCP-47 codes. Weights go from file to file, a few rows at a time. */
-bool dg_import(const char *directory, const char *base, dg_storage storage,
+bool dg_import(const char *directory, const char *base, const dg_import_options *o,
                dg_import_report *report, dg_error *err);
 
 #endif

@@ -44,6 +44,27 @@ done
 smaller() { [ "$(wc -c <"$TMPDIR/int8.safetensors")" -lt "$(wc -c <"$TMPDIR/m2m100.safetensors")" ]; }
 check "int8 is smaller" smaller
 
+# The mBART of the tests writes Latin only: trimmed to it, it writes the same.
+small=$TMPDIR/small.safetensors
+check "--langs" import $made/mbart -o "$small" --langs en,gl_ES
+LC_ALL=C grep -v '[^ -~]' tests/tokenizer/sentences.txt | cut -c1-60 >"$TMPDIR/text"
+translations() { "$dragoman" translate --quiet --max-length 12 -s en -t gl -b "$1" "$TMPDIR/text"; }
+same_translations() {
+  translations "$TMPDIR/mbart.safetensors" >"$TMPDIR/full.out" && translations "$small" >"$TMPDIR/small.out" &&
+    cmp "$TMPDIR/full.out" "$TMPDIR/small.out" && [ "$(sort -u "$TMPDIR/small.out" | wc -l)" -gt 5 ]
+}
+check "translations are the same" same_translations
+check "trimmed is smaller" [ "$(wc -c <"$small")" -lt "$(wc -c <"$TMPDIR/mbart.safetensors")" ]
+check "other languages are gone" refuses 2 'does not translate into fr' \
+  "$dragoman" translate -b "$small" -s en -t fr
+told() { "$dragoman" import $made/nllb -o "$small" --langs en,gl 2>&1 | grep -q 'pieces of 1206 stay'; }
+check "the sizes are told" told
+check "--corpus without --langs" refuses 2 'goes with --langs' \
+  import $made/nllb -o "$TMPDIR/x" --corpus "$TMPDIR/text"
+check "a corpus that is not there" refuses 1 'nowhere' \
+  import $made/nllb -o "$TMPDIR/x" --langs gl --corpus "$TMPDIR/nowhere"
+check "--langs nobody has" refuses 2 'does not know the language eo' import $made/mbart -o "$TMPDIR/x" --langs en,eo
+
 check "no output" refuses 2 '.-o' import $made/m2m100
 check "no directory" refuses 2 'one directory' import -o "$TMPDIR/x"
 check "an unknown storage" refuses 2 'fp16: choose' import $made/m2m100 -o "$TMPDIR/x" --quantize fp16

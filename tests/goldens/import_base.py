@@ -14,6 +14,7 @@ import io
 import json
 import pathlib
 import shutil
+import unicodedata
 
 import sentencepiece
 import torch
@@ -120,6 +121,14 @@ tokenizer.save_pretrained(path)
 (path / "spm.model").unlink()
 (path / "sentencepiece.bpe.model").write_bytes(fairseq)
 model = hf.MBartForConditionalGeneration(hf.MBartConfig(**bart(len(sp) + 54)))
+with torch.no_grad():  # what it writes depends on what it reads
+    for x in model.parameters():
+        if x.dim() == 2:
+            x *= 30
+for i in range(4, len(sp) + 1):  # it never writes but in Latin
+    if any(c.isalpha() and "LATIN" not in unicodedata.name(c) for c in sp.id_to_piece(i - 1)):
+        model.final_logits_bias[0, i] = -40
+model.final_logits_bias[0, len(sp) + 1:] = -40  # nor tags
 finish("mbart", model, tagged(tokenizer, [("en", "en_XX"), ("gl", "gl_ES")]))
 
 path = folder("madlad")

@@ -1,0 +1,51 @@
+// The bytes of a sentencepiece model (protobuf.dev/programming-guides/encoding): looked
+// over before sentencepiece, which trusts them, sees them; and made anew.
+// Private to tokenizer/.
+#ifndef DG_TOKENIZER_MODEL_H
+#define DG_TOKENIZER_MODEL_H
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace spm {
+
+// Numbers of sentencepiece_model.proto.
+enum ModelType { kUnigram = 1, kBpe, kWord, kChar };
+enum PieceType { kNormal = 1, kUnknown, kControl, kUser, kUnused, kByte };
+
+struct Piece {
+  std::string_view text;
+  float score = 0;
+  uint8_t type = kNormal;
+};
+
+// What a model file says, as far as it concerns us.
+struct Model {
+  std::vector<Piece> pieces;
+  std::string trainer, normalizer, denormalizer;  // joined: messages merge by concatenation
+  int type = kUnigram;
+  uint64_t size = 0;  // of the pieces, those with an id in the vocabulary
+  bool byte_fallback = false, space_after = false;
+};
+
+// Views of `bytes`. Otherwise *why says what is wrong.
+bool read_model(std::string_view bytes, Model *m, const char **why);
+// Whether no input can lead sentencepiece out of a normaliser's rules.
+bool sound_rules(std::string_view normalizer);
+// sentencepiece has room for 64 user symbols that begin one another.
+bool nests_too_deep(std::vector<std::string_view> symbols);
+
+// Models trained here end in the hash of all bytes before it.
+void put_checksum(std::string *model);
+// A model that normalises as `m` does and splits into single bytes, keeping user
+// symbols whole: it shows the normalised text and where each character came from,
+// which sentencepiece otherwise hides. Piece 0 is unknown, 1+b is byte b.
+std::string character_model(const Model &m);
+// The model with these of its pieces alone.
+std::string model_of(const Model &m, const std::vector<size_t> &pieces, uint64_t size);
+
+}  // namespace spm
+
+#endif
