@@ -157,6 +157,7 @@ int dg_cli_parse(dg_cli *c, int argc, char **argv) {
       dg_error err;
       if (!dg_options_set(settings->table, settings->object, name, value, &err))
         return dg_cli_usage(c, "%s", err.message);
+      list_add(&c->settings, option->name);
       continue;
     }
     int code = set_flag(c, found, value);
@@ -176,7 +177,15 @@ void dg_cli_free(dg_cli *c) {
       *l = (dg_list){0};
     }
   free(c->rest.items);
-  c->rest = (dg_list){0};
+  free(c->settings.items);
+  c->rest = c->settings = (dg_list){0};
+}
+
+bool dg_cli_given(void *cli, const char *name) {
+  const dg_cli *c = cli;
+  for (size_t i = 0; i < c->settings.count; i++)
+    if (!strcmp(c->settings.items[i], name)) return true;
+  return false;
 }
 
 int dg_cli_fail(const dg_error *err) {

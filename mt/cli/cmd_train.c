@@ -8,6 +8,7 @@
 #include "mt/cli/trainee.h"
 #include "mt/cli/training.h"
 #include "mt/decode/translator.h"
+#include "mt/train/defaults.h"
 
 static const char *const storage_names[] = {"fp32", "bf16", "int8"};
 
@@ -141,8 +142,23 @@ static bool read_texts(run *r, dg_error *err) {
   return true;
 }
 
+/* What was not asked for goes by the amount of text. */
+static void set_defaults(run *r) {
+  size_t pairs = 0;
+  for (size_t i = 0; i < r->data.train_count; i++) pairs += r->data.files[i].text.count;
+  dg_strbuf told = {0};
+  dg_train_defaults(&r->options, pairs, dg_cli_given, r->cli, &told);
+  if (!dg_cli_given(r->cli, "metric"))
+    r->options.metric = r->options.eval_sentences ? DG_METRIC_CHRF : DG_METRIC_LOSS;
+  dg_strbuf_add(&told, "; best by dev ");
+  dg_options_get(dg_options_find(dg_train_options_table, "metric"), &r->options, &told);
+  dg_cli_say(r->cli, "settings for %zu pairs: %s\n", pairs, told.text);
+  free(told.text);
+}
+
 static bool read_data(run *r, dg_error *err) {
   if (!read_texts(r, err)) return false;
+  set_defaults(r);
   r->card_data = dg_calloc(r->data.count, sizeof *r->card_data);
   r->directions = dg_calloc(r->data.train_count * r->ways, sizeof *r->directions);
   r->train = dg_examples_new(r->base, (size_t)r->options.max_tokens);
