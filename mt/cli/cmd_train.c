@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "mt/cli/train_data.h"
+#include "mt/cli/train_mono.h"
 #include "mt/cli/train_report.h"
 #include "mt/cli/trainee.h"
 #include "mt/cli/training.h"
@@ -37,6 +38,10 @@ typedef struct run {
   dg_base *base;
   dg_trainee trainee;
   dg_train_data data;
+  dg_list mono_files; /* text of the target language, to translate back */
+  const char *reverse;
+  dg_parallel_text mono;
+  char *mono_path;
   dg_examples *train, *dev;
   dg_direction *directions;
   size_t direction_count;
@@ -142,6 +147,32 @@ static bool read_texts(run *r, dg_error *err) {
   return true;
 }
 
+/* Back-translations stand beside the pairs; drawn more evenly than their numbers, so that
+ * the pairs do not drown. */
+static bool add_mono(run *r, dg_error *err) {
+  const dg_train_way *t = &r->pairs[0].ways[0];
+  dg_train_mono_options o = {.files = &r->mono_files, .reverse = r->reverse, .base = r->base,
+                             .source = t->pair.source, .target = t->pair.target,
+                             .target_tag = t->before_target, .source_tag = t->before_source,
+                             .held_out = &r->data.held_out, .output = r->output,
+                             .threads = r->threads};
+  dg_direction way = {.source_tag = t->source_tag, .target_tag = t->target_tag, .marked = true,
+                      .mark = dg_train_mono_mark(r->base)};
+  dg_cli_catch_signals();
+  if (!dg_train_mono(&o, r->cli, &r->mono, &r->mono_path, err) ||
+      !dg_examples_add(r->train, &r->mono, r->threads, &way.corpus, err))
+    return false;
+  if (!dg_cli_given(r->cli, "temperature")) r->options.temperature = 5;
+  r->directions[r->direction_count++] = way;
+  size_t count = dg_examples_count(r->train, way.corpus);
+  r->card_data[r->data.count] = (dg_card_data){"mono", t->pair.source, t->pair.target,
+                                               r->mono_files.items[0], count,
+                                               r->mono.count - count, NULL};
+  dg_cli_say(r->cli, "%zu sentences translated back, marked as such; temperature %g\n", count,
+             r->options.temperature);
+  return true;
+}
+
 /* What was not asked for goes by the amount of text. */
 static void set_defaults(run *r) {
   size_t pairs = 0;
@@ -159,8 +190,8 @@ static void set_defaults(run *r) {
 static bool read_data(run *r, dg_error *err) {
   if (!read_texts(r, err)) return false;
   set_defaults(r);
-  r->card_data = dg_calloc(r->data.count, sizeof *r->card_data);
-  r->directions = dg_calloc(r->data.train_count * r->ways, sizeof *r->directions);
+  r->card_data = dg_calloc(r->data.count + 1, sizeof *r->card_data);
+  r->directions = dg_calloc(r->data.train_count * r->ways + 1, sizeof *r->directions);
   r->train = dg_examples_new(r->base, (size_t)r->options.max_tokens);
   r->dev = dg_examples_new(r->base, (size_t)r->base->model->config.max_positions);
   size_t pairs = 0;
@@ -168,6 +199,7 @@ static bool read_data(run *r, dg_error *err) {
     if (!add_file(r, i, err)) return false;
     if (r->data.files[i].role == DG_ROLE_TRAIN) pairs += r->card_data[i].pairs;
   }
+  if (r->mono_files.count && !add_mono(r, err)) return false;
   dg_strbuf names = {0};
   for (size_t i = 0; i < r->pair_count; i++)
     dg_strbuf_addf(&names, "%s%s-%s", i ? ", " : "", r->pairs[i].ways[0].pair.source,
@@ -191,7 +223,8 @@ static void report(void *context, const dg_train_report *report) {
 
 static bool save(run *r, const dg_train_result *result, dg_error *err) {
   json_t *card = dg_card_new(dg_trainee_is_full(&r->trainee) ? "base" : "adapter", &r->options,
-                             &r->task, result, r->card_data, r->data.count, NULL);
+                             &r->task, result, r->card_data,
+                             r->data.count + (r->mono_files.count > 0), NULL);
   dg_train_measures_to_card(card, r->measures, r->measure_count);
   return dg_trainee_save(&r->trainee, card, r->output, err);
 }
@@ -292,7 +325,10 @@ static bool execute(run *r, dg_error *err) {
   bool ok = dg_training_log_open(&r->log, err) && dg_train(&r->task, &r->options, &result, err);
   dg_training_log_close(&r->log);
   ok = ok && conclude(r, &result, err);
-  if (ok && result.end != DG_TRAIN_TIME) unlink(r->checkpoint_path);
+  if (ok && result.end != DG_TRAIN_TIME) {
+    unlink(r->checkpoint_path);
+    if (r->mono_path) unlink(r->mono_path);
+  }
   dg_train_result_free(&result);
   free(made_of);
   return ok;
@@ -321,6 +357,8 @@ static void release(run *r) {
   dg_base_free(r->base);
   dg_threads_free(r->threads);
   free(r->checkpoint_path);
+  dg_parallel_free(&r->mono);
+  free(r->mono_path);
 }
 
 static int check(run *r, const char *storage) {
@@ -331,6 +369,8 @@ static int check(run *r, const char *storage) {
   if ((any || !r->pair_texts.count) && (!one->source || !one->target))
     return dg_cli_usage(c, "say with -s and -t from what into what");
   if (any && !one->train.count) return dg_cli_usage(c, "--train is missing: parallel text");
+  if (r->mono_files.count && (r->pair_texts.count || !any))
+    return dg_cli_usage(c, "--mono goes with -s, -t and --train, not with --pair");
   if (!r->output) return dg_cli_usage(c, "say with -o where the adapter goes");
   if (c->rest.count) return dg_cli_usage(c, "\"%s\" is too much", c->rest.items[0]);
   dg_error err;
@@ -361,6 +401,9 @@ int dg_cmd_train(int argc, char **argv) {
       {"reversed", 0, DG_FLAG_BOOL, &r.reversed, NULL, "the files have the target language first"},
       {"keep-problems", 0, DG_FLAG_BOOL, &r.keep_problems, NULL,
        "train also on pairs that look wrong"},
+      {"mono", 0, DG_FLAG_LIST, &r.mono_files, "FILE...",
+       "more text in the target language, to translate back"},
+      {"reverse", 0, DG_FLAG_TEXT, &r.reverse, "ADAPTER", "the adapter that does so (else the base alone)"},
       {"output", 'o', DG_FLAG_TEXT, &r.output, "ADAPTER", "the adapter to write"},
       {"log", 0, DG_FLAG_TEXT, &r.log_path, "FILE", "a table (TSV) of the run, kept up to date"},
       {"report", 0, DG_FLAG_TEXT, &r.report_path, "FILE", "a page (HTML) about the run, at its end"},

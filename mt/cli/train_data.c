@@ -19,8 +19,8 @@ const char *dg_train_role_name(dg_train_role role) {
 static bool read_files(dg_train_data *d, const dg_train_data_options *o, dg_error *err) {
   const dg_list *lists[] = {o->train, o->dev, o->test};
   d->train_count = o->train->count;
-  d->split = !o->dev->count;
-  d->dev_count = d->split ? 1 : o->dev->count;
+  bool split = !o->dev->count;
+  d->dev_count = split ? 1 : o->dev->count;
   d->files = dg_calloc(d->train_count + d->dev_count + o->test->count, sizeof *d->files);
   for (int role = DG_ROLE_TRAIN; role <= DG_ROLE_TEST; role++) {
     if (role == DG_ROLE_DEV && d->split) /* filled later */
@@ -78,15 +78,15 @@ static bool hopeless(const dg_train_file *f, const dg_check *c, dg_error *err) {
 
 static bool check_files(dg_train_data *d, const dg_train_data_options *o, const dg_cli *cli,
                         dg_error *err) {
-  dg_key_set seen = {0}, held_out = {0};
+  dg_key_set seen = {0};
   for (size_t i = d->train_count; i < d->count; i++)
     for (size_t k = 0; k < d->files[i].text.count; k++)
-      dg_hold_out(&held_out, &d->files[i].text.pairs[k]);
+      dg_hold_out(&d->held_out, &d->files[i].text.pairs[k]);
   bool ok = true;
   for (size_t i = 0; ok && i < d->train_count; i++) {
     dg_train_file *f = &d->files[i];
     dg_check c;
-    dg_check_pairs(&f->text, o->source, o->target, &seen, &held_out, &c);
+    dg_check_pairs(&f->text, o->source, o->target, &seen, &d->held_out, &c);
     report(f, &c, o->keep_problems, cli);
     ok = o->keep_problems || !hopeless(f, &c, err);
     for (int k = DG_PROBLEM_NONE + 1; k < DG_PROBLEMS; k++) f->problems[k] = c.counts[k];
@@ -94,7 +94,6 @@ static bool check_files(dg_train_data *d, const dg_train_data_options *o, const 
     dg_check_free(&c);
   }
   dg_key_set_free(&seen);
-  dg_key_set_free(&held_out);
   return ok;
 }
 
@@ -137,12 +136,11 @@ static bool split_files(dg_train_data *d, const dg_train_data_options *o, const 
     before = upto;
     ok = split_one(f, share, o->seed, dev, parts[i], err);
   }
-  dg_key_set held_out = {0};
-  for (size_t i = 0; i < dev->text.count; i++) dg_hold_out(&held_out, &dev->text.pairs[i]);
+  for (size_t i = 0; i < dev->text.count; i++) dg_hold_out(&d->held_out, &dev->text.pairs[i]);
   for (size_t i = 0; ok && i < d->train_count; i++) {
     dg_train_file *f = &d->files[i];
     for (size_t k = 0; k < f->text.count; k++)
-      parts[i][k] = parts[i][k] != DG_PART_TRAIN || dg_held_out(&held_out, &f->text.pairs[k]);
+      parts[i][k] = parts[i][k] != DG_PART_TRAIN || dg_held_out(&d->held_out, &f->text.pairs[k]);
     dg_parallel_remove(&f->text, parts[i]);
     left += f->text.count;
   }
@@ -150,7 +148,6 @@ static bool split_files(dg_train_data *d, const dg_train_data_options *o, const 
   if (ok)
     dg_cli_say(cli, "%zu pairs set apart as dev text, and %zu that say the same left out\n", dev->read,
                total - left - dev->read);
-  dg_key_set_free(&held_out);
   for (size_t i = 0; i < d->train_count; i++) free(parts[i]);
   free(parts);
   return ok;
@@ -159,7 +156,7 @@ static bool split_files(dg_train_data *d, const dg_train_data_options *o, const 
 bool dg_train_data_read(dg_train_data *d, const dg_train_data_options *o, const dg_cli *cli,
                         dg_error *err) {
   return read_files(d, o, err) && check_files(d, o, cli, err) &&
-         (!d->split || split_files(d, o, cli, err));
+         (o->dev->count || split_files(d, o, cli, err));
 }
 
 void dg_train_data_join(dg_train_data *d, dg_train_data *more) {
@@ -172,8 +169,13 @@ void dg_train_data_join(dg_train_data *d, dg_train_data *more) {
       for (size_t i = 0; i < from->count; i++)
         if ((int)from->files[i].role == role) all.files[all.count++] = from->files[i];
     }
+  for (size_t i = all.train_count; i < all.count; i++)
+    for (size_t k = 0; k < all.files[i].text.count; k++)
+      dg_hold_out(&all.held_out, &all.files[i].text.pairs[k]);
   free(d->files);
   free(more->files);
+  dg_key_set_free(&d->held_out);
+  dg_key_set_free(&more->held_out);
   *d = all;
   *more = (dg_train_data){0};
 }
@@ -181,5 +183,6 @@ void dg_train_data_join(dg_train_data *d, dg_train_data *more) {
 void dg_train_data_free(dg_train_data *d) {
   for (size_t i = 0; i < d->count; i++) dg_parallel_free(&d->files[i].text);
   free(d->files);
+  dg_key_set_free(&d->held_out);
   *d = (dg_train_data){0};
 }

@@ -13,6 +13,7 @@ const char *dg_train_role_name(dg_train_role role);
 typedef struct dg_train_file {
   const char *path; /* of the text itself or, for dev text set apart, of its origin */
   dg_train_role role;
+  bool apart; /* dev text set apart from training files */
   size_t pair; /* of languages, numbered by the caller */
   bool apart;  /* dev text set apart */
   dg_parallel_text text;
@@ -23,7 +24,7 @@ typedef struct dg_train_file {
 typedef struct dg_train_data {
   dg_train_file *files; /* training files, then dev files, then test files */
   size_t count, train_count, dev_count;
-  bool split; /* dev text is to be set apart from the training files */
+  dg_key_set held_out; /* dev and test text */
 } dg_train_data;
 
 typedef struct dg_train_data_options {

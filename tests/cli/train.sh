@@ -128,5 +128,40 @@ going_on() {
     cut -f1,2,4-6,8- on.tsv >a && cut -f1,2,4-6,8- run.tsv >b && cmp a b
 }
 check "killed and started again: the same table" going_on
+# --- monolingual text -------------------------------------------------------------------------
+pairs 501 700 gl | cut -f2 >mono.gl
+head -n 3 mono.gl >>mono.gl # again
+cut -f2 dev.gl.tsv | head -n 4 >>mono.gl # held out
+short() { train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --quiet "$@"; }
+check "the way back" "$dragoman" train -b base.safetensors -s gl -t en --like es --reversed --train train.gl.tsv \
+  --dev dev.gl.tsv --max_updates 40 --batch_tokens 512 --threads 2 --eval_sentences 0 --quiet -o gl-en.safetensors
+mono() {
+  train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --mono mono.gl --reverse gl-en.safetensors \
+    -o mono.safetensors >out 2>err || { cat err; return 1; }
+  grep -q '^200 sentences translated back' err && [ -z "$(ls mono.safetensors.*)" ] || { cat err; ls; return 1; }
+  short -o plain.safetensors && ! same_weights plain.safetensors mono.safetensors &&
+    "$dragoman" info --json mono.safetensors | tr -d ' \n' | grep -q '"role":"mono"[^}]*"pairs":200'
+}
+check "--mono" mono
+mono_killed() {
+  launch=exec train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --mono mono.gl --reverse gl-en.safetensors \
+    --checkpoint_minutes 0 -o back.safetensors >/dev/null 2>&1 &
+  pid=$!
+  for i in $(seq 2000); do [ -f back.safetensors.checkpoint ] && break; sleep 0.01; done
+  kill -9 $pid
+  wait $pid 2>/dev/null
+  kept=$(ls back.safetensors.back-*)
+  [ "$(cut -f2 "$kept")" = "$(head -n 200 mono.gl)" ] || { echo "other sentences"; return 1; }
+  cut -f1 "$kept" | head -n 200 >back.want
+  cut -f2 "$kept" | "$dragoman" translate -b base.safetensors -a gl-en.safetensors --beam 1 --quiet | cmp - back.want || return 1
+  head -c 1500 "$kept" >cut && cp cut "$kept" # killed while it was written
+  train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --mono mono.gl --reverse gl-en.safetensors \
+    -o back.safetensors 2>err >out && grep -q 'back-translations of an earlier run' err &&
+    same_weights back.safetensors mono.safetensors
+}
+check "killed, started again" mono_killed
+check "another adapter does not go back" refuses 2 'does not translate' train --quiet --train train.gl.tsv \
+  --mono mono.gl --reverse logged.safetensors -o w.safetensors
+
 check "a log that cannot be" refuses 1 'no/such' train --quiet --train train.gl.tsv --log no/such.tsv -o w.safetensors
 echo "1..$n"

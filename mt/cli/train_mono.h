@@ -1,0 +1,29 @@
+/* Monolingual text in the target language, made into pairs by translating it back. */
+#ifndef DG_CLI_TRAIN_MONO_H
+#define DG_CLI_TRAIN_MONO_H
+
+#include "data/key_set.h"
+#include "data/parallel.h"
+#include "mt/cli/cli.h"
+#include "mt/model/adapter_file.h"
+
+typedef struct dg_train_mono_options {
+  const dg_list *files; /* a sentence a line */
+  const char *reverse;  /* an adapter from the target into the source language, or NULL */
+  const dg_base *base;
+  const char *source, *target; /* canonical; the pair that is trained */
+  int32_t source_tag, target_tag; /* of what is asked for where `reverse` has no tag */
+  const dg_key_set *held_out;
+  const char *output; /* what is made stays in OUTPUT.back-HASH.tsv, and is taken from there */
+  dg_threads *threads;
+} dg_train_mono_options;
+
+/* Appends "back-translation = sentence" pairs, in the order of the files; each sentence once,
+ * none that is held out. Stopped, it goes on where it was. *path is the caller's to free. */
+bool dg_train_mono(const dg_train_mono_options *o, const dg_cli *cli, dg_parallel_text *out,
+                   char **path, dg_error *err);
+
+/* The token that marks such sources: one that no source of this base ever holds. */
+int32_t dg_train_mono_mark(const dg_base *b);
+
+#endif
