@@ -157,7 +157,7 @@ int dg_cli_parse(dg_cli *c, int argc, char **argv) {
       dg_error err;
       if (!dg_options_set(settings->table, settings->object, name, value, &err))
         return dg_cli_usage(c, "%s", err.message);
-      list_add(&c->settings, option->name);
+      dg_list_add(&c->given, dg_options_find(settings->table, name)->name);
       continue;
     }
     int code = set_flag(c, found, value);
@@ -177,14 +177,14 @@ void dg_cli_free(dg_cli *c) {
       *l = (dg_list){0};
     }
   free(c->rest.items);
-  free(c->settings.items);
-  c->rest = c->settings = (dg_list){0};
+  free(c->given.items);
+  c->rest = c->given = (dg_list){0};
 }
 
 bool dg_cli_given(void *cli, const char *name) {
   const dg_cli *c = cli;
-  for (size_t i = 0; i < c->settings.count; i++)
-    if (!strcmp(c->settings.items[i], name)) return true;
+  for (size_t i = 0; i < c->given.count; i++)
+    if (!strcmp(c->given.items[i], name)) return true;
   return false;
 }
 

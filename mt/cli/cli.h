@@ -50,7 +50,7 @@ typedef struct dg_cli {
   int threads;
   bool quiet, json;
   dg_list rest; /* words that are not flags */
-  dg_list settings; /* names of the options given */
+  dg_list given; /* names of the settings given, as their tables have them */
 } dg_cli;
 
 /* Reads the words after the subcommand. DG_CLI_GO: go on; else return it from
@@ -58,7 +58,7 @@ typedef struct dg_cli {
 enum { DG_CLI_GO = -1 };
 int dg_cli_parse(dg_cli *c, int argc, char **argv);
 void dg_cli_free(dg_cli *c); /* the lists, those of the flags too */
-/* Whether an option was given, by its name in the table. Matches dg_train_defaults. */
+/* Whether a setting was given, by its name in the table. Matches dg_train_defaults. */
 bool dg_cli_given(void *cli, const char *name);
 
 /* Prints "dragoman: message" and returns the exit code that fits. */

@@ -23,7 +23,7 @@ static bool read_files(dg_train_data *d, const dg_train_data_options *o, dg_erro
   d->dev_count = split ? 1 : o->dev->count;
   d->files = dg_calloc(d->train_count + d->dev_count + o->test->count, sizeof *d->files);
   for (int role = DG_ROLE_TRAIN; role <= DG_ROLE_TEST; role++) {
-    if (role == DG_ROLE_DEV && d->split) /* filled later */
+    if (role == DG_ROLE_DEV && split) /* filled later */
       d->files[d->count++] = (dg_train_file){.path = d->files[0].path, .role = DG_ROLE_DEV,
                                               .apart = true};
     for (size_t i = 0; i < lists[role]->count; i++) {

@@ -13,7 +13,6 @@ const char *dg_train_role_name(dg_train_role role);
 typedef struct dg_train_file {
   const char *path; /* of the text itself or, for dev text set apart, of its origin */
   dg_train_role role;
-  bool apart; /* dev text set apart from training files */
   size_t pair; /* of languages, numbered by the caller */
   bool apart;  /* dev text set apart */
   dg_parallel_text text;
