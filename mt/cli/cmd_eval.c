@@ -455,7 +455,7 @@ static int check_flags(session *s) {
     return dg_cli_usage(cli, "--sentence-level gives no report");
   if (s->test_path && cli->rest.count)
     return dg_cli_usage(cli, "--test translates: there is no HYP to name with it");
-  const dg_eval_model *m = &s->model;
+  const dg_model_choice *m = &s->model.choice;
   if (!s->test_path && (m->base || m->adapters.count || m->source || m->target))
     return dg_cli_usage(cli, "a model is evaluated on a test set: name it with --test");
   if (s->model.beam < 1 || s->model.beam > 256) return dg_cli_usage(cli, "--beam is not in 1..256");
@@ -583,11 +583,12 @@ int dg_cmd_eval(int argc, char **argv) {
        "to count words in for --by frequency (REF)"},
       {"test", 0, DG_FLAG_TEXT, &s.test_path, "FILE",
        "source, tab, reference: translate and score that"},
-      {"base", 'b', DG_FLAG_TEXT, &s.model.base, "BASE", "with this base (base)"},
-      {"adapter", 'a', DG_FLAG_REPEAT, &s.model.adapters, "ADAPTER",
-       "with and without this adapter, compared; again: stacked on top"},
-      {"source", 's', DG_FLAG_TEXT, &s.model.source, "SRC", "language code (the adapter's, or en)"},
-      {"target", 't', DG_FLAG_TEXT, &s.model.target, "TGT", "language code (the adapter's)"},
+      {"base", 'b', DG_FLAG_TEXT, &s.model.choice.base, "BASE", "with this base (base)"},
+      {"adapter", 'a', DG_FLAG_REPEAT, &s.model.choice.adapters, "ADAPTER",
+       "with and without it, compared; again: stacked; none (SRC-TGT beside the base)"},
+      {"source", 's', DG_FLAG_TEXT, &s.model.choice.source, "SRC",
+       "language code (the adapter's, or en)"},
+      {"target", 't', DG_FLAG_TEXT, &s.model.choice.target, "TGT", "language code (the adapter's)"},
       {"beam", 0, DG_FLAG_INT, &s.model.beam, "N", "hypotheses kept (4)"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };

@@ -9,90 +9,27 @@
 #include "mt/cli/models.h"
 #include "mt/core/file.h"
 #include "mt/decode/translator.h"
-#include "mt/model/adapter_file.h"
-#include "mt/model/packed.h"
 
 enum { CHUNK = 1024 }; /* lines read before they are sorted by length and searched */
 
 typedef struct session {
   dg_cli *cli;
-  const char *base_path, *source, *target, *output;
-  dg_list adapter_names;
+  dg_model_choice choice;
+  const char *output;
   dg_translate_options options;
-  dg_base *base;
-  dg_adapter_stacked adapters;
+  dg_loaded models;
   dg_network network;
-  dg_packed_model *packed;
   int32_t source_tag, target_tag;
-  char source_code[DG_LANG_MAX], target_code[DG_LANG_MAX];
   dg_output *out;
   dg_progress progress;
   size_t done;
 } session;
 
-/* --- models ----------------------------------------------------------------------------- */
-
-/* Without -a, SRC-TGT.safetensors beside the base is what the pair's adapter is called. */
-static char *adapter_beside(const char *base, const char *source, const char *target) {
-  const char *slash = strrchr(base, '/');
-  char *path = dg_format("%.*s%s-%s.safetensors", slash ? (int)(slash - base + 1) : 0, base, source,
-                         target);
-  if (!access(path, R_OK)) return path;
-  free(path);
-  return NULL;
-}
-
-static bool load_adapters(session *s, const char *base, dg_error *err) {
-  const dg_list *names = &s->adapter_names;
-  if (names->count == 1 && !strcmp(names->items[0], "none")) return true;
-  for (size_t i = 0; i < names->count; i++) {
-    char *path = dg_find_model(names->items[i], err);
-    bool ok = path && dg_adapter_stacked_add(&s->adapters, path, s->base, err);
-    free(path);
-    if (!ok) return false;
-  }
-  if (names->count || !s->target) return true;
-  char source[DG_LANG_MAX], target[DG_LANG_MAX];
-  if (!dg_lang_canonical(s->source ? s->source : "en", source, err) ||
-      !dg_lang_canonical(s->target, target, err))
-    return false;
-  char *path = adapter_beside(base, source, target);
-  if (!path) return true;
-  bool ok = dg_adapter_stacked_add(&s->adapters, path, s->base, err);
-  if (ok && !s->cli->quiet)
-    fprintf(stderr, "dragoman: with the adapter %s (-a none: without)\n", path);
-  free(path);
-  return ok;
-}
-
 static bool load(session *s, dg_error *err) {
-  char *base = dg_find_model(s->base_path ? s->base_path : "base", err);
-  bool ok = base && (s->base = dg_base_load(base, err)) && load_adapters(s, base, err);
-  free(base);
-  if (!ok) return false;
-  const dg_language_pair *pair = NULL;
-  if (!dg_adapter_stacked_choose(&s->adapters, s->source, s->target, &pair, err)) return false;
-  const char *source = s->source ? s->source : pair ? pair->source : "en";
-  const char *target = s->target ? s->target : pair ? pair->target : NULL;
-  if (!target) return dg_fail(err, DG_ERR_USAGE, "say with -t into which language");
-  if (!dg_adapter_stacked_tag(&s->adapters, s->base, source, DG_SIDE_SOURCE, s->source_code,
-                              &s->source_tag, err) ||
-      !dg_adapter_stacked_tag(&s->adapters, s->base, target, DG_SIDE_TARGET, s->target_code,
-                              &s->target_tag, err))
-    return false;
-  if (s->adapters.count && !s->cli->quiet &&
-      !dg_adapter_stacked_pair(&s->adapters, s->source_code, s->target_code)) {
-    pair = &s->adapters.files[s->adapters.count - 1]->pairs[0];
-    fprintf(stderr, "dragoman: warning: the adapter was trained for %s-%s, not %s-%s\n",
-            pair->source, pair->target, s->source_code, s->target_code);
-  }
-  s->network = (dg_network){.model = s->base->model, .threads = dg_threads_new(s->cli->threads),
-                            .precision = DG_BF16};
-  dg_adapter_stacked_use(&s->adapters, &s->network);
-  s->options.source_language = s->source_code;
-  s->packed = dg_packed_model_new(s->base->model, s->network.precision, err);
-  s->network.packed = s->packed;
-  return s->packed != NULL;
+  if (!dg_loaded_open(&s->models, &s->choice, s->cli, err)) return false;
+  s->network = dg_loaded_network(&s->models, true);
+  s->options.source_language = s->models.source;
+  return dg_loaded_tags(&s->models, &s->source_tag, &s->target_tag, err);
 }
 
 /* --- text ------------------------------------------------------------------------------- */
@@ -111,8 +48,8 @@ static bool write_json(session *s, const char *source, const dg_translation *t, 
   json_t *list = json_array();
   for (size_t k = 0; k < t->count; k++)
     json_array_append_new(list, json_pack("{s:s,s:f}", "text", t->texts[k], "score", t->scores[k]));
-  json_t *line = json_pack("{s:s,s:s,s:s,s:o}", "source", source, "from", s->source_code, "to",
-                           s->target_code, "translations", list);
+  json_t *line = json_pack("{s:s,s:s,s:s,s:o}", "source", source, "from", s->models.source,
+                           "to", s->models.target, "translations", list);
   if (t->cut) json_object_set_new(line, "cut", json_true());
   char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(7));
   bool ok = dg_output_printf(s->out, err, "%s\n", text);
@@ -133,7 +70,7 @@ static bool write_plain(session *s, size_t number, const dg_translation *t, dg_e
 static bool translate_chunk(session *s, const char *file, size_t first, const chunk *c,
                             dg_error *err) {
   dg_translation *found = dg_calloc(c->count, sizeof *found);
-  bool ok = dg_translate(&s->network, s->base, s->source_tag, s->target_tag, &s->options,
+  bool ok = dg_translate(&s->network, s->models.base, s->source_tag, s->target_tag, &s->options,
                          (const char *const *)c->lines, c->count, found, err);
   for (size_t i = 0; ok && i < c->count; i++) {
     if (found[i].cut && !s->cli->quiet)
@@ -194,11 +131,12 @@ int dg_cmd_translate(int argc, char **argv) {
   int beam = 4, nbest = 1, min_length = 0, max_length = 0;
   session s = {.options = dg_translate_defaults()};
   const dg_flag flags[] = {
-      {"base", 'b', DG_FLAG_TEXT, &s.base_path, "BASE", "path or name of the base (base)"},
-      {"adapter", 'a', DG_FLAG_REPEAT, &s.adapter_names, "ADAPTER",
+      {"base", 'b', DG_FLAG_TEXT, &s.choice.base, "BASE", "path or name of the base (base)"},
+      {"adapter", 'a', DG_FLAG_REPEAT, &s.choice.adapters, "ADAPTER",
        "path or name; again: stacked; none (SRC-TGT beside the base)"},
-      {"source", 's', DG_FLAG_TEXT, &s.source, "SRC", "language code (the adapter's, or en)"},
-      {"target", 't', DG_FLAG_TEXT, &s.target, "TGT", "language code (the adapter's)"},
+      {"source", 's', DG_FLAG_TEXT, &s.choice.source, "SRC",
+       "language code (the adapter's, or en)"},
+      {"target", 't', DG_FLAG_TEXT, &s.choice.target, "TGT", "language code (the adapter's)"},
       {"beam", 0, DG_FLAG_INT, &beam, "N", "hypotheses kept; 1: greedy (4)"},
       {"nbest", 0, DG_FLAG_INT, &nbest, "N", "give the N best: LINE, SCORE, TEXT (1)"},
       {"length-penalty", 0, DG_FLAG_FLOAT, &s.options.length_penalty, "X",
@@ -236,10 +174,7 @@ int dg_cmd_translate(int argc, char **argv) {
     s.options.max_length = (size_t)max_length;
     code = load(&s, &err) && translate_all(&s, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
   }
-  dg_packed_model_free(s.packed);
-  dg_threads_free(s.network.threads);
-  dg_adapter_stacked_free(&s.adapters);
-  dg_base_free(s.base);
+  dg_loaded_free(&s.models);
   dg_cli_free(&cli);
   return code;
 }

@@ -4,10 +4,10 @@
 
 #include "mt/cli/cli.h"
 #include "mt/cli/eval_text.h"
+#include "mt/cli/models.h"
 
 typedef struct dg_eval_model {
-  const char *base, *source, *target; /* as for translate; NULL: its defaults */
-  dg_list adapters;                    /* stacked in this order */
+  dg_model_choice choice; /* as for translate */
   int beam;
 } dg_eval_model;
 
