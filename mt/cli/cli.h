@@ -87,6 +87,6 @@ void dg_progress_end(dg_progress *p);    /* clears the line */
 
 typedef int dg_command_fn(int argc, char **argv);
 dg_command_fn dg_cmd_translate, dg_cmd_train, dg_cmd_pretrain, dg_cmd_eval, dg_cmd_tokenizer,
-    dg_cmd_data, dg_cmd_info, dg_cmd_import;
+    dg_cmd_data, dg_cmd_info, dg_cmd_import, dg_cmd_export, dg_cmd_merge;
 
 #endif

@@ -1,8 +1,13 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mt/cli/cli.h"
+#include "mt/cli/models.h"
+#include "mt/core/mem.h"
+#include "mt/import/exchange.h"
 #include "mt/import/import.h"
+#include "mt/model/adapter_file.h"
 
 static bool find_storage(const char *name, dg_storage *out) {
   static const char *const names[] = {"fp32", "bf16", "int8"};
@@ -25,17 +30,61 @@ static void say(const dg_cli *cli, const char *output, const dg_import_options *
                (double)r->all_weights * bytes[o->storage] / 1e6);
 }
 
+/* An adapter of another project, and what its files do not say. */
+typedef struct adapter_import {
+  const char *directory, *base, *source, *target, *output;
+  dg_storage storage;
+} adapter_import;
+
+static bool check_pair(const adapter_import *a, const dg_base *base, dg_error *err) {
+  return dg_base_language(base, a->source, DG_SIDE_SOURCE, err) &&
+         dg_base_language(base, a->target, DG_SIDE_TARGET, err);
+}
+
+static bool import_adapter(const adapter_import *a, const dg_cli *cli, dg_error *err) {
+  char *path = dg_find_model(a->base, err);
+  dg_base *base = path ? dg_base_load(path, err) : NULL;
+  dg_adapter_file *f = dg_calloc(1, sizeof *f);
+  dg_family family;
+  bool ok = base && check_pair(a, base, err);
+  if (ok && !dg_exchange_family(base->card, &family))
+    ok = dg_fail(err, DG_ERR_UNSUPPORTED,
+                 "%s was not imported from a public checkpoint: the adapter is of one", path);
+  ok = ok && (f->adapter = dg_exchange_read(a->directory, family, &base->model->config, err)) &&
+       dg_adapter_file_add_pair(f, a->source, a->target, err);
+  if (ok) {
+    memcpy(f->base_hash, base->hash, sizeof f->base_hash);
+    const char *slash = strrchr(a->directory, '/');
+    f->card = json_pack("{s:s,s:s}", "kind", "adapter", "imported_from",
+                        slash && slash[1] ? slash + 1 : a->directory);
+    ok = dg_adapter_file_save(f, a->output, a->storage, NULL, err);
+  }
+  if (ok)
+    dg_cli_say(cli, "%s: %s, %zu weights\n", a->output, f->adapter->config.method,
+               dg_params_count(&f->adapter->params));
+  dg_adapter_file_free(f);
+  dg_base_free(base);
+  free(path);
+  return ok;
+}
+
 int dg_cmd_import(int argc, char **argv) {
+  adapter_import adapter = {.base = "base"};
   const char *output = NULL, *quantize = "fp32";
   dg_import_options options = {0};
   dg_list corpus = {0};
   dg_flag flags[] = {
-      {"output", 'o', DG_FLAG_TEXT, &output, "BASE", "where the base goes"},
+      {"output", 'o', DG_FLAG_TEXT, &output, "FILE", "where the base, or the adapter, goes"},
       {"quantize", 0, DG_FLAG_TEXT, &quantize, "fp32|bf16|int8", "how it is stored (fp32)"},
       {"langs", 0, DG_FLAG_TEXT, &options.languages, "CODES",
-       "keep these languages alone (en,gl): their tags and the pieces of their scripts"},
+       "keep these languages alone (en,gl), and the pieces of their scripts"},
       {"corpus", 0, DG_FLAG_LIST, &corpus, "FILE...",
        "with --langs: of the pieces keep only those that this text needs"},
+      {"adapter", 0, DG_FLAG_TEXT, &adapter.directory, "DIR",
+       "import an adapter: LoRA of PEFT, or bottlenecks of AdapterHub"},
+      {"base", 'b', DG_FLAG_TEXT, &adapter.base, "BASE", "of the adapter: an imported one (base)"},
+      {"source", 's', DG_FLAG_TEXT, &adapter.source, "SRC", "of the adapter: its source language"},
+      {"target", 't', DG_FLAG_TEXT, &adapter.target, "TGT", "of the adapter: its target language"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
@@ -49,23 +98,35 @@ int dg_cmd_import(int argc, char **argv) {
           "Most of a multilingual model's vocabulary is of no use for one pair: --langs leaves\n"
           "it out. Text of the pieces that stay is translated as before. --corpus says by\n"
           "example which are needed: give it much text of both languages, lines or TSV, plain\n"
-          "or gzipped. Rare words are then spelt with smaller pieces.\n",
+          "or gzipped. Rare words are then spelt with smaller pieces.\n"
+          "\n"
+          "With --adapter, a directory that PEFT or AdapterHub made becomes an adapter. What this\n"
+          "program would compute otherwise is refused by name; `export` is the way back.\n",
       .examples = "  dragoman import m2m100_418M -o m2m100.safetensors --quantize int8\n"
                   "  dragoman translate -b m2m100.safetensors -s en -t gl text.en\n"
                   "  dragoman import nllb-200-distilled-600M -o nllb.safetensors --quantize int8 \\\n"
-                  "      --langs en,gl --corpus train.tsv news.gl.gz\n",
+                  "      --langs en,gl --corpus train.tsv news.gl.gz\n"
+                  "  dragoman import --adapter lora-en-gl -b nllb.safetensors -s en -t gl \\\n"
+                  "      -o en-gl.safetensors\n",
       .flags = flags,
   };
   int code = dg_cli_parse(&cli, argc, argv);
   if (code != DG_CLI_GO) return code;
-  if (cli.rest.count != 1) {
+  if (cli.rest.count + (adapter.directory != NULL) != 1) {
     code = dg_cli_usage(&cli, "name one directory");
   } else if (!output) {
-    code = dg_cli_usage(&cli, "say with -o where the base goes");
+    code = dg_cli_usage(&cli, "say with -o where it goes");
   } else if (!find_storage(quantize, &options.storage)) {
     code = dg_cli_usage(&cli, "--quantize %s: choose fp32, bf16 or int8", quantize);
   } else if (corpus.count && !options.languages) {
     code = dg_cli_usage(&cli, "--corpus goes with --langs");
+  } else if (adapter.directory && (!adapter.source || !adapter.target)) {
+    code = dg_cli_usage(&cli, "say with -s and -t what the adapter translates");
+  } else if (adapter.directory) {
+    dg_error err;
+    adapter.output = output;
+    adapter.storage = options.storage;
+    code = import_adapter(&adapter, &cli, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
   } else {
     options.corpus = corpus.items;
     options.corpus_count = corpus.count;

@@ -14,7 +14,10 @@ static const struct {
     {"eval", "score translations: BLEU, chrF", dg_cmd_eval},
     {"tokenizer", "train a tokenizer, encode, decode", dg_cmd_tokenizer},
     {"data", "harvest, clean, split and describe parallel text", dg_cmd_data},
-    {"import", "make a base of a public checkpoint", dg_cmd_import},
+    {"merge", "average adapters", dg_cmd_merge},
+    {"import", "make a base of a public checkpoint, or an adapter of PEFT's or AdapterHub's",
+     dg_cmd_import},
+    {"export", "write an adapter for PEFT or AdapterHub", dg_cmd_export},
     {"info", "say what a base, adapter, checkpoint or tokenizer is", dg_cmd_info},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -264,13 +264,12 @@ static bool open_index(dg_checkpoint *c, const char *directory, const char *path
   return ok;
 }
 
-dg_checkpoint *dg_checkpoint_open(const char *directory, dg_error *err) {
-  static const char *const names[] = {"model.safetensors", "model.safetensors.index.json",
-                                      "pytorch_model.bin", "pytorch_model.bin.index.json"};
+static dg_checkpoint *open_first(const char *directory, const char *const names[4],
+                                 dg_error *err) {
   dg_checkpoint *c = dg_calloc(1, sizeof *c);
   bool ok = false;
   size_t i = 0;
-  for (; i < sizeof names / sizeof *names; i++) {
+  for (; i < 4; i++) {
     char *path = dg_format("%s/%s", directory, names[i]);
     if (access(path, F_OK)) {
       free(path);
@@ -284,13 +283,24 @@ dg_checkpoint *dg_checkpoint_open(const char *directory, dg_error *err) {
     }
     break;
   }
-  if (i == sizeof names / sizeof *names)
-    dg_fail(err, DG_ERR_IO,
-            "%s: there is no model.safetensors and no pytorch_model.bin in it, nor their index",
-            directory);
+  if (i == 4)
+    dg_fail(err, DG_ERR_IO, "%s: there is no %s, %s, %s or %s in it", directory, names[0], names[1],
+            names[2], names[3]);
   if (ok) return c;
   dg_checkpoint_close(c);
   return NULL;
+}
+
+dg_checkpoint *dg_checkpoint_open(const char *directory, dg_error *err) {
+  static const char *const names[] = {"model.safetensors", "model.safetensors.index.json",
+                                      "pytorch_model.bin", "pytorch_model.bin.index.json"};
+  return open_first(directory, names, err);
+}
+
+dg_checkpoint *dg_checkpoint_open_adapter(const char *directory, dg_error *err) {
+  static const char *const names[] = {"adapter_model.safetensors", "adapter_model.bin",
+                                      "adapter.safetensors", "pytorch_adapter.bin"};
+  return open_first(directory, names, err);
 }
 
 void dg_checkpoint_close(dg_checkpoint *c) {

@@ -17,6 +17,9 @@ typedef struct dg_checkpoint_tensor {
 /* The first there is in the directory of model.safetensors,
  * model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json. */
 dg_checkpoint *dg_checkpoint_open(const char *directory, dg_error *err);
+/* The same of adapter_model.safetensors, adapter_model.bin, adapter.safetensors,
+ * pytorch_adapter.bin. */
+dg_checkpoint *dg_checkpoint_open_adapter(const char *directory, dg_error *err);
 void dg_checkpoint_close(dg_checkpoint *c);
 size_t dg_checkpoint_count(const dg_checkpoint *c);
 const dg_checkpoint_tensor *dg_checkpoint_at(const dg_checkpoint *c, size_t i); /* by name */

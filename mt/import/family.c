@@ -302,6 +302,14 @@ static void t5_name(const char *ours, bool gated, char out[NAME_MOST]) {
            item);
 }
 
+void dg_family_module(dg_family family, bool gated_ffn, const char *ours, char *out, size_t size) {
+  char tensor[NAME_MOST], name[NAME_MOST];
+  snprintf(tensor, sizeof tensor, "%s.weight", ours);
+  if (family == DG_FAMILY_T5) t5_name(tensor, gated_ffn, name);
+  else bart_name(tensor, name);
+  snprintf(out, size, "%.*s", (int)(strlen(name) - strlen(".weight")), name);
+}
+
 /* Files keep one of several names of a tied matrix. */
 static const dg_checkpoint_tensor *find_embedding(const dg_family_config *f, const dg_checkpoint *c,
                                                   const char *ours, const char **wanted) {

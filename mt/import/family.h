@@ -23,6 +23,10 @@ typedef struct dg_family_config {
  * sizes, which must be there. A setting this program has no switch for is refused. */
 bool dg_family_config_read(const char *config_json, dg_family_config *out, dg_error *err);
 
+/* What transformers calls the module of a projection or norm in a layer, "encoder.layers.0.self.q",
+ * under its ...ForConditionalGeneration. */
+void dg_family_module(dg_family family, bool gated_ffn, const char *ours, char *out, size_t size);
+
 /* Rows [first,first+count) of one of the model's tensors, t->rows x t->cols. */
 bool dg_family_rows(const dg_family_config *f, dg_checkpoint *c, const dg_tensor *t, size_t first,
                     size_t count, float *out, dg_error *err);
