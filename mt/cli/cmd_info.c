@@ -430,6 +430,25 @@ static void measured(dg_strbuf *b, const json_t *list) {
   left_out(b, json_array_size(list));
 }
 
+/* What the adapter gained over its base. */
+static void gains(dg_strbuf *b, const json_t *list) {
+  size_t i;
+  json_t *x;
+  json_array_foreach((json_t *)list, i, x) {
+    const char *role = NULL, *file = NULL;
+    json_int_t sentences = 0;
+    double bleu[3], chrf[3];
+    if (json_unpack(x, "{s:s,s:s,s:I,s:{s:F,s:F,s:F},s:{s:F,s:F,s:F}}", "role", &role, "file", &file,
+                    "sentences", &sentences, "bleu", "base", &bleu[0], "adapter", &bleu[1], "p",
+                    &bleu[2], "chrf", "base", &chrf[0], "adapter", &chrf[1], "p", &chrf[2]))
+      continue;
+    label(b, i ? "" : "gain");
+    add_safe(b, file);
+    dg_strbuf_addf(b, " (%s, %lld): BLEU %.2f -> %.2f (p = %.4f), chrF %.2f -> %.2f (p = %.4f)\n",
+                   role, (long long)sentences, bleu[0], bleu[1], bleu[2], chrf[0], chrf[1], chrf[2]);
+  }
+}
+
 static void card(dg_strbuf *b, const json_t *c) {
   static const char *const shown[] = {"kind", "data", "dev", "settings", "updates", "best_update",
                                       "epochs", "minutes", "trained_parameters"};
@@ -468,6 +487,7 @@ static void card(dg_strbuf *b, const json_t *c) {
   }
   trained_on(b, json_object_get(c, "data"));
   measured(b, json_object_get(c, "dev"));
+  gains(b, json_object_get(c, "measured"));
   settings(b, "settings", json_object_get(c, "settings"));
 }
 
@@ -562,18 +582,54 @@ static void relate(json_t **list, size_t count) {
   }
 }
 
+/* --- changing a card ------------------------------------------------------------------------- */
+
+/* Adapters only: a base's hash is what its adapters know it by. */
+static bool edit(const char *path, const char *note_path, const char *licence, dg_error *err) {
+  dg_safetensors *s = dg_safetensors_open(path, false, err);
+  if (!s) return false;
+  dg_st_writer *w = dg_st_writer_new();
+  const char *format = dg_safetensors_metadata(s, "format");
+  const char *text = dg_safetensors_metadata(s, "card");
+  json_t *card = text ? json_loads(text, 0, NULL) : NULL;
+  char *note = note_path ? dg_read_text(note_path, err) : NULL, *changed = NULL;
+  bool ok = note || !note_path;
+  if (ok && (!format || strcmp(format, "dragoman.adapter") || !json_is_object(card)))
+    ok = dg_fail(err, DG_ERR_USAGE, "%s is not an adapter: only their cards can be changed", path);
+  if (ok && note) json_object_set_new(card, "notes", json_string(note));
+  if (ok && licence) json_object_set_new(card, "licence", json_string(licence));
+  if (ok) {
+    changed = json_dumps(card, JSON_COMPACT);
+    dg_st_writer_copy(w, s);
+    dg_st_writer_metadata(w, "card", changed);
+    ok = dg_st_writer_write(w, path, NULL, err);
+  }
+  free(note);
+  free(changed);
+  json_decref(card);
+  dg_st_writer_free(w);
+  dg_safetensors_close(s);
+  return ok;
+}
+
 int dg_cmd_info(int argc, char **argv) {
-  const dg_flag flags[] = {{NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL}};
+  const char *note = NULL, *licence = NULL;
+  const dg_flag flags[] = {
+      {"set-note", 0, DG_FLAG_TEXT, &note, "FILE", "put this text into the adapter's card"},
+      {"set-licence", 0, DG_FLAG_TEXT, &licence, "TEXT", "and this licence"},
+      {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL}};
   dg_cli cli = {
-      .usage = "info FILE|NAME...",
+      .usage = "info [--set-note FILE] [--set-licence TEXT] FILE|NAME...",
       .summary =
           "Says what a base, adapter, checkpoint or tokenizer is: content hash, size, languages,\n"
           "what it was trained on and how well it did. An adapter named together with its base\n"
           "is compared to it. A damaged file is an error. --json prints an object a line. A NAME\n"
-          "is looked up as `dragoman translate -b NAME` does.",
+          "is looked up as `dragoman translate -b NAME` does. A card that is changed gives its\n"
+          "file another content hash: change it before others are trained on top of it.",
       .examples = "  dragoman info base\n"
                   "  dragoman info base.safetensors en-gl.safetensors\n"
-                  "  dragoman info --json base.safetensors.checkpoint\n",
+                  "  dragoman info --json base.safetensors.checkpoint\n"
+                  "  dragoman info --set-note limits.txt --set-licence CC-BY-4.0 en-gl.safetensors\n",
       .flags = flags,
   };
   int code = dg_cli_parse(&cli, argc, argv);
@@ -586,7 +642,9 @@ int dg_cmd_info(int argc, char **argv) {
       dg_error err = {0};
       json_t *o = json_object();
       char *path = dg_find_model(cli.rest.items[i], &err);
-      if (path && describe(o, path, &err)) {
+      bool changed = !note && !licence;
+      changed = changed || (path && edit(path, note, licence, &err));
+      if (path && changed && describe(o, path, &err)) {
         list[count++] = o;
       } else {
         code = dg_cli_fail(&err);

@@ -8,6 +8,7 @@
 #include "mt/cli/train_report.h"
 #include "mt/cli/trainee.h"
 #include "mt/cli/training.h"
+#include "mt/core/file.h"
 #include "mt/decode/translator.h"
 #include "mt/train/defaults.h"
 
@@ -30,7 +31,8 @@ typedef struct run {
   dg_list pair_texts; /* --pair */
   pair *pairs;
   size_t pair_count, ways;
-  const char *log_path, *report_path;
+  const char *log_path, *report_path, *licence, *note_path;
+  char *note;
   bool reversed; /* the files have the target language first */
   bool keep_problems, bidirectional;
   char *checkpoint_path;
@@ -221,10 +223,17 @@ static void report(void *context, const dg_train_report *report) {
   dg_training_show(&r->log, report);
 }
 
+static const char default_note[] =
+    "Knows the kind of text it was trained on, and shares its errors and prejudices; it may leave "
+    "out, add or reverse meaning. Have translations checked by someone who speaks both languages.";
+
 static bool save(run *r, const dg_train_result *result, dg_error *err) {
   json_t *card = dg_card_new(dg_trainee_is_full(&r->trainee) ? "base" : "adapter", &r->options,
                              &r->task, result, r->card_data,
-                             r->data.count + (r->mono_files.count > 0), NULL);
+                             r->data.count + (r->mono_files.count > 0),
+                             r->note ? r->note : default_note);
+  if (r->licence) json_object_set_new(card, "licence", json_string(r->licence));
+  json_object_set_new(card, "base", json_string(r->base->hash));
   dg_train_measures_to_card(card, r->measures, r->measure_count);
   return dg_trainee_save(&r->trainee, card, r->output, err);
 }
@@ -295,6 +304,7 @@ static bool conclude(run *r, const dg_train_result *result, dg_error *err) {
 }
 
 static bool execute(run *r, dg_error *err) {
+  if (r->note_path && !(r->note = dg_read_text(r->note_path, err))) return false;
   if (!(r->base = dg_base_load(r->base_path, err)) ||
       !dg_trainee_begin(&r->trainee, r->base, err) || !read_pairs(r, err) || !read_data(r, err))
     return false;
@@ -359,6 +369,7 @@ static void release(run *r) {
   free(r->checkpoint_path);
   dg_parallel_free(&r->mono);
   free(r->mono_path);
+  free(r->note);
 }
 
 static int check(run *r, const char *storage) {
@@ -406,6 +417,8 @@ int dg_cmd_train(int argc, char **argv) {
       {"reverse", 0, DG_FLAG_TEXT, &r.reverse, "ADAPTER", "the adapter that does so (else the base alone)"},
       {"output", 'o', DG_FLAG_TEXT, &r.output, "ADAPTER", "the adapter to write"},
       {"log", 0, DG_FLAG_TEXT, &r.log_path, "FILE", "a table (TSV) of the run, kept up to date"},
+      {"licence", 0, DG_FLAG_TEXT, &r.licence, "TEXT", "of the adapter, for its card"},
+      {"note", 0, DG_FLAG_TEXT, &r.note_path, "FILE", "for its card: what it is for, its limits"},
       {"report", 0, DG_FLAG_TEXT, &r.report_path, "FILE", "a page (HTML) about the run, at its end"},
       {"pair", 0, DG_FLAG_REPEAT, &r.pair_texts, "SPEC",
        "SRC:TGT:TRAIN[:DEV[:TEST]], a further pair for the same adapter"},

@@ -334,3 +334,22 @@ size_t dg_utf8_valid_prefix(const char *text, size_t n) {
   }
   return n;
 }
+
+char *dg_read_text(const char *path, dg_error *err) {
+  dg_lines *r = dg_lines_open(path, err);
+  if (!r) return NULL;
+  dg_strbuf text = {0};
+  dg_strbuf_add(&text, "");
+  char *line;
+  size_t n;
+  int got;
+  while ((got = dg_lines_next(r, &line, &n, err)) > 0) {
+    dg_strbuf_addn(&text, line, n);
+    dg_strbuf_addc(&text, '\n');
+  }
+  dg_lines_close(r);
+  while (text.length && strchr(" \t\r\n", text.text[text.length - 1])) text.text[--text.length] = 0;
+  if (!got) return text.text;
+  free(text.text);
+  return NULL;
+}

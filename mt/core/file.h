@@ -19,6 +19,10 @@ typedef struct dg_mapping {
 bool dg_map(const char *path, dg_mapping *out, dg_error *err);
 void dg_unmap(dg_mapping *m);
 
+/* All of a text file, lines ended by LF, without white space at its end; the caller frees
+ * it. Invalid UTF-8 is an error. */
+char *dg_read_text(const char *path, dg_error *err);
+
 /* A file that appears under its name only when complete: bytes go to
  * PATH.tmp-PID; dg_output_commit flushes, fsyncs and renames; dg_output_abort
  * (harmless after a commit, and on NULL) removes the temporary. "-" is stdout.

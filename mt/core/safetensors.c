@@ -294,6 +294,17 @@ static char *header_text(dg_st_writer *w, size_t *length, size_t *digits) {
   return text;
 }
 
+void dg_st_writer_copy(dg_st_writer *w, const dg_safetensors *s) {
+  const char *key;
+  json_t *value;
+  json_object_foreach(s->metadata, key, value)
+    if (strcmp(key, hash_key)) json_object_set(w->metadata, key, value);
+  for (size_t i = 0; i < dg_safetensors_count(s); i++) {
+    const dg_st_tensor *t = dg_safetensors_at(s, i);
+    dg_st_writer_add(w, t->name, t->dtype, t->dims, t->shape, t->data);
+  }
+}
+
 bool dg_st_writer_begin(dg_st_writer *w, const char *path, dg_error *err) {
   if (dg_ends_with(path, ".gz"))
     return dg_fail(err, DG_ERR_USAGE, "%s: a model cannot be gzipped: choose a name without .gz",

@@ -46,6 +46,8 @@ typedef struct dg_st_writer dg_st_writer;
 dg_st_writer *dg_st_writer_new(void);
 void dg_st_writer_free(dg_st_writer *w); /* uncommitted, it leaves no file */
 void dg_st_writer_metadata(dg_st_writer *w, const char *key, const char *value); /* copied */
+/* All that a file holds, borrowed; metadata given later replaces its own. */
+void dg_st_writer_copy(dg_st_writer *w, const dg_safetensors *s);
 /* data is borrowed until the file is begun; NULL: it will be put. */
 void dg_st_writer_add(dg_st_writer *w, const char *name, dg_dtype dtype, size_t dims,
                       const size_t *shape, const void *data);

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 static double rounded(double x, double unit) { return round(x / unit) * unit; }
 
@@ -44,5 +45,9 @@ json_t *dg_card_new(const char *kind, const dg_train_options *o, const dg_train_
       rounded(r->seconds / 60, 0.1), "trained_parameters", (json_int_t)dg_params_count(task->trained),
       "settings", dg_options_to_json(dg_train_options_table, o));
   if (notes) json_object_set_new(card, "notes", json_string(notes));
+  char date[16];
+  time_t now = time(NULL);
+  strftime(date, sizeof date, "%Y-%m-%d", gmtime(&now));
+  json_object_set_new(card, "date", json_string(date));
   return card;
 }

@@ -128,6 +128,40 @@ going_on() {
     cut -f1,2,4-6,8- on.tsv >a && cut -f1,2,4-6,8- run.tsv >b && cmp a b
 }
 check "killed and started again: the same table" going_on
+# --- the card ---------------------------------------------------------------------------------
+printf 'For menus only.\nNot for novels.\n' >note.txt
+carded() {
+  cp logged.safetensors card.safetensors
+  "$dragoman" info --set-note note.txt --set-licence CC-BY-4.0 card.safetensors >info.txt &&
+    same_weights card.safetensors logged.safetensors && ! cmp -s card.safetensors logged.safetensors &&
+    grep -q 'For menus only' info.txt && grep -q 'CC-BY-4.0' info.txt && grep -q "date  *$(date -u +%Y)" info.txt &&
+    grep -q 'test.gl.tsv (test, 60): BLEU .* chrF .*p = ' info.txt && grep -q 'nrefs:1' info.txt || { cat info.txt; return 1; }
+  "$dragoman" translate -b base.safetensors -a card.safetensors --quiet in.en >a &&
+    "$dragoman" translate -b base.safetensors -a logged.safetensors --quiet in.en | cmp - a
+}
+check "its note and licence can be changed" carded
+check "a base's cannot" refuses 2 'not an adapter' "$dragoman" info --set-licence X base.safetensors
+full() { # a file that may not grow stands for a disk that is full
+  launch=exec train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --checkpoint_minutes 0 \
+    -o full.safetensors >/dev/null 2>&1 &
+  pid=$!
+  for i in $(seq 2000); do [ -f full.safetensors.checkpoint ] && break; sleep 0.01; done
+  kill -9 $pid
+  wait $pid 2>/dev/null
+  cp full.safetensors.checkpoint last
+  rm -f full.safetensors.checkpoint.tmp-*
+  (
+    trap '' XFSZ
+    ulimit -f 100 # blocks of 512 bytes: enough for the adapter, not for the checkpoint
+    refuses 1 'full.safetensors.checkpoint.*too large' train --train train.gl.tsv --dev dev.gl.tsv \
+      --eval_sentences 0 --checkpoint_minutes 0 --quiet -o full.safetensors
+  ) || return 1
+  cmp last full.safetensors.checkpoint && [ -z "$(ls full.*tmp* 2>/dev/null)" ] || { ls full*; return 1; }
+  train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --quiet -o full.safetensors &&
+    same_weights full.safetensors clean.safetensors
+}
+check "a full disk: told, the last checkpoint intact" full
+
 # --- monolingual text -------------------------------------------------------------------------
 pairs 501 700 gl | cut -f2 >mono.gl
 head -n 3 mono.gl >>mono.gl # again
