@@ -90,8 +90,11 @@ train() { # SOURCE TARGET RELATIVE SIZE METHOD SEED LANGUAGE REVERSED
       ;;
     *)
       method=$5
+      # Every weight moves: at an adapter's rate that destroys the base.
+      rate=
+      [ "$method" != full ] || rate=0.0005
       set -- train -b "$base" -s "$1" -t "$2" --like "$3" ${8:+--reversed} --method "$5" \
-        --seed "$6" --max-updates "$updates" --train "$text" --dev "$work/dev.$7.tsv" -o "$out"
+        ${rate:+--learning-rate $rate} --seed "$6" --max-updates "$updates" --train "$text" --dev "$work/dev.$7.tsv" -o "$out"
       with="-b $base -a $out"
       [ "$method" != full ] || with="-b $out -a none"
       ;;
@@ -110,7 +113,7 @@ describe() {
 
 # BLEU, its interval, chrF, its interval of a translation of the test set.
 score() { # OUTPUT REFERENCE
-  $dragoman eval --quiet --confidence --format json -w 2 -r "$2" "$1" |
+  $dragoman eval --confidence --format json -w 2 -r "$2" "$1" |
     jq -r '[.[] | .score, (.confidence_var | . * 100 | round / 100)] | @tsv'
 }
 
@@ -203,6 +206,8 @@ forgotten() { # MODEL NAME
   kept=$(dirname "$table")/forgetting.tsv
   [ -f "$kept" ] || printf 'model\tpair\tBLEU\tBLEU_ci\tchrF\tchrF_ci\tbase_hash\n' >"$kept"
   for other in es fr de pl ru tr; do
+    $dragoman info --json "$base" | jq -e --arg c $other 'any(.languages[]; .code == $c)' \
+      >/dev/null || continue
     prepare $other 0
     for way in "en $other 1" "$other en 2"; do
       set -- "$1" "$2" $way
