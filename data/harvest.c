@@ -158,38 +158,41 @@ static void version_of(const char *archive, char out[96]) {
 }
 
 /* Adds a licence to the first few; false when no more fit. */
-static bool add_licence(char out[96], size_t *n, const char *name) {
-  if (!*name || strchr(name, '\t') || strlen(name) > 40 || (*n && strstr(out, name))) return true;
-  if (*n + strlen(name) + 3 >= 60) return false;
-  *n += (size_t)snprintf(out + *n, 96 - *n, "%s%s", *n ? ", " : "", name);
+static bool add_licence(char out[96], size_t *n, const char *name, size_t length) {
+  if (!length || length > 40 || memchr(name, '\t', length) || (*n && memmem(out, *n, name, length)))
+    return true;
+  if (*n + length + 3 >= 60) return false;
+  *n += (size_t)snprintf(out + *n, 96 - *n, "%s%.*s", *n ? ", " : "", (int)length, name);
   return true;
 }
 
-/* What a copyright file names: in "License:" fields if it is machine-readable, else
- * Debian's copies of the common licences. */
+/* What a copyright file, in whatever encoding, names: in "License:" fields if it is
+ * machine-readable, else Debian's copies of the common licences. */
 static void licence_of(const char *root, const char *package, char out[96]) {
-  static const char fields[] = "License:", common[] = "/usr/share/common-licenses/";
+  static const char field[] = "License:", common[] = "/usr/share/common-licenses/";
   char *path = dg_format("%s/usr/share/doc/%s/copyright", root, package);
+  dg_mapping map = {0};
   size_t n = 0;
-  for (int machine_readable = 1; machine_readable >= 0 && !n; machine_readable--) {
-    dg_lines *r = access(path, R_OK) ? NULL : dg_lines_open(path, NULL);
-    char *line;
-    size_t length;
-    while (r && dg_lines_next(r, &line, &length, NULL) > 0) {
-      char *name = machine_readable ? strncasecmp(line, fields, sizeof fields - 1) ? NULL : line
-                                    : strstr(line, common);
-      if (!name) continue;
-      name += machine_readable ? sizeof fields - 1 : sizeof common - 1;
-      name += strspn(name, " \t");
-      if (!machine_readable) {
-        name[strcspn(name, " \t,;:)'\"`")] = 0;
-        size_t end = strlen(name);
-        if (end && name[end - 1] == '.') name[end - 1] = 0;
-      }
-      if (!add_licence(out, &n, name)) break;
-    }
-    dg_lines_close(r);
+  bool there = !access(path, R_OK) && dg_map(path, &map, NULL);
+  const char *text = (const char *)map.data, *end = text + map.size;
+  for (const char *p = text, *next; there && p < end; p = next) {
+    const char *newline = memchr(p, '\n', (size_t)(end - p));
+    next = newline ? newline + 1 : end;
+    size_t length = (size_t)((newline ? newline : end) - p), skip = sizeof field - 1;
+    if (length < skip || strncasecmp(p, field, skip)) continue;
+    while (skip < length && strchr(" \t", p[skip])) skip++;
+    while (length > skip && strchr(" \t\r", p[length - 1])) length--;
+    if (!add_licence(out, &n, p + skip, length - skip)) break;
   }
+  for (const char *p = n || !there ? NULL : text;
+       p && (p = memmem(p, (size_t)(end - p), common, sizeof common - 1));) {
+    size_t length = 0;
+    p += sizeof common - 1;
+    while (p + length < end && (isalnum((unsigned char)p[length]) || strchr("-.+", p[length]))) length++;
+    while (length && p[length - 1] == '.') length--;
+    if (!add_licence(out, &n, p, length)) break;
+  }
+  if (there) dg_unmap(&map);
   if (!n) snprintf(out, 96, "see copyright file");
   free(path);
 }
@@ -215,6 +218,7 @@ typedef struct record {
 
 typedef struct identity {
   char version[96], licence[96], hash[33];
+  char papers[96]; /* the package whose documentation is this one's, "" if it has its own */
 } identity;
 
 typedef struct document_name {
@@ -357,6 +361,10 @@ static void identify(const harvest_job *j, const char *package, const char *arch
   char *path = dg_format("%s/%s", j->cache, archive);
   version_of(archive, id->version);
   licence_of(root, package, id->licence);
+  char *link = dg_format("%s/usr/share/doc/%s", root, package);
+  ssize_t n = readlink(link, id->papers, sizeof id->papers - 1);
+  id->papers[n > 0 && !memchr(id->papers, '/', (size_t)n) ? n : 0] = 0;
+  free(link);
   archive_hash(path, id->hash);
   free(path);
 }
@@ -407,6 +415,29 @@ static void harvest_package(void *context, size_t task, int worker) {
   remove_tree(root);
   free(root);
   free(archive);
+}
+
+/* Licences that stand in the documentation of another package. */
+static void find_licences(const harvest_job *j) {
+  char *root = dg_format("%s/.papers", j->directory);
+  const identity *last = NULL;
+  for (size_t p = 0; p < j->config->package_count + j->family_count * FAMILY_MOST; p++) {
+    size_t f = p - j->config->package_count;
+    identity *id = p < j->config->package_count
+                       ? &j->packages[p].identity
+                       : &j->families[f / FAMILY_MOST].identities[f % FAMILY_MOST];
+    if (!*id->papers) continue;
+    if (last && !strcmp(last->papers, id->papers)) {
+      memcpy(id->licence, last->licence, sizeof id->licence);
+      continue;
+    }
+    char *archive = fetch(j, id->papers);
+    if (archive && unpack(j, archive, root)) licence_of(root, id->papers, id->licence);
+    if (archive) remove_tree(root);
+    free(archive);
+    last = id;
+  }
+  free(root);
 }
 
 /* --- split ------------------------------------------------------------------------------------ */
@@ -740,6 +771,7 @@ bool dg_harvest(const dg_harvest_config *c, const char *cache, const char *direc
   find_families(&j);
   dg_parallel(threads, j.family_count, unpack_family, &j);
   dg_parallel(threads, c->package_count, harvest_package, &j);
+  find_licences(&j);
   tell_missing(&j, note, context);
   bool ok = split_and_write(&j, counts, err);
   for (size_t p = 0; p < c->package_count; p++) {

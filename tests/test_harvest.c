@@ -21,7 +21,7 @@ static const char *const packages[] = {"alpha-data", "beta", "gamma-l10n", "none
 static const char *const archives[] = {"alpha-data_1%3a2.0-1_all.deb", "beta_0.3_amd64.deb",
                                        "gamma-l10n_7~rc1+ds_all.deb"};
 static const char *const versions[] = {"1:2.0-1", "0.3", "7~rc1+ds"};
-static const char *const licences[] = {"GPL-2+, MIT", "see copyright file",
+static const char *const licences[] = {"GPL-2+, MIT", "GPL-2+, MIT",
                                        "GPL-2, Apache-2.0"};
 static const char *const languages[] = {"gl", "pt-BR", "ru"};
 static const char *const locales[] = {"gl", "pt_BR", "ru", "de"}; /* the last is not asked for */
@@ -88,6 +88,9 @@ static void make_package(size_t p) {
   shell("printf 'Package: %s\\nVersion: %s\\nArchitecture: all\\nMaintainer: a <a@b>\\n"
         "Description: test\\n' >'%s/DEBIAN/control'",
         packages[p], versions[p], root);
+  if (p == 1) /* its papers are another's */
+    shell("rmdir '%s/usr/share/doc/%s' && ln -s %s '%s/usr/share/doc/%s'", root, packages[p],
+          packages[0], root, packages[p]);
   if (p != 1) {
     const char *names = p ? "Copies are in '/usr/share/common-licenses/GPL-2' and in\\n"
                             "/usr/share/common-licenses/Apache-2.0.\\n"
