@@ -52,12 +52,15 @@ CLI_C := $(sort $(wildcard mt/cli/*.c))
 TEST_C := $(sort $(wildcard tests/test_*.c))
 TEST_LIB_C := $(filter-out $(TEST_C),$(sort $(wildcard tests/*.c)))
 BENCH_C := $(sort $(wildcard tests/bench/*.c))
+FUZZ_LIB_C := tests/fuzz/input.c
+FUZZ_C := $(filter-out $(FUZZ_LIB_C) tests/fuzz/replay.c,$(sort $(wildcard tests/fuzz/*.c)))
 
 obj = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 LIB_O := $(call obj,$(LIB_C) $(LIB_CC))
 CLI_O := $(call obj,$(CLI_C))
 TEST_LIB_O := $(call obj,$(TEST_LIB_C))
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TEST_C))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_C))
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(BENCH_C))
 
 ifndef V
@@ -65,14 +68,14 @@ Q := @
 say = @echo "  $(1) $(2)"
 endif
 
-.PHONY: all build help setup demo check test asan ubsan bench goldens install uninstall clean format
+.PHONY: all build help setup demo check test asan fuzz fuzzers bench goldens install uninstall clean format
 .DEFAULT_GOAL := build
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: $(BUILD)/dragoman $(BUILD)/libdragoman.a $(BUILD)/libdragoman.so $(BUILD)/dragoman.pc ## build the program and the library
-all: build $(TESTS) $(BENCHES)
+all: build $(TESTS) $(BENCHES) $(FUZZERS)
 
 setup: ## install the Debian packages that are missing
 	@missing=""; for p in $(DEBIAN_PACKAGES); do \
@@ -90,12 +93,19 @@ demo: setup ## set up, build, and translate a sample document
 check: setup ## set up, build, and run every test
 	@$(MAKE) --no-print-directory test
 
-test: build $(TESTS) ## run every test (no set-up)
+test: build $(TESTS) $(FUZZERS) ## run every test (no set-up)
 	@tests/run $(BUILD)
 
 asan: ## run every test under the address and undefined-behaviour sanitizers
 	@ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=tests/lsan.supp:print_suppressions=0 \
 	  $(MAKE) --no-print-directory BUILD=build/asan SANITIZE=address,undefined test
+
+fuzz: ## let libFuzzer look for what breaks a reader, FUZZ_SECONDS (600) each (needs clang)
+	@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang CXX=clang++ LIBFUZZER=-fsanitize=fuzzer \
+	  SANITIZE=address,undefined,fuzzer-no-link fuzzers
+	@tests/fuzz/run build/fuzz
+
+fuzzers: $(FUZZERS)
 
 bench: build $(BENCHES) ## run the benchmarks of tests/bench
 	@tests/bench/run $(BUILD)
@@ -111,13 +121,13 @@ install: build ## install under $(DESTDIR)$(PREFIX)
 	ln -sf libdragoman.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libdragoman.so.0
 	ln -sf libdragoman.so.0 $(DESTDIR)$(PREFIX)/lib/libdragoman.so
 	install -m 644 $(BUILD)/dragoman.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
-	for h in $(wildcard mt/core/*.h mt/kernels/gemm.h mt/kernels/isa.h mt/model/*.h mt/decode/*.h mt/train/*.h mt/import/checkpoint.h mt/import/family.h mt/import/import.h mt/import/exchange.h tokenizer/*.h data/*.h eval/*.h); do \
+	for h in $(wildcard mt/core/*.h mt/kernels/gemm.h mt/kernels/isa.h mt/model/*.h mt/decode/*.h mt/train/*.h mt/import/checkpoint.h mt/import/family.h mt/import/import.h mt/import/exchange.h $(filter-out tokenizer/model.h,$(wildcard tokenizer/*.h)) data/*.h eval/*.h); do \
 	  install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/dragoman/$$h; done
 	for f in data/models/*.safetensors; do [ ! -f $$f ] || \
 	  install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/dragoman/$$(basename $$f); done
 
 clean: ## remove what was built
-	rm -rf $(BUILD) build/asan build/clang
+	rm -rf $(BUILD) build/asan build/clang build/fuzz
 
 format: ## reformat the sources with clang-format
 	clang-format -i $(LIB_C) $(LIB_CC) $(CLI_C) $(TEST_C) $(TEST_LIB_C) $(wildcard mt/*/*.h tokenizer/*.h data/*.h eval/*.h tests/*.h)
@@ -144,6 +154,13 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.c.o $(TEST_LIB_O) $(BUILD)/libdragoman.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
+# With libFuzzer its main is the program's, else one that only reads files again.
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.c.o $(call obj,$(FUZZ_LIB_C) tests/sign.c) \
+    $(if $(LIBFUZZER),,$(call obj,tests/fuzz/replay.c)) $(BUILD)/libdragoman.a
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(LDFLAGS) $(LIBFUZZER) -o $@ $^ $(LIBS)
+
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.c.o $(BUILD)/libdragoman.a
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
@@ -166,4 +183,4 @@ $(BUILD)/obj/%.cc.o: %.cc Makefile
 	$(Q)$(CXX) $(CPPFLAGS) $(PKG_CFLAGS) $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
 
 .SECONDARY:
--include $(patsubst %.o,%.d,$(LIB_O) $(CLI_O) $(TEST_LIB_O) $(call obj,$(TEST_C) $(BENCH_C)))
+-include $(patsubst %.o,%.d,$(LIB_O) $(CLI_O) $(TEST_LIB_O) $(call obj,$(TEST_C) $(BENCH_C) $(wildcard tests/fuzz/*.c)))

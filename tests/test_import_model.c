@@ -12,7 +12,9 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "mt/core/file.h"
 #include "mt/core/mem.h"
+#include "mt/decode/beam.h"
 #include "mt/import/family.h"
 #include "mt/model/decoder.h"
 #include "mt/model/loss.h"
@@ -94,6 +96,128 @@ static void test_outputs(void **state) {
   }
 }
 
+/* --- search -------------------------------------------------------------------------------- */
+
+enum { BEAM = 4, LONGEST = 11, SOURCE = 5 };
+
+static void step(void *context, size_t rows, const int32_t *tokens, const uint32_t *parents,
+                 const uint32_t *sources, float *logits) {
+  dg_decoder_step(context, rows, tokens, parents, sources, logits);
+}
+
+static void check_beams(const char *name, const dg_model *m, const dg_family_config *f, char *line) {
+  dg_error err;
+  bool banned[64] = {0};
+  banned[f->pad] = true;
+  dg_beam_options o = {.beam = BEAM, .nbest = BEAM, .banned = banned,
+                       .vocab = (size_t)dg_target_vocab(&m->config)};
+  assert_true(o.vocab <= 64);
+  o.end = atoi(strsep(&line, "\t"));
+  o.length_penalty = atof(strsep(&line, "\t"));
+  char *source = strsep(&line, "\t");
+  int32_t ids[SOURCE];
+  for (size_t i = 0; i < SOURCE; i++) ids[i] = (int32_t)strtol(source, &source, 10);
+  const uint32_t offsets[] = {0, SOURCE};
+  dg_network network = {.model = m, .precision = DG_FP32};
+  dg_decoder *d = dg_decoder_new(&network, ids, offsets, 1, BEAM, LONGEST + 1, &err);
+  if (!d) fail_msg("%s", err.message);
+  const int32_t start = f->decoder_start;
+  const dg_beam_sentence s = {&start, 1, 0, LONGEST};
+  dg_hypothesis found[BEAM];
+  dg_beam_search(step, d, &o, &s, 1, NULL, found);
+  for (size_t k = 0; k < BEAM; k++) {
+    char *at = strsep(&line, "\t");
+    assert_non_null(at);
+    double score = strtod(at, &at);
+    if (!found[k].ids || fabs(found[k].score - score) > 1e-4)
+      fail_msg("%s: hypothesis %zu scores %.6f, not %.6f", name, k, found[k].score, score);
+    for (size_t i = 0; i < found[k].length || *at; i++)
+      if (i >= found[k].length || found[k].ids[i] != strtol(at, &at, 10))
+        fail_msg("%s: hypothesis %zu is another from its token %zu on", name, k, i);
+  }
+  for (size_t k = 0; k < BEAM; k++) free(found[k].ids);
+  dg_decoder_free(d);
+}
+
+static void test_beams(void **state) {
+  (void)state;
+  for (size_t k = 0; k < NAMES; k++) {
+    dg_family_config f;
+    dg_model *m = import(names[k], &f);
+    char *path = dg_format(DIR "%s/beams.tsv", names[k]), *line;
+    dg_error err;
+    dg_lines *lines = dg_lines_open(path, &err);
+    if (!lines) fail_msg("%s", err.message);
+    size_t n, count = 0;
+    for (; dg_lines_next(lines, &line, &n, &err) == 1; count++) check_beams(names[k], m, &f, line);
+    assert_true(count >= 4);
+    dg_lines_close(lines);
+    dg_model_free(m);
+    free(path);
+  }
+}
+
+/* --- adapters ------------------------------------------------------------------------------- */
+
+static void test_adapters(void **state) {
+  (void)state;
+  for (size_t k = 0; k < NAMES; k++) {
+    dg_family_config f;
+    dg_model *m = import(names[k], &f);
+    dg_error err;
+    if (!dg_model_freeze(m, &err)) fail_msg("%s", err.message);
+    char *path = dg_format(DIR "%s/expected.safetensors", names[k]);
+    dg_safetensors *s = dg_safetensors_open(path, true, &err);
+    if (!s) fail_msg("%s", err.message);
+    dg_adapter_config c;
+    dg_options_defaults(dg_adapter_config_options, &c);
+    c.width = 3;
+    dg_adapter *a = dg_adapter_new(&m->config, &c, 0, &err);
+    if (!a || !dg_adapter_train(a, &err)) fail_msg("%s", err.message);
+    size_t n;
+    char name[160];
+    for (size_t i = 0; i < a->params.count; i++) {
+      dg_tensor *t = &a->params.tensors[i];
+      snprintf(name, sizeof name, "adapter.%s", t->name);
+      const float *values = data(s, name, &n);
+      assert_int_equal(n, t->rows * t->cols);
+      memcpy(t->value, values, n * sizeof *values);
+    }
+    dg_batch b = {.source = data(s, "source", &n), .input = data(s, "input", &n),
+                  .labels = data(s, "labels", &n)};
+    b.source_offsets = data(s, "source_offsets", &n);
+    b.target_offsets = data(s, "target_offsets", &n);
+    b.sequences = n - 1;
+    dg_network network = {.model = m, .precision = DG_FP32, .adapter_count = 1};
+    network.adapters[0] = a;
+    dg_arena *arena = dg_arena_new(1 << 16);
+    const dg_loss_options o = {.gradient_scale = 1};
+    dg_loss loss = {0};
+    if (!dg_loss_backward(&network, &b, &o, arena, &loss, &err)) fail_msg("%s", err.message);
+    double largest = 0;
+    for (size_t i = 0; i < a->params.count; i++) {
+      const dg_tensor *t = &a->params.tensors[i];
+      snprintf(name, sizeof name, "adapter_grad.%s", t->name);
+      const float *want = data(s, name, &n);
+      double most = 1e-2;
+      for (size_t j = 0; j < n; j++) most = fmax(most, fabs((double)want[j]));
+      for (size_t j = 0; j < n; j++)
+        if (!(fabs((double)t->grad[j] - (double)want[j]) < 2e-4 * most))
+          fail_msg("%s: the gradient of %s[%zu] is %.7g, not %.7g", names[k], t->name, j,
+                   (double)t->grad[j], (double)want[j]);
+      largest = fmax(largest, most);
+    }
+    assert_true(largest > 0.1);
+    dg_arena_free(arena);
+    dg_adapter_free(a);
+    dg_safetensors_close(s);
+    dg_model_free(m);
+    free(path);
+  }
+}
+
+/* --- configurations ------------------------------------------------------------------------- */
+
 static char *changed_config(const char *name, const char *key, const char *value) {
   const char *tmp = getenv("TMPDIR");
   char *from = dg_format(DIR "%s/config.json", name);
@@ -129,6 +253,24 @@ static void test_refused_switches(void **state) {
       {"m2m100", "quantization_config", "{\"bits\": 4}", "\"quantization_config\": {\"bits\":4}"},
       {"m2m100", "pruned_heads", "{\"0\": [1]}", "\"pruned_heads\""},
       {"mbart", "is_encoder_decoder", "false", "\"is_encoder_decoder\": false"},
+      {"mbart", "is_decoder", "true", "\"is_decoder\": true: models of this family"},
+      {"mbart", "tie_encoder_decoder", "true", "\"tie_encoder_decoder\": true"},
+      {"mbart", "add_cross_attention", "true", "\"add_cross_attention\": true"},
+      {"mbart", "cross_attention_hidden_size", "64", "\"cross_attention_hidden_size\": 64"},
+      {"mbart", "architectures", "[\"MBartForSequenceClassification\"]",
+       "\"architectures\": [\"MBartForSequenceClassification\"]: it must be a"},
+      {"t5", "architectures", "[\"T5EncoderModel\"]", "\"architectures\": [\"T5EncoderModel\"]"},
+      {"m2m100", "auto_map", "{\"AutoModelForSeq2SeqLM\": \"modeling.X\"}", "\"auto_map\""},
+      {"mbart", "extra_pos_embeddings", "0", "\"extra_pos_embeddings\": 0"},
+      {"mbart", "add_final_layer_norm", "false", "\"add_final_layer_norm\": false"},
+      {"mbart", "do_blenderbot_90_layernorm", "true", "\"do_blenderbot_90_layernorm\": true"},
+      {"marian", "add_bias_logits", "true", "\"add_bias_logits\": true"},
+      {"marian", "static_position_embeddings", "false", "\"static_position_embeddings\": false"},
+      {"t5", "dense_act_fn", "\"tanh\"", "\"dense_act_fn\": \"tanh\""},
+      {"t5", "num_heads", "0", "\"num_heads\": 0"},
+      {"t5", "d_kv", NULL, "\"d_kv\" is missing"},
+      {"t5", "relative_attention_num_buckets", NULL, "\"relative_attention_num_buckets\" is missing"},
+      {"t5", "tie_word_embeddings", "\"yes\"", "\"tie_word_embeddings\": \"yes\""},
       {"mbart", "normalize_before", "false", "\"normalize_before\": false"},
       {"mbart", "static_position_embeddings", "true", "\"static_position_embeddings\": true"},
       {"marian", "normalize_embedding", "true", "\"normalize_embedding\": true"},
@@ -203,7 +345,8 @@ static void test_misfits(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_outputs),
+      cmocka_unit_test(test_outputs), cmocka_unit_test(test_beams),
+      cmocka_unit_test(test_adapters),
       cmocka_unit_test(test_refused_switches),
       cmocka_unit_test(test_defaults),
       cmocka_unit_test(test_misfits),

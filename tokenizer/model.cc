@@ -59,17 +59,6 @@ void put_varint(std::string *out, uint64_t value) {
   *out += static_cast<char>(value);
 }
 
-void put_number(std::string *out, uint32_t number, uint64_t value) {
-  put_varint(out, number << 3 | kVarint);
-  put_varint(out, value);
-}
-
-void put_bytes(std::string *out, uint32_t number, string_view bytes) {
-  put_varint(out, number << 3 | kBytes);
-  put_varint(out, bytes.size());
-  out->append(bytes);
-}
-
 // The checksum is a field of our own, the XXH3 of all bytes before it.
 // Other readers skip it (the schema leaves numbers from 200 to extensions).
 constexpr uint32_t kChecksum = 20017;
@@ -158,6 +147,21 @@ class Charsmap {
   string_view text_;
   bool sound_ = false;
 };
+
+}  // namespace
+
+void put_number(std::string *out, uint32_t number, uint64_t value) {
+  put_varint(out, number << 3 | kVarint);
+  put_varint(out, value);
+}
+
+void put_bytes(std::string *out, uint32_t number, string_view bytes) {
+  put_varint(out, number << 3 | kBytes);
+  put_varint(out, bytes.size());
+  out->append(bytes);
+}
+
+namespace {
 
 void put_piece(std::string *model, const Piece &p) {
   std::string piece;

@@ -37,6 +37,9 @@ bool sound_rules(std::string_view normalizer);
 // sentencepiece has room for 64 user symbols that begin one another.
 bool nests_too_deep(std::vector<std::string_view> symbols);
 
+// Fields of a message.
+void put_number(std::string *out, uint32_t number, uint64_t value);
+void put_bytes(std::string *out, uint32_t number, std::string_view bytes);
 // Models trained here end in the hash of all bytes before it.
 void put_checksum(std::string *model);
 // A model that normalises as `m` does and splits into single bytes, keeping user

@@ -16,6 +16,9 @@ typedef struct dg_tokenizer dg_tokenizer;
  * a checksum that is verified, others are checked for sense. */
 dg_tokenizer *dg_tokenizer_load(const void *bytes, size_t size, dg_error *err);
 dg_tokenizer *dg_tokenizer_load_file(const char *path, dg_error *err);
+/* A tokenizer.json of Hugging Face, Unigram or BPE, its ids as they are there. What a
+ * sentencepiece model cannot do is refused by name. */
+dg_tokenizer *dg_tokenizer_load_hf(const char *path, dg_error *err);
 void dg_tokenizer_free(dg_tokenizer *t);
 const void *dg_tokenizer_bytes(const dg_tokenizer *t, size_t *size); /* owned by t */
 

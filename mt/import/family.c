@@ -103,6 +103,8 @@ static void read_bart(settings *s, dg_model_config *c, const char *default_activ
   c->activation =
       activation(s, "activation_function", word(s, "activation_function", default_activation));
   c->tie_output = truth(s, "tie_word_embeddings", true);
+  must_be(s, "add_bias_logits", false);
+  must_be(s, "do_blenderbot_90_layernorm", false);
 }
 
 static void read_m2m100(settings *s, dg_family_config *f) {
@@ -135,6 +137,8 @@ static void read_mbart(settings *s, dg_family_config *f) {
   must_be(s, "normalize_embedding", true);
   must_be(s, "add_final_layer_norm", true);
   must_be(s, "static_position_embeddings", false);
+  if (integer(s, "extra_pos_embeddings", 2) != 2)
+    refuse(s, "extra_pos_embeddings", "models of this family have 2");
 }
 
 static void read_marian(settings *s, dg_family_config *f) {
@@ -174,13 +178,48 @@ static void read_t5(settings *s, dg_family_config *f, bool mt5) {
   c->activation = !strcmp(ffn, "gated-gelu")
                       ? DG_GELU_TANH
                       : activation(s, "feed_forward_proj", ffn + (c->gated_ffn ? 6 : 0));
+  /* What the class makes of that, and then overrides by what the file states. */
+  c->gated_ffn = truth(s, "is_gated_act", c->gated_ffn);
+  if (find(s, "dense_act_fn")) c->activation = activation(s, "dense_act_fn", word(s, "dense_act_fn", ""));
   c->attention_bias = c->ffn_bias = c->norm_bias = false;
   c->embedding_scale = c->attention_scale = 1;
   c->tie_output = truth(s, "tie_word_embeddings", !mt5);
   c->output_scale = c->tie_output ? 1 / sqrt(c->d_model) : 1;
   f->pad = integer(s, "pad_token_id", 0);
   f->eos = integer(s, "eos_token_id", 1);
-  f->decoder_start = integer(s, "decoder_start_token_id", f->pad);
+  f->decoder_start = integer(s, "decoder_start_token_id", mt5 ? 0 : f->pad);
+}
+
+/* A class without a language model's head has other weights, and one of the checkpoint's
+ * own code another computation. */
+static void check_class(settings *s) {
+  const json_t *name, *map = find(s, "auto_map");
+  size_t i;
+  json_array_foreach((json_t *)(uintptr_t)find(s, "architectures"), i, name) {
+    const char *text = json_string_value(name);
+    if (!text || !(dg_ends_with(text, "ForConditionalGeneration") || dg_ends_with(text, "MTModel")))
+      refuse(s, "architectures", "it must be a ...ForConditionalGeneration or MarianMTModel");
+  }
+  const char *class;
+  json_t *code;
+  json_object_foreach((json_t *)(uintptr_t)map, class, code)
+    if (!strncmp(class, "AutoModel", 9))
+      refuse(s, "auto_map", "code that comes with a checkpoint is not run");
+}
+
+/* What every class of transformers has, and none of these families uses. */
+static void check_common(settings *s) {
+  must_be(s, "is_encoder_decoder", true);
+  must_be(s, "is_decoder", false);
+  must_be(s, "add_cross_attention", false);
+  must_be(s, "tie_encoder_decoder", false);
+  if (find(s, "cross_attention_hidden_size"))
+    refuse(s, "cross_attention_hidden_size", "this program has one size for both stacks");
+  if (find(s, "quantization_config"))
+    refuse(s, "quantization_config", "quantized weights are not read: import the original");
+  if (json_object_size(find(s, "pruned_heads")))
+    refuse(s, "pruned_heads", "layers of this program have all heads");
+  check_class(s);
 }
 
 static void read_family(settings *s, dg_family_config *f) {
@@ -203,11 +242,7 @@ static void read_family(settings *s, dg_family_config *f) {
   } else {
     refuse(s, "model_type", "this program knows m2m_100, mbart, marian, t5 and mt5");
   }
-  if (!truth(s, "is_encoder_decoder", true)) refuse(s, "is_encoder_decoder", "it must be true");
-  if (find(s, "quantization_config"))
-    refuse(s, "quantization_config", "quantized weights are not read: import the original");
-  if (json_object_size(find(s, "pruned_heads")))
-    refuse(s, "pruned_heads", "layers of this program have all heads");
+  check_common(s);
   const int ids[] = {f->pad, f->eos, f->decoder_start};
   static const char *const names[] = {"pad_token_id", "eos_token_id", "decoder_start_token_id"};
   for (int i = 0; i < 3; i++)

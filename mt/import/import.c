@@ -14,6 +14,7 @@ typedef struct import {
   const char *directory;
   dg_family_config config;
   dg_pieces *pieces;
+  bool has_ids; /* the pieces stand at their token ids, tags among them */
   json_t *vocabulary, *tokenizer_config, *special_tokens, *added_tokens; /* NULL: no such file */
   size_t size;                                                       /* token ids */
   dg_language *languages;
@@ -38,16 +39,20 @@ static bool read_json(const import *m, const char *name, size_t flags, json_t **
 
 static bool load_pieces(import *m, dg_error *err) {
   static const char *const names[] = {"sentencepiece.bpe.model", "sentencepiece.model",
-                                      "spiece.model"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+                                      "spiece.model", "tokenizer.json"};
+  enum { NAMES = sizeof names / sizeof *names };
+  for (size_t i = 0; i < NAMES; i++) {
     char *path = path_of(m, names[i]);
     bool there = !access(path, F_OK);
-    if (there) m->pieces = dg_pieces_load(path, err);
+    m->has_ids = i == NAMES - 1;
+    if (there)
+      m->pieces = dg_pieces_of(m->has_ids ? dg_tokenizer_load_hf(path, err)
+                                          : dg_tokenizer_load_file(path, err), err);
     free(path);
     if (there) return m->pieces != NULL;
   }
-  return dg_fail(err, DG_ERR_IO, "%s: there is no %s, %s or %s in it", m->directory, names[0],
-                 names[1], names[2]);
+  return dg_fail(err, DG_ERR_IO, "%s: there is no %s, %s, %s or %s in it", m->directory, names[0],
+                 names[1], names[2], names[3]);
 }
 
 /* --- token ids ---------------------------------------------------------------------------- */
@@ -218,7 +223,7 @@ static bool add_listed_tags(import *m, const json_t *list, size_t first, dg_erro
 }
 
 static bool add_languages(import *m, dg_error *err) {
-  if (m->config.family == DG_FAMILY_T5) { /* tags are pieces, where there are any */
+  if (m->has_ids) { /* tags are pieces, where there are any */
     for (size_t i = 0; i < dg_pieces_count(m->pieces); i++)
       if (is_tag(m, dg_pieces_text(m->pieces, i)) &&
           !add_tag(m, i, dg_pieces_text(m->pieces, i), err))
@@ -296,9 +301,10 @@ static dg_tokenizer *make_tokenizer(import *m, dg_error *err) {
       !read_json(m, "special_tokens_map.json", 0, &m->special_tokens, err) ||
       !read_json(m, "added_tokens.json", 0, &m->added_tokens, err))
     return NULL;
-  bool ok = m->vocabulary                       ? place_by_vocabulary(m, err)
-            : m->config.family == DG_FAMILY_T5 ? place_as_they_are(m, err)
-                                               : place_by_offset(m, err);
+  m->has_ids = m->has_ids || m->config.family == DG_FAMILY_T5;
+  bool ok = m->has_ids      ? place_as_they_are(m, err)
+            : m->vocabulary ? place_by_vocabulary(m, err)
+                            : place_by_offset(m, err);
   if (!ok || !add_languages(m, err) || !set_formats(m, err)) return NULL;
   dg_tokenizer *t = dg_pieces_tokenizer(m->pieces, m->size, err);
   if (t && dg_tokenizer_eos(t) != m->config.eos) {

@@ -120,15 +120,20 @@ static bool read_model(dg_pieces *p, reader r) {
   return true;
 }
 
-dg_pieces *dg_pieces_load(const char *path, dg_error *err) {
+dg_pieces *dg_pieces_of(dg_tokenizer *original, dg_error *err) {
+  if (!original) return NULL;
   dg_pieces *p = dg_calloc(1, sizeof *p);
-  p->original = dg_tokenizer_load_file(path, err);
+  p->original = original;
   size_t n;
-  const uint8_t *bytes = p->original ? dg_tokenizer_bytes(p->original, &n) : NULL;
-  if (bytes && read_model(p, (reader){bytes, bytes + n})) return p;
-  if (bytes) dg_fail(err, DG_ERR_FORMAT, "%s is no sentencepiece model", path);
+  const uint8_t *bytes = dg_tokenizer_bytes(original, &n);
+  if (read_model(p, (reader){bytes, bytes + n})) return p;
+  dg_fail(err, DG_ERR_FORMAT, "it is no sentencepiece model");
   dg_pieces_free(p);
   return NULL;
+}
+
+dg_pieces *dg_pieces_load(const char *path, dg_error *err) {
+  return dg_pieces_of(dg_tokenizer_load_file(path, err), err);
 }
 
 static void clear(slot *s) {

@@ -7,6 +7,7 @@
 typedef struct dg_pieces dg_pieces;
 
 dg_pieces *dg_pieces_load(const char *path, dg_error *err);
+dg_pieces *dg_pieces_of(dg_tokenizer *original, dg_error *err); /* takes it; NULL gives NULL */
 void dg_pieces_free(dg_pieces *p);
 size_t dg_pieces_count(const dg_pieces *p); /* pieces of the model itself */
 const char *dg_pieces_text(const dg_pieces *p, size_t i);

@@ -35,6 +35,15 @@ sed 's/MBart50Tokenizer/MBartTokenizer/' $made/mbart/tokenizer_config.json >"$TM
 mkdir "$TMPDIR/mbart" && cp $made/mbart/*.* "$TMPDIR/mbart" && mv "$TMPDIR/config" "$TMPDIR/mbart/tokenizer_config.json"
 check "an mBART before mBART-50" refuses 1 'MBartTokenizer' import "$TMPDIR/mbart" -o "$TMPDIR/x"
 
+# A tokenizer.json that no sentencepiece model can be.
+mkdir "$TMPDIR/fast" && cp $made/nllb_fast/config.json $made/nllb_fast/model.safetensors "$TMPDIR/fast"
+for change in 's/"Metaspace"/"ByteLevel"/g pre_tokenizer."ByteLevel"' 's/"BPE"/"WordPiece"/ model."WordPiece"' \
+  's/"Replace"/"Lowercase"/ normalizer."Lowercase"' 's/"dropout":null/"dropout":0.1/ setting."dropout"'; do
+  sed "${change% *}" $made/nllb_fast/tokenizer.json >"$TMPDIR/fast/tokenizer.json"
+  check "tokenizer.json: ${change#* }" refuses 1 "tokenizer.json: its .*${change#* }" \
+    import "$TMPDIR/fast" -o "$TMPDIR/x"
+done
+
 for storage in bf16 int8; do
   check "--quantize $storage" import $made/m2m100 -o "$TMPDIR/$storage.safetensors" --quantize $storage
   stored() { "$dragoman" info "$TMPDIR/$storage.safetensors" | grep -q $storage; }
@@ -76,6 +85,30 @@ cp tests/import/checkpoint/hostile/pytorch_model.bin "$TMPDIR/hostile"
 check "a pickle that runs code" refuses 1 'posix.system' import "$TMPDIR/hostile" -o "$TMPDIR/x"
 head -c 9000 $made/m2m100/model.safetensors >"$TMPDIR/hostile/model.safetensors"
 check "a truncated file" refuses 1 'truncated' import "$TMPDIR/hostile" -o "$TMPDIR/x"
+# Shards that are cut off or not there, and headers that lie.
+rm "$TMPDIR/hostile/model.safetensors" "$TMPDIR/hostile/pytorch_model.bin"
+index() { printf '{"weight_map": {"model.shared.weight": "%s"}}' "$1" >"$TMPDIR/hostile/$2.index.json"; }
+index one.safetensors model.safetensors
+check "a missing shard" refuses 1 'one.safetensors' import "$TMPDIR/hostile" -o "$TMPDIR/x"
+head -c 20000 $made/m2m100/model.safetensors >"$TMPDIR/hostile/one.safetensors"
+check "a truncated shard" refuses 1 'one.safetensors.*truncated' import "$TMPDIR/hostile" -o "$TMPDIR/x"
+printf '\000\000\000\000\000\000\000\200{}' >"$TMPDIR/hostile/one.safetensors"
+check "a header of 2^63 bytes" refuses 1 'header is longer than the file' \
+  import "$TMPDIR/hostile" -o "$TMPDIR/x"
+header='{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}}'
+{ printf "\\$(printf %o ${#header})\\0\\0\\0\\0\\0\\0\\0%s123456" "$header"; } >"$TMPDIR/hostile/one.safetensors"
+check "tensors that overlap" refuses 1 'tensor b begins at byte 2, not 4' \
+  import "$TMPDIR/hostile" -o "$TMPDIR/x"
+cp $made/m2m100/model.safetensors "$TMPDIR/hostile/one.safetensors"
+check "an index that lacks tensors" refuses 1 'the checkpoint has no tensor model.encoder' \
+  import "$TMPDIR/hostile" -o "$TMPDIR/x"
+rm "$TMPDIR/hostile/model.safetensors.index.json"
+index one.bin pytorch_model.bin
+head -c 9000 tests/import/checkpoint/bin/pytorch_model.bin >"$TMPDIR/hostile/one.bin"
+check "a truncated shard of torch" refuses 1 'one.bin.*truncated' import "$TMPDIR/hostile" -o "$TMPDIR/x"
+cp tests/import/checkpoint/bin/pytorch_model.bin "$TMPDIR/hostile/one.bin"
+check "a shard without its tensor" refuses 1 'index.json holds no tensors' \
+  import "$TMPDIR/hostile" -o "$TMPDIR/x"
 nothing() { [ ! -e "$TMPDIR/x" ] && [ ! -e /tmp/hostile ]; }
 check "nothing was left" nothing
 echo "1..$n"

@@ -40,6 +40,7 @@ def train(**options):
     return model.getvalue()
 
 
+fairseq_bpe = train(model_type="bpe", vocab_size=1000, unk_id=0, bos_id=1, eos_id=2, pad_id=-1)
 fairseq = train(vocab_size=1000, unk_id=0, bos_id=1, eos_id=2, pad_id=-1)
 madlad = train(vocab_size=1000, unk_id=0, bos_id=1, eos_id=2, pad_id=-1,
                user_defined_symbols=["<2en>", "<2gl>", "<2zh_Hant>"])
@@ -131,6 +132,11 @@ for i in range(4, len(sp) + 1):  # it never writes but in Latin
 model.final_logits_bias[0, len(sp) + 1:] = -40  # nor tags
 finish("mbart", model, tagged(tokenizer, [("en", "en_XX"), ("gl", "gl_ES")]))
 
+fast = folder("mbart_fast")
+tokenizer = hf.MBart50TokenizerFast(str(path / "sentencepiece.bpe.model"))
+(fast / "tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(), "utf8")
+finish("mbart_fast", model, tagged(tokenizer, [("en", "en_XX"), ("gl", "gl_ES")]))
+
 path = folder("madlad")
 (path / "spiece.model").write_bytes(madlad)
 sp = sentencepiece.SentencePieceProcessor(model_proto=madlad)
@@ -143,3 +149,13 @@ for text in sentences:
     ids = sp.encode(text)
     rows.append(("en", "zh-Hant", text, [sp.piece_to_id("<2zh_Hant>")] + ids + [2], [0] + ids + [2]))
 finish("madlad", model, rows)
+
+# From tokenizer.json alone, which comes from a BPE model here and from a unigram one above.
+path = folder("nllb_fast")
+(path / "spm.model").write_bytes(fairseq_bpe)
+sp = sentencepiece.SentencePieceProcessor(model_proto=fairseq_bpe)
+tokenizer = hf.NllbTokenizerFast(str(path / "spm.model"), legacy_behaviour=False)
+(path / "tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(), "utf8")
+(path / "spm.model").unlink()
+model = hf.M2M100ForConditionalGeneration(hf.M2M100Config(**bart(len(sp) + 206)))
+finish("nllb_fast", model, tagged(tokenizer, [("zh-Hant", "zho_Hant"), ("gl", "glg_Latn")]))

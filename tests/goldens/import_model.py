@@ -5,6 +5,12 @@ expected.safetensors what the class makes of a batch, in double precision:
 
   source, source_offsets, input, target_offsets     packed sentences
   encoding, logits                                  of every source and target token
+  labels, adapter.NAME, adapter_grad.NAME           gradients of the summed cross-entropy
+                                                    for a bottleneck adapter hooked into
+                                                    the frozen model after every layer
+
+and in beams.tsv what generate() finds with four beams: the id of the end, the length
+penalty, the source's ids, then score and ids of each hypothesis, the best first.
 
 Needs: pip install torch transformers safetensors
 """
@@ -12,6 +18,7 @@ import pathlib
 import shutil
 
 import torch
+import torch.nn.functional as F
 import transformers as hf
 from safetensors.torch import save_file
 
@@ -27,6 +34,60 @@ def padded(rows, pad):
 
 def computed(model, key):
     return "embed_positions" in key and model.config.model_type != "mbart"
+
+
+WIDTH, LONGEST = 3, 11
+
+
+def hooked(model, generator):
+    """Adapters as mt/model/adapter.h has them, by our names, added by forward hooks."""
+    weights, d = {}, model.config.d_model
+    core = model if model.config.model_type in ("t5", "mt5") else model.model
+    for side in "encoder", "decoder":
+        stack = getattr(core, side)
+        for i, layer in enumerate(stack.block if hasattr(stack, "block") else stack.layers):
+            at = f"{side}.layers.{i}."
+            mine = {"norm.gain": (d,), "norm.bias": (d,), "down.weight": (WIDTH, d),
+                    "down.bias": (WIDTH,), "up.weight": (d, WIDTH), "up.bias": (d,)}
+            mine = {k: 0.3 * torch.randn(v, generator=generator) for k, v in mine.items()}
+            mine["norm.gain"] += 1
+            mine = {k: v.float().double().requires_grad_() for k, v in mine.items()}
+
+            def hook(module, inputs, output, w=mine):
+                x = output[0]
+                h = F.layer_norm(x, (d,), w["norm.gain"], w["norm.bias"], 1e-5)
+                h = F.relu(F.linear(h, w["down.weight"], w["down.bias"]))
+                return (x + F.linear(h, w["up.weight"], w["up.bias"]),) + tuple(output[1:])
+
+            layer.register_forward_hook(hook)
+            weights |= {at + k: v for k, v in mine.items()}
+    return weights
+
+
+def beams(model, pad, generator):
+    start = model.config.decoder_start_token_id
+    start = model.config.eos_token_id if start is None else start
+    options = dict(max_length=LONGEST + 1, pad_token_id=pad, suppress_tokens=[pad], do_sample=False,
+                   decoder_start_token_id=start, forced_eos_token_id=None,
+                   return_dict_in_generate=True, output_scores=True)
+    lines, tried = [], 0
+    while len(lines) < 4:
+        penalty = (0.6, 1.0, 0.3, 1.4)[(len(lines) + tried // 100) % 4]
+        source = torch.randint(4, VOCAB - 1, (1, 5), generator=generator)
+        # A token that is likely on the way, so that there is an end before the limit.
+        first = model.generate(source, eos_token_id=None, num_beams=1, **options).sequences[0]
+        likely = [int(first[-1 - tried % min(4, len(first) - 1)]), int(source[0, 0])]
+        end, tried = likely[tried // 8 % 2], tried + 1
+        found = model.generate(source, num_beams=4, num_return_sequences=4, early_stopping=False,
+                               length_penalty=penalty, eos_token_id=end, **options)
+        if len(found.scores) == LONGEST:  # cut off: those hypotheses have no end
+            continue
+        fields = [str(end), str(penalty), " ".join(map(str, source[0].tolist()))]
+        for ids, score in zip(found.sequences.tolist(), found.sequences_scores.tolist()):
+            ids = ids[1:] + [end]
+            fields.append(" ".join(["%.6f" % score] + [str(i) for i in ids[: ids.index(end)]]))
+        lines.append("\t".join(fields) + "\n")
+    return "".join(lines)
 
 
 def make(name, model, dtype=torch.float32, safe=True):
@@ -53,12 +114,23 @@ def make(name, model, dtype=torch.float32, safe=True):
     with torch.no_grad():
         found = exact(input_ids=padded(sources, pad), attention_mask=mask,
                       decoder_input_ids=padded(inputs, pad), use_cache=False)
+    labels = [draw(len(x)) for x in inputs]
+    (out / name / "beams.tsv").write_text(beams(exact, pad, generator))
+    exact.requires_grad_(False)
+    adapter = hooked(exact, generator)
+    adapted = exact(input_ids=padded(sources, pad), attention_mask=mask,
+                    decoder_input_ids=padded(inputs, pad), use_cache=False).logits
+    F.cross_entropy(adapted.flatten(0, 1), padded(labels, -100).flatten(),
+                    reduction="sum").backward()
+    tensors = {"labels": torch.cat(labels).int()}
+    tensors |= {f"adapter.{k}": w.detach().float() for k, w in adapter.items()}
+    tensors |= {f"adapter_grad.{k}": w.grad.float() for k, w in adapter.items()}
     cut = lambda rows, like: torch.cat([r[: len(x)] for r, x in zip(rows, like)]).float()
     offsets = lambda rows: torch.tensor([0] + [len(r) for r in rows]).cumsum(0).int()
     save_file({"source": torch.cat(sources).int(), "source_offsets": offsets(sources),
                "input": torch.cat(inputs).int(), "target_offsets": offsets(inputs),
                "encoding": cut(found.encoder_last_hidden_state, sources),
-               "logits": cut(found.logits, inputs)}, out / name / "expected.safetensors")
+               "logits": cut(found.logits, inputs)} | tensors, out / name / "expected.safetensors")
     for path in (out / name).iterdir():
         path.chmod(0o644)
 
