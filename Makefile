@@ -2,11 +2,12 @@
 #   CC=clang  CXX=clang++   another compiler      V=1     show commands
 #   WERROR=1  warnings are errors                 SANITIZE=address,undefined
 #   BUILD=dir where objects go                    PREFIX=/usr/local DESTDIR=
+#   MPI=1     train in several processes (needs libopenmpi-dev; objects go to build/mpi)
 
 VERSION := 0.1.0
 CC ?= cc
 CXX ?= c++
-BUILD ?= build
+BUILD ?= build$(if $(MPI),/mpi)
 PREFIX ?= /usr/local
 MACHINE := $(shell uname -m)
 
@@ -16,6 +17,10 @@ DEBIAN_PACKAGES := gcc g++ make pkg-config libsentencepiece-dev libopenblas-dev 
   libcmocka-dev gettext
 
 PKGS := sentencepiece openblas zlib icu-uc icu-i18n jansson libxxhash libxml-2.0 libzip
+ifdef MPI
+PKGS += ompi-c
+CPPFLAGS += -DDG_MPI
+endif
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 

@@ -53,6 +53,7 @@ typedef struct run {
   dg_card_data *card_data;
   dg_training_log log;
   dg_train_task task;
+  dg_ranks ranks;
 } run;
 
 /* --- pairs and their text -------------------------------------------------------------------- */
@@ -161,8 +162,11 @@ static bool add_mono(run *r, dg_error *err) {
   dg_direction way = {.source_tag = t->source_tag, .target_tag = t->target_tag, .marked = true,
                       .mark = dg_train_mono_mark(r->base)};
   dg_cli_catch_signals();
+  char made = 0; /* by rank 0; the others find its translations in the file */
+  if (r->ranks.rank && !dg_ranks_share(&r->ranks, &made, 1, err)) return false;
   if (!dg_train_mono(&o, r->cli, &r->mono, &r->mono_path, err) ||
-      !dg_examples_add(r->train, &r->mono, r->threads, &way.corpus, err))
+      !dg_examples_add(r->train, &r->mono, r->threads, &way.corpus, err) ||
+      (!r->ranks.rank && !dg_ranks_share(&r->ranks, &made, 1, err)))
     return false;
   if (!dg_cli_given(r->cli, "temperature")) r->options.temperature = 5;
   r->directions[r->direction_count++] = way;
@@ -325,6 +329,7 @@ static bool execute(run *r, dg_error *err) {
       .evaluate_start = true,
       .checkpoint_path = r->checkpoint_path,
       .identity = made_of,
+      .ranks = &r->ranks,
       .context = r,
       .stop = dg_cli_interrupted,
       .report = report,
@@ -332,10 +337,11 @@ static bool execute(run *r, dg_error *err) {
   };
   dg_trainee_use(&r->trainee, true, &r->task.network);
   dg_cli_catch_signals();
-  bool ok = dg_training_log_open(&r->log, err) && dg_train(&r->task, &r->options, &result, err);
+  bool first = !r->ranks.rank;
+  bool ok = (!first || dg_training_log_open(&r->log, err)) && dg_train(&r->task, &r->options, &result, err);
   dg_training_log_close(&r->log);
-  ok = ok && conclude(r, &result, err);
-  if (ok && result.end != DG_TRAIN_TIME) {
+  ok = ok && (!first || conclude(r, &result, err));
+  if (ok && first && result.end != DG_TRAIN_TIME) {
     unlink(r->checkpoint_path);
     if (r->mono_path) unlink(r->mono_path);
   }
@@ -465,8 +471,13 @@ int dg_cmd_train(int argc, char **argv) {
   if (code == DG_CLI_GO) {
     dg_error err = {0};
     r.checkpoint_path = dg_format("%s.checkpoint", r.output);
-    r.threads = dg_threads_new(cli.threads);
-    code = execute(&r, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
+    bool ok = dg_ranks_join(&r.ranks, &err);
+    r.ranks.stop = dg_cli_interrupted;
+    if (r.ranks.rank) cli.quiet = true, cli.json = false;
+    r.threads = dg_threads_new(cli.threads ? cli.threads : dg_ranks_threads(&r.ranks));
+    ok = ok && execute(&r, &err);
+    code = ok ? DG_EXIT_OK : r.ranks.rank ? DG_EXIT_FAILURE : dg_cli_fail(&err);
+    if (ok || !r.ranks.rank) dg_ranks_leave(&r.ranks);
   }
   release(&r);
   dg_cli_free(&cli);

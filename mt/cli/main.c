@@ -3,6 +3,7 @@
 
 #include "mt/cli/cli.h"
 #include "mt/kernels/isa.h"
+#include "mt/train/ranks.h"
 
 static const struct {
   const char *name, *summary;
@@ -41,7 +42,7 @@ int main(int argc, char **argv) {
     return DG_EXIT_USAGE;
   }
   if (!strcmp(argv[1], "--version")) {
-    puts("dragoman " DRAGOMAN_VERSION);
+    printf("dragoman " DRAGOMAN_VERSION "%s\n", dg_ranks_possible() ? " with MPI" : "");
     return DG_EXIT_OK;
   }
   if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {

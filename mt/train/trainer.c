@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
@@ -91,6 +92,8 @@ typedef struct trainer {
   const dg_train_options *o;
   dg_params *params;
   dg_threads *threads;
+  dg_ranks alone, *ranks;
+  uint64_t *position; /* of the sampler before the update at work */
   dg_adam adam;
   float *average, *best; /* the weight average (ema > 0) and the best weights */
   float *runners_up;     /* [average_best-1][weights], better ones first */
@@ -99,7 +102,7 @@ typedef struct trainer {
   dg_sampler *sampler;
   dg_batch_buffer batch;
   dg_arena *arena;
-  uint64_t update, best_update, bad_evaluations, skipped;
+  uint64_t first_update, update, best_update, bad_evaluations, skipped;
   bool have_best, have_start;
   double seconds; /* before this process */
   dg_dev_score start, best_score, *scores, *start_scores, *best_scores;
@@ -146,6 +149,7 @@ static bool scores_from(const json_t *list, dg_dev_score *s, size_t n) {
 }
 
 static bool save_checkpoint(trainer *t, dg_error *err) {
+  if (t->ranks->rank) return true;
   size_t words = dg_sampler_words(t->sampler), n = t->params->total;
   uint64_t *position = dg_malloc(words * sizeof *position);
   dg_sampler_save(t->sampler, position);
@@ -356,9 +360,23 @@ static double learning_rate(const trainer *t) {
                      (uint64_t)o->cooldown, t->update);
 }
 
+static size_t all_targets(const dg_batch *b) {
+  return b->target_offsets[b->sequences] - b->target_offsets[0];
+}
+
+static size_t longest(const dg_batch *b) {
+  size_t most = 0;
+  for (size_t i = 0; i < b->sequences; i++) {
+    size_t n = b->target_offsets[i + 1] - b->target_offsets[i];
+    if (n > most) most = n;
+  }
+  return most;
+}
+
 static bool step(trainer *t, double *norm, dg_error *err) {
   const dg_train_options *o = t->o;
   size_t count;
+  dg_sampler_save(t->sampler, t->position);
   const dg_sampled *pairs = dg_sampler_next(t->sampler, &count);
   t->update++;
   size_t labels = total_targets(t, pairs, count, &t->batch);
@@ -374,9 +392,12 @@ static bool step(trainer *t, double *norm, dg_error *err) {
   dg_params_zero_grads(t->params);
   dg_loss loss = {0};
   dg_batch all = t->batch.batch;
+  /* Runs of sequences whose sides both fit the budget, at least one in each; with several
+   * processes a run for each, so that equal settings make equal runs. */
+  size_t most = (size_t)o->micro_tokens, share = all_targets(&all) / (size_t)t->ranks->size + longest(&all);
+  if (t->ranks->size > 1 && share < most) most = share;
   for (size_t first = 0, micro = 0; first < all.sequences; micro++) {
-    /* A run of sequences whose sides both fit the budget; at least one. */
-    size_t end = first + 1, most = (size_t)o->micro_tokens;
+    size_t end = first + 1;
     while (end < all.sequences &&
            all.target_offsets[end + 1] - all.target_offsets[first] <= most &&
            all.source_offsets[end + 1] - all.source_offsets[first] <= 2 * most)
@@ -384,10 +405,15 @@ static bool step(trainer *t, double *norm, dg_error *err) {
     uint32_t s0 = all.source_offsets[first], t0 = all.target_offsets[first];
     dg_batch part = {end - first, all.source + s0, all.input + t0, all.labels + t0,
                      all.source_offsets + first, all.target_offsets + first};
+    first = end;
+    if (micro % (size_t)t->ranks->size != (size_t)t->ranks->rank) continue;
     lo.dropout_key = dg_rng_key((uint64_t)o->seed, t->update * 65536 + micro);
     if (!dg_loss_backward(&t->task->network, &part, &lo, t->arena, &loss, err)) return false;
-    first = end;
   }
+  float counted[2] = {(float)loss.smoothed, (float)loss.labels};
+  if (!dg_ranks_sum(t->ranks, t->params->grads, t->params->total, err) ||
+      !dg_ranks_sum(t->ranks, counted, 2, err))
+    return false;
   double rate = learning_rate(t);
   dg_adam_options ao = {o->beta1, o->beta2, o->eps, o->weight_decay, o->clip};
   *norm = dg_adam_update(&t->adam, &ao, rate, t->params, t->threads);
@@ -395,8 +421,9 @@ static bool step(trainer *t, double *norm, dg_error *err) {
     return dg_fail(err, DG_ERR_UNSUPPORTED,
                    "training diverged: 100 updates had no finite gradient; lower learning_rate");
   update_average(t);
-  t->point_loss += loss.smoothed;
-  t->point_labels += loss.labels;
+  bool several = t->ranks->size > 1;
+  t->point_loss += several ? (double)counted[0] : loss.smoothed;
+  t->point_labels += several ? (size_t)counted[1] : loss.labels;
   return true;
 }
 
@@ -442,13 +469,12 @@ static dg_train_report report(trainer *t, const dg_train_point *now, bool passin
   }
   clock_gettime(CLOCK_MONOTONIC, &t->reported);
   dg_train_report r = {*now, t->history, t->history_count, passing, scores};
-  if (t->task->report) t->task->report(t->task->context, &r);
+  if (t->task->report && !t->ranks->rank) t->task->report(t->task->context, &r);
   return r;
 }
 
-static bool score_all(trainer *t, dg_dev_score *mean, dg_error *err) {
+static bool score(trainer *t, dg_error *err) {
   const dg_train_task *k = t->task;
-  *mean = (dg_dev_score){0};
   for (size_t i = 0; i < k->dev_count; i++) {
     dg_dev_score *s = &t->scores[i];
     *s = (dg_dev_score){0};
@@ -457,9 +483,20 @@ static bool score_all(trainer *t, dg_dev_score *mean, dg_error *err) {
         !dg_evaluate_text(&k->network, k->base, &k->dev_sets[i], t->o->eval_beam, s, err))
       return false;
     if (!isfinite(s->loss)) s->loss = 1e9; /* diverged; JSON has no infinity */
-    mean->loss += s->loss / (double)k->dev_count;
-    mean->bleu += s->bleu / (double)k->dev_count;
-    mean->chrf += s->chrf / (double)k->dev_count;
+  }
+  return true;
+}
+
+static bool score_all(trainer *t, dg_dev_score *mean, dg_error *err) {
+  const dg_train_task *k = t->task;
+  *mean = (dg_dev_score){0};
+  if ((!t->ranks->rank && !score(t, err)) ||
+      !dg_ranks_share(t->ranks, t->scores, k->dev_count * sizeof *t->scores, err))
+    return false;
+  for (size_t i = 0; i < k->dev_count; i++) {
+    mean->loss += t->scores[i].loss / (double)k->dev_count;
+    mean->bleu += t->scores[i].bleu / (double)k->dev_count;
+    mean->chrf += t->scores[i].chrf / (double)k->dev_count;
   }
   return true;
 }
@@ -526,10 +563,39 @@ static bool evaluate(trainer *t, double norm, dg_error *err) {
     now.scored = 1, now.best = improved;
     now.dev_loss = mean.loss, now.dev_bleu = mean.bleu, now.dev_chrf = mean.chrf;
     dg_train_report r = report(t, &now, false, t->scores);
-    if (improved && k->best) ok = k->best(k->context, &r, err);
+    if (improved && k->best && !t->ranks->rank) ok = k->best(k->context, &r, err);
   }
   swap_average(t);
   restart_clocks(t);
+  return ok;
+}
+
+/* Some process was lost: a run goes on from here. */
+static bool give_up(trainer *t, dg_error *err) {
+  if (!t->ranks->lost) return false;
+  dg_error why = *err;
+  if (!save_checkpoint(t, err)) return false;
+  return dg_fail(err, DG_ERR_INTERRUPTED, "%s after update %llu; the same command goes on from %s",
+                 why.message, (unsigned long long)t->update, t->task->checkpoint_path);
+}
+
+/* An update that could not be made did not happen. */
+static bool undo(trainer *t) {
+  t->update--;
+  return dg_sampler_restore(t->sampler, t->position, NULL);
+}
+
+/* Whether one of the processes was told to stop, or rank 0 ran out of time: all do the same. */
+static bool agree(trainer *t, bool *stop, bool *late, dg_error *err) {
+  const dg_train_task *k = t->task;
+  const dg_train_options *o = t->o;
+  *late = o->max_minutes && t->update > t->first_update && !t->ranks->rank &&
+          seconds_since(&t->begun) >= 60.0 * o->max_minutes;
+  *stop = !*late && k->stop && k->stop(k->context);
+  if (t->ranks->size == 1) return true;
+  float flags[2] = {*stop, *late};
+  bool ok = dg_ranks_sum(t->ranks, flags, 2, err);
+  *stop = flags[0] > 0, *late = flags[1] > 0;
   return ok;
 }
 
@@ -538,35 +604,46 @@ static bool loop(trainer *t, dg_train_end *end, dg_error *err) {
   const dg_train_options *o = t->o;
   const double sign_of_life = 5; /* seconds */
   double norm = 0;
+  t->first_update = t->update;
   if (!t->update && k->evaluate_start && !evaluate(t, 0, err)) return false;
   while (t->update < (uint64_t)o->max_updates) {
-    if (o->patience && t->bad_evaluations >= (uint64_t)o->patience) {
-      *end = DG_TRAIN_PATIENCE;
+    bool stop, late;
+    if (!agree(t, &stop, &late, err)) return give_up(t, err);
+    if (late || (o->patience && t->bad_evaluations >= (uint64_t)o->patience)) {
+      *end = late ? DG_TRAIN_TIME : DG_TRAIN_PATIENCE;
       return save_checkpoint(t, err);
     }
-    if (k->stop && k->stop(k->context)) {
+    if (stop) {
       if (!save_checkpoint(t, err)) return false;
       return dg_fail(err, DG_ERR_INTERRUPTED,
                      "stopped at update %llu; the same command goes on from %s",
                      (unsigned long long)t->update, k->checkpoint_path);
     }
-    if (!step(t, &norm, err)) return false;
+    if (!step(t, &norm, err)) return undo(t) && give_up(t, err);
     bool last = t->update == (uint64_t)o->max_updates;
     if (t->update % (uint64_t)o->eval_every == 0 || last) {
-      if (!evaluate(t, norm, err)) return false;
+      if (!evaluate(t, norm, err)) return give_up(t, err);
     } else if (t->update % POINT_EVERY == 0 || seconds_since(&t->reported) > sign_of_life) {
       dg_train_point now = point(t, norm);
       report(t, &now, t->update % POINT_EVERY, NULL);
     }
     if (seconds_since(&t->checkpointed) >= 60.0 * o->checkpoint_minutes && !save_checkpoint(t, err))
       return false;
-    if (o->max_minutes && seconds_since(&t->begun) >= 60.0 * o->max_minutes && !last) {
-      *end = DG_TRAIN_TIME;
-      return save_checkpoint(t, err);
-    }
   }
   *end = DG_TRAIN_FINISHED;
   return save_checkpoint(t, err); /* a longer run goes on from here */
+}
+
+/* All begin from the same place with the same text, or nothing they do together makes sense. */
+static bool begin_together(trainer *t, dg_error *err) {
+  uint64_t mine[2] = {t->update, XXH3_64bits(t->task->identity, strlen(t->task->identity))};
+  uint64_t first[2] = {mine[0], mine[1]};
+  if (!dg_ranks_share(t->ranks, first, sizeof first, err)) return false;
+  float differ = memcmp(first, mine, sizeof first) != 0;
+  if (!dg_ranks_sum(t->ranks, &differ, 1, err)) return false;
+  return t->ranks->size == 1 || differ == 0 ||
+         dg_fail(err, DG_ERR_USAGE, "the processes differ in their text, settings or checkpoint %s: "
+                                    "they must read the same files", t->task->checkpoint_path);
 }
 
 bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_result *result,
@@ -583,6 +660,9 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
                    "max_tokens %d", o->max_tokens);
   t.sampler = dg_sampler_new(task->examples, task->directions, task->direction_count,
                              o->temperature, (size_t)o->batch_tokens, (uint64_t)o->seed);
+  t.alone = (dg_ranks){.size = 1};
+  t.ranks = task->ranks ? task->ranks : &t.alone;
+  t.position = dg_calloc(dg_sampler_words(t.sampler), sizeof *t.position);
   t.arena = dg_arena_new(64 << 20);
   t.scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
   t.start_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
@@ -598,7 +678,7 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
     t.runners_up = dg_alloc_checked(n * (size_t)(o->average_best - 1), sizeof(float), err);
     if (!t.runners_up) goto done;
   }
-  if (!load_checkpoint(&t, err)) goto done;
+  if (!load_checkpoint(&t, err) || !begin_together(&t, err)) goto done;
   clock_gettime(CLOCK_MONOTONIC, &t.begun);
   t.checkpointed = t.begun;
   restart_clocks(&t);
@@ -625,6 +705,7 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
   result->history_count = t.history_count;
   t.history = NULL;
 done:
+  free(t.position);
   dg_sampler_free(t.sampler);
   dg_batch_free(&t.batch);
   dg_arena_free(t.arena);

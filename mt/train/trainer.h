@@ -5,6 +5,7 @@
 
 #include "mt/train/examples.h"
 #include "mt/train/optimizer.h"
+#include "mt/train/ranks.h"
 
 typedef enum dg_metric { DG_METRIC_LOSS, DG_METRIC_BLEU, DG_METRIC_CHRF } dg_metric;
 
@@ -78,6 +79,8 @@ typedef struct dg_train_task {
   bool evaluate_start;         /* score the untouched weights first: they are the one to beat */
   const char *checkpoint_path; /* written while training; read first if it exists */
   const char *identity;        /* what a checkpoint must have been made with */
+  dg_ranks *ranks;             /* that share each update's sentences, or NULL: this process is
+                                * alone. Rank 0 scores, reports, and writes */
   void *context;
   bool (*stop)(void *context);                           /* polled between updates */
   void (*report)(void *context, const dg_train_report *r);

@@ -1,0 +1,102 @@
+# dragoman train in several processes: the same result as one, and a lost one does no harm.
+. tests/tap.sh
+skip() {
+  echo "ok 1 - several processes # SKIP"
+  echo "# skip: $1"
+  echo "1..1"
+  exit 0
+}
+case $("$dragoman" --version) in *MPI*) ;; *) skip "this build has no MPI (make MPI=1)" ;; esac
+command -v mpirun >/dev/null || skip "there is no mpirun"
+cd "$TMPDIR" || exit 1
+OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_ALLOW_RUN_AS_ROOT OMPI_ALLOW_RUN_AS_ROOT_CONFIRM
+
+awk 'BEGIN {
+  split("zero one two three four five six seven eight nine", en, " ")
+  split("cero un dous tres catro cinco seis sete oito nove", gl, " ")
+  for (i = 1; i <= 300; i++) {
+    x = (i * 7919) % 100003; a = b = ""
+    while (x > 0) { d = x % 10; x = int(x / 10); a = a en[d + 1] " "; b = b gl[d + 1] " " }
+    sub(/ $/, "", a); sub(/ $/, "", b); print a "\t" b
+  }
+}' >all.tsv
+head -n 260 all.tsv >train.tsv
+tail -n 40 all.tsv >dev.tsv
+cat >tiny.conf <<'END'
+train = en gl train.tsv
+vocab_size = 300
+d_model = 32
+encoder_layers = 1
+decoder_layers = 1
+heads = 2
+ffn_dim = 64
+max_positions = 64
+batch_tokens = 256
+max_updates = 5
+precision = fp32
+END
+"$dragoman" pretrain -c tiny.conf --quiet --threads 1 -o base.safetensors || exit 1
+
+# processes N OUTPUT FLAGS...: a run in N of them.
+processes() {
+  count=$1 output=$2
+  shift 2
+  $launch mpirun --oversubscribe -n "$count" "$dragoman" train -b base.safetensors -s en -t gl --train train.tsv \
+    --dev dev.tsv --threads 1 --batch_tokens 256 --precision fp32 --storage fp32 --eval_sentences 10 \
+    --max_updates 40 --eval_every 10 --learning_rate 0.005 -o "$output" "$@"
+}
+launch=
+still() { processes "$@" --dropout 0 --adapter_dropout 0; }
+numbers() { # the weights of a safetensors file
+  length=$(od -An -t u8 -N 8 "$1" | tr -d ' ')
+  tail -c +$((length + 9)) "$1" | od -An -v -t f4 -w4
+}
+# Sums over the sentences of an update are added in another order: up to 0.002 of the largest weight.
+close() {
+  numbers "$1" >a.numbers && numbers "$2" >b.numbers && [ "$(wc -l <a.numbers)" -gt 1000 ] || return 1
+  paste a.numbers b.numbers | awk '{
+    d = $1 - $2; if (d < 0) d = -d; x = $1 < 0 ? -$1 : $1
+    if (d > far) far = d; if (x > most) most = x
+  } END { print NR " numbers, largest " most ", farthest apart " far; exit !(most > 0 && far <= 0.002 * most) }'
+}
+still 1 one.safetensors --quiet || exit 1
+for ranks in 2 4; do
+  many() {
+    still $ranks many$ranks.safetensors --quiet >out 2>err || { cat err; return 1; }
+    close one.safetensors many$ranks.safetensors && [ ! -e many$ranks.safetensors.checkpoint ]
+  }
+  check "$ranks processes do what one does" many
+done
+differs() { # and the comparison can tell
+  still 1 other.safetensors --quiet --seed 2 && ! close one.safetensors other.safetensors
+}
+check "another seed does not" differs
+once() { # one of them speaks
+  processes 2 told.safetensors >out 2>err && [ "$(grep -c '^update' out)" -eq 5 ] && [ "$(grep -c 'training pairs' err)" -eq 1 ]
+}
+check "one report" once
+noisy() { # with dropout, the same again
+  processes 2 noisy.safetensors --quiet && processes 2 again.safetensors --quiet &&
+    numbers noisy.safetensors >a && numbers again.safetensors >b && cmp a b
+}
+check "two runs of two are equal" noisy
+lost() {
+  launch=exec processes 2 lost.safetensors --max_updates 4000 --patience 0 --json --checkpoint_minutes 600 >lost.log 2>lost.err &
+  pid=$!
+  for i in $(seq 3000); do [ "$(grep -c '"update"' lost.log)" -ge 8 ] && break; sleep 0.01; done
+  for child in $(ps -o pid= --ppid $pid); do # not the one that writes
+    tr '\0' '\n' <"/proc/$child/environ" | grep -qx OMPI_COMM_WORLD_RANK=1 && kill -9 "$child"
+  done
+  wait $pid
+  [ $? -ne 0 ] || { echo "mpirun knows of no loss"; return 1; }
+  grep -q 'lost after update [0-9]*; the same command goes on' lost.err || { cat lost.err; return 1; }
+  update=$("$dragoman" info --json lost.safetensors.checkpoint | tr -d ' ' | grep -o '"update":[0-9]*' | head -n 1 | cut -d: -f2)
+  [ "$update" -ge 30 ] && [ "$update" -lt 4000 ] || { echo "checkpoint at $update"; return 1; }
+  more=$((update / 10 * 10 + 50))
+  processes 2 lost.safetensors --max_updates $more --patience 0 --quiet &&
+    processes 2 whole.safetensors --max_updates $more --patience 0 --quiet &&
+    numbers lost.safetensors >a && numbers whole.safetensors >b && cmp a b
+}
+check "a lost process: a checkpoint from which the run goes on" lost
+echo "1..$n"
