@@ -16,6 +16,16 @@ for family in m2m100 small100 nllb nllb_legacy mbart madlad; do
     check "$family: -t $code" lines -b "$base" -s $from -t $code
   done
 done
+# An adapter trains on a base of each family.
+head -30 data/demo/en-gl.tsv >"$TMPDIR/train.tsv"
+tail -10 data/demo/en-gl.tsv >"$TMPDIR/dev.tsv"
+trains() {
+  "$dragoman" train --quiet -b "$1" -s en -t gl --train "$TMPDIR/train.tsv" --dev "$TMPDIR/dev.tsv" \
+    -o "$TMPDIR/adapter" --max_updates 2 && lines -b "$1" -a "$TMPDIR/adapter" && rm "$TMPDIR"/adapter*
+}
+for family in m2m100 small100 nllb nllb_legacy mbart madlad; do
+  check "$family: an adapter trains" trains "$TMPDIR/$family.safetensors"
+done
 check "an unknown language lists the known" \
   refuses 2 'es (Spanish).*--like' "$dragoman" translate -b "$TMPDIR/mbart.safetensors" -s en -t eo
 
