@@ -167,7 +167,7 @@ static void test_refused(void **state) {
 
 int main(void) {
   static const char *const names[] = {"m2m100", "small100", "nllb", "nllb_legacy", "mbart",
-                                      "madlad", "nllb_fast", "mbart_fast"};
+                                      "madlad", "nllb_fast", "mbart_fast", "t5_fast"};
   enum { NAMES = sizeof names / sizeof *names };
   struct CMUnitTest tests[NAMES + 3];
   for (size_t i = 0; i < NAMES; i++)

@@ -36,7 +36,7 @@ def train(**options):
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines), model_writer=model, character_coverage=0.98,
-        normalization_rule_name="identity", num_threads=1, minloglevel=2, **options)
+        num_threads=1, minloglevel=2, **{"normalization_rule_name": "identity"} | options)
     return model.getvalue()
 
 
@@ -159,3 +159,23 @@ tokenizer = hf.NllbTokenizerFast(str(path / "spm.model"), legacy_behaviour=False
 (path / "spm.model").unlink()
 model = hf.M2M100ForConditionalGeneration(hf.M2M100Config(**bart(len(sp) + 206)))
 finish("nllb_fast", model, tagged(tokenizer, [("zh-Hant", "zho_Hant"), ("gl", "glg_Latn")]))
+
+# The same of a T5 with rules of normalisation.
+path = folder("t5_fast")
+(path / "rules").write_text("A0\t20\nC9\t45\n2019\t27\n2014\t2D\nE9\t65\n1F600\t\n")
+with_rules = train(vocab_size=1000, unk_id=2, bos_id=-1, eos_id=1, pad_id=0,
+                   normalization_rule_name="", normalization_rule_tsv=str(path / "rules"),
+                   user_defined_symbols=["<2en>", "<2gl>"])
+(path / "rules").unlink()
+(path / "spm.model").write_bytes(with_rules)
+tokenizer = hf.T5TokenizerFast(str(path / "spm.model"), extra_ids=4)
+(path / "spm.model").unlink()
+(path / "tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(), "utf8")
+model = hf.T5ForConditionalGeneration(hf.T5Config(
+    vocab_size=len(tokenizer) + 4, d_model=4, d_kv=2, d_ff=4, num_layers=1, num_heads=1))
+rows = []
+for text in sentences:
+    ids = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+    rows.append(("en", "gl", text, [tokenizer.convert_tokens_to_ids("<2gl>")] + ids + [1],
+                 [0] + ids + [1]))
+finish("t5_fast", model, rows)
