@@ -154,6 +154,26 @@ static void test_codes(void **state) {
   dg_base_free(mbart);
 }
 
+static bool third(void *context) { return ++*(int *)context == 3; }
+
+static void test_interrupted(void **state) {
+  (void)state;
+  const char *tmp = getenv("TMPDIR");
+  char *path = dg_format("%s/stopped.safetensors", tmp ? tmp : "/tmp");
+  char *temporary = dg_format("%s.tmp-%ld", path, (long)getpid());
+  int asked = 0;
+  const dg_import_options o = {.stop = third, .context = &asked};
+  dg_error err;
+  dg_import_report report;
+  assert_false(dg_import(DIR "m2m100", path, &o, &report, &err));
+  assert_int_equal(err.status, DG_ERR_INTERRUPTED);
+  assert_int_equal(asked, 3);
+  assert_int_not_equal(access(path, F_OK), 0);
+  assert_int_not_equal(access(temporary, F_OK), 0);
+  free(temporary);
+  free(path);
+}
+
 static void test_refused(void **state) {
   (void)state;
   dg_error err;
@@ -169,12 +189,13 @@ int main(void) {
   static const char *const names[] = {"m2m100", "small100", "nllb", "nllb_legacy", "mbart",
                                       "madlad", "nllb_fast", "mbart_fast", "t5_fast"};
   enum { NAMES = sizeof names / sizeof *names };
-  struct CMUnitTest tests[NAMES + 3];
+  struct CMUnitTest tests[NAMES + 4];
   for (size_t i = 0; i < NAMES; i++)
     tests[i] = (struct CMUnitTest){.name = names[i], .test_func = test_ids,
                                    .initial_state = (void *)(uintptr_t)names[i]};
   tests[NAMES] = (struct CMUnitTest)cmocka_unit_test(test_languages);
   tests[NAMES + 1] = (struct CMUnitTest)cmocka_unit_test(test_codes);
   tests[NAMES + 2] = (struct CMUnitTest)cmocka_unit_test(test_refused);
-  return _cmocka_run_group_tests("import_base", tests, NAMES + 3, NULL, NULL);
+  tests[NAMES + 3] = (struct CMUnitTest)cmocka_unit_test(test_interrupted);
+  return _cmocka_run_group_tests("import_base", tests, NAMES + 4, NULL, NULL);
 }

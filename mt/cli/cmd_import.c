@@ -19,6 +19,10 @@ static bool find_storage(const char *name, dg_storage *out) {
   return false;
 }
 
+static void show(void *progress, size_t weights, size_t all) {
+  dg_progress_show(progress, (double)weights, (double)all, "weights", NULL);
+}
+
 static void say(const dg_cli *cli, const char *output, const dg_import_options *o,
                 const dg_import_report *r) {
   static const double bytes[] = {[DG_STORE_FP32] = 4, [DG_STORE_BF16] = 2, [DG_STORE_INT8] = 1};
@@ -130,9 +134,16 @@ int dg_cmd_import(int argc, char **argv) {
   } else {
     options.corpus = corpus.items;
     options.corpus_count = corpus.count;
+    dg_progress progress = dg_progress_begin(&cli, "import");
+    options.stop = dg_cli_interrupted;
+    options.progress = show;
+    options.context = &progress;
+    dg_cli_catch_signals();
     dg_error err;
     dg_import_report report;
-    if (!dg_import(cli.rest.items[0], output, &options, &report, &err)) {
+    bool ok = dg_import(cli.rest.items[0], output, &options, &report, &err);
+    dg_progress_end(&progress);
+    if (!ok) {
       code = dg_cli_fail(&err);
     } else {
       code = DG_EXIT_OK;

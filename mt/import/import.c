@@ -343,6 +343,24 @@ static dg_base *make_base(import *m, dg_error *err) {
   return dg_base_new(model, tokenizer, NULL, m->languages, m->language_count, card, err);
 }
 
+typedef struct watched {
+  dg_rows_fn *rows;
+  void *context;
+  const dg_import_options *o;
+  size_t done, all;
+} watched;
+
+/* The rows of another source; meanwhile the caller hears how far it is, and may stop it. */
+static bool watched_rows(void *context, const dg_tensor *t, size_t first, size_t count, float *out,
+                         dg_error *err) {
+  watched *w = context;
+  if (w->o->stop && w->o->stop(w->o->context))
+    return dg_fail(err, DG_ERR_INTERRUPTED, "interrupted: nothing was written");
+  w->done += count * t->cols;
+  if (w->o->progress) w->o->progress(w->o->context, w->done, w->all);
+  return w->rows(w->context, t, first, count, out, err);
+}
+
 /* Writes it, trimmed when languages are named. */
 static bool write_base(const dg_base *full, weights *w, const char *path,
                        const dg_import_options *o, dg_import_report *report, dg_error *err) {
@@ -353,8 +371,9 @@ static bool write_base(const dg_base *full, weights *w, const char *path,
     if (!trim) return false;
     b = dg_trim_base(trim);
   }
-  bool ok = dg_base_write(b, trim ? dg_trim_rows : read_rows, trim ? (void *)trim : w, path,
-                          o->storage, report->hash, err);
+  watched rows = {trim ? dg_trim_rows : read_rows, trim ? (void *)trim : w, o, 0,
+                  dg_params_count(&b->model->params)};
+  bool ok = dg_base_write(b, watched_rows, &rows, path, o->storage, report->hash, err);
   report->languages = b->language_count;
   report->pieces = (size_t)b->model->config.vocab_size;
   report->weights = dg_params_count(&b->model->params);

@@ -9,6 +9,9 @@ typedef struct dg_import_options {
   const char *languages; /* those that stay, codes with commas between; NULL: all */
   const char *const *corpus; /* text of them: only the pieces it needs stay */
   size_t corpus_count;
+  bool (*stop)(void *context); /* asked now and then: true gives it up; or NULL */
+  void (*progress)(void *context, size_t weights, size_t all); /* or NULL */
+  void *context;
 } dg_import_options;
 
 typedef struct dg_import_report {
