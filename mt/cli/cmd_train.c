@@ -310,7 +310,7 @@ static bool conclude(run *r, const dg_train_result *result, dg_error *err) {
 static bool execute(run *r, dg_error *err) {
   if (r->note_path && !(r->note = dg_read_text(r->note_path, err))) return false;
   if (!(r->base = dg_base_load(r->base_path, err)) ||
-      !dg_trainee_begin(&r->trainee, r->base, err) || !read_pairs(r, err) || !read_data(r, err))
+      !dg_trainee_begin(&r->trainee, r->base, r->cli, err) || !read_pairs(r, err) || !read_data(r, err))
     return false;
   dg_train_result result = {0};
   char *made_of = identity(r);
@@ -392,10 +392,11 @@ static int check(run *r, const char *storage) {
   if (c->rest.count) return dg_cli_usage(c, "\"%s\" is too much", c->rest.items[0]);
   dg_error err;
   static const char *const sides[] = {"encoder_layers", "decoder_layers"};
-  for (size_t i = 0; i < 2; i++)
-    if (r->layers &&
-        !dg_options_set(dg_adapter_config_options, &r->trainee.config, sides[i], r->layers, &err))
+  for (size_t i = 0; r->layers && i < 2; i++) {
+    if (!dg_options_set(dg_adapter_config_options, &r->trainee.config, sides[i], r->layers, &err))
       return dg_cli_usage(c, "%s", err.message);
+    dg_list_add(&c->given, sides[i]);
+  }
   for (size_t i = 0; i < sizeof storage_names / sizeof *storage_names; i++)
     if (!strcmp(storage, storage_names[i])) {
       r->trainee.storage = (dg_storage)i;

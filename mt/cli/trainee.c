@@ -66,7 +66,28 @@ static const char *like(const dg_trainee *t, const char *code) {
 
 /* --- pairs ---------------------------------------------------------------------------------- */
 
-bool dg_trainee_begin(dg_trainee *t, dg_base *base, dg_error *err) {
+/* What was not asked for is as in the adapter it begins from. */
+static void take_settings(dg_adapter_config *to, const dg_adapter_config *from,
+                          const dg_cli *cli) {
+  for (const dg_option *o = dg_adapter_config_options; o->name; o++) {
+    dg_strbuf value = {0};
+    dg_options_get(o, from, &value);
+    if (!dg_cli_given((void *)cli, o->name))
+      dg_options_set(dg_adapter_config_options, to, o->name, value.text, NULL);
+    free(value.text);
+  }
+}
+
+static bool load_init(dg_trainee *t, const dg_cli *cli, dg_error *err) {
+  if (!t->init) return true;
+  char *path = dg_find_model(t->init, err);
+  t->from = path ? dg_adapter_file_load(path, t->base, err) : NULL;
+  free(path);
+  if (t->from) take_settings(&t->config, &t->from->adapter->config, cli);
+  return t->from != NULL;
+}
+
+bool dg_trainee_begin(dg_trainee *t, dg_base *base, const dg_cli *cli, dg_error *err) {
   t->base = base;
   for (size_t i = 0; i < t->below.count; i++) {
     char *path = dg_find_model(t->below.items[i], err);
@@ -86,7 +107,7 @@ bool dg_trainee_begin(dg_trainee *t, dg_base *base, dg_error *err) {
   memcpy(t->file->base_hash, base->hash, sizeof base->hash);
   for (size_t i = 0; i < t->stack.count; i++)
     memcpy(t->file->over[t->file->over_count++], t->stack.files[i]->hash, DG_HASH_TEXT);
-  return dg_method_parse(t->config.method, err) != 0;
+  return load_init(t, cli, err) && dg_method_parse(t->config.method, err) != 0;
 }
 
 /* The row of a language of the file, added when it is not there. */
@@ -220,18 +241,9 @@ static bool begin_from(dg_trainee *t, const dg_adapter_file *from, const dg_cli 
 bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error *err) {
   dg_model *m = t->base->model;
   if (!t->file) return dg_model_thaw(m, err) && dg_model_train(m, err);
-  dg_adapter_file *f = t->file, *from = NULL;
+  dg_adapter_file *f = t->file;
   if (t->like.count && !t->relatives)
     dg_cli_say(cli, "every language is known: --like %s has no effect\n", t->like.items[0]);
-  if (t->init) {
-    char *path = dg_find_model(t->init, err);
-    from = path ? dg_adapter_file_load(path, t->base, err) : NULL;
-    free(path);
-    if (!from) return false;
-    dg_adapter_config asked_nothing;
-    dg_options_defaults(dg_adapter_config_options, &asked_nothing);
-    if (!memcmp(&asked_nothing, &t->config, sizeof t->config)) t->config = from->adapter->config;
-  }
   bool ok = (f->adapter = dg_adapter_new(&m->config, &t->config, f->language_count, err));
   if (ok) dg_adapter_initialize(f->adapter, seed);
   dg_tensor *extra = ok ? dg_params_find(&f->adapter->params, "extra") : NULL;
@@ -240,13 +252,12 @@ bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error 
     if (ok && t->relatives[i])
       dg_strbuf_addf(&t->relatives_text, "%s%s", i ? ", " : "", t->relatives[i]->code);
   }
-  ok = ok && (!from || begin_from(t, from, cli, err));
-  dg_adapter_file_free(from);
-  return ok && dg_adapter_train(f->adapter, err);
+  return ok && (!t->from || begin_from(t, t->from, cli, err)) && dg_adapter_train(f->adapter, err);
 }
 
 void dg_trainee_free(dg_trainee *t) {
   dg_adapter_file_free(t->file);
+  dg_adapter_file_free(t->from);
   dg_adapter_stacked_free(&t->stack);
   free(t->relatives);
   free(t->relatives_text.text);

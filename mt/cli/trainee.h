@@ -24,14 +24,15 @@ typedef struct dg_trainee {
   /* made: */
   dg_base *base; /* borrowed */
   dg_adapter_stacked stack;
+  dg_adapter_file *from;           /* what it begins from, or NULL */
   dg_adapter_file *file;           /* NULL when every weight is trained */
   const dg_language **relatives;   /* the nearest, of each of the file's languages; NULL: itself */
   dg_strbuf relatives_text;        /* for people */
 } dg_trainee;
 
 bool dg_trainee_is_full(const dg_trainee *t);
-/* Loads what it stands on. */
-bool dg_trainee_begin(dg_trainee *t, dg_base *base, dg_error *err);
+/* Loads what it stands on and begins from; settings that were not given are the latter's. */
+bool dg_trainee_begin(dg_trainee *t, dg_base *base, const dg_cli *cli, dg_error *err);
 /* Adds a pair of languages, each known to the base or an adapter below, or new. */
 bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_train_way *way,
                     dg_error *err);

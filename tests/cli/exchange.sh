@@ -18,6 +18,13 @@ check "LoRA" train --method lora --rank 3 --projections q,fc2 -o lora.safetensor
 check "LoRA of another seed" train --method lora --rank 3 --projections q,fc2 --seed 2 -o lora2.safetensors
 check "bottlenecks" train --width 4 --placement sublayer -o hub.safetensors
 
+begun() { # what is not said again is as in the adapter it begins from
+  train --init lora.safetensors --max_updates 1 --learning_rate 0 -o begun.safetensors 2>/dev/null
+  "$dragoman" info begun.safetensors | grep -q 'method lora, .*rank 3' && same_weights lora.safetensors begun.safetensors
+}
+check "begun from LoRA" begun
+check "begun from another rank" refuses 2 'lora_a.*3 x' train --init lora.safetensors --rank 5 -o no
+
 merged() {
   "$dragoman" merge -b base.safetensors lora.safetensors lora2.safetensors --storage fp32 -o mean.safetensors &&
     "$dragoman" merge -b base.safetensors lora2.safetensors lora.safetensors --storage fp32 -o mean2.safetensors &&
