@@ -585,7 +585,7 @@ int dg_cmd_eval(int argc, char **argv) {
        "source, tab, reference: translate and score that"},
       {"base", 'b', DG_FLAG_TEXT, &s.model.choice.base, "BASE", "with this base (base)"},
       {"adapter", 'a', DG_FLAG_REPEAT, &s.model.choice.adapters, "ADAPTER",
-       "with and without it, compared; again: stacked; none (SRC-TGT beside the base)"},
+       "with and without it, compared; again: stacked; none"},
       {"source", 's', DG_FLAG_TEXT, &s.model.choice.source, "SRC",
        "language code (the adapter's, or en)"},
       {"target", 't', DG_FLAG_TEXT, &s.model.choice.target, "TGT", "language code (the adapter's)"},

@@ -185,9 +185,11 @@ static void set_defaults(run *r) {
   for (size_t i = 0; i < r->data.train_count; i++) pairs += r->data.files[i].text.count;
   dg_strbuf told = {0};
   dg_train_defaults(&r->options, pairs, dg_cli_given, r->cli, &told);
+  if (!dg_cli_given(r->cli, "learning_rate"))
+    r->options.learning_rate = dg_trainee_learning_rate(&r->trainee);
   if (!dg_cli_given(r->cli, "metric"))
     r->options.metric = r->options.eval_sentences ? DG_METRIC_CHRF : DG_METRIC_LOSS;
-  dg_strbuf_add(&told, "; best by dev ");
+  dg_strbuf_addf(&told, ", learning_rate %g; best by dev ", r->options.learning_rate);
   dg_options_get(dg_options_find(dg_train_options_table, "metric"), &r->options, &told);
   dg_cli_say(r->cli, "settings for %zu pairs: %s\n", pairs, told.text);
   free(told.text);

@@ -263,6 +263,14 @@ void dg_trainee_free(dg_trainee *t) {
   free(t->relatives_text.text);
 }
 
+double dg_trainee_learning_rate(const dg_trainee *t) {
+  if (dg_trainee_is_full(t)) return 0.0005;
+  unsigned method = dg_method_parse(t->config.method, NULL);
+  if (method & (DG_METHOD_BOTTLENECK | DG_METHOD_LORA)) return 0.005;
+  /* Few numbers, all near where they begin. */
+  return method & DG_METHOD_IA3 ? 0.05 : 0.01;
+}
+
 dg_params *dg_trainee_params(const dg_trainee *t) {
   return t->file ? &t->file->adapter->params : &t->base->model->params;
 }

@@ -40,6 +40,8 @@ bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_tr
 bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error *err);
 void dg_trainee_free(dg_trainee *t);
 
+/* A learning rate that suits what is trained. */
+double dg_trainee_learning_rate(const dg_trainee *t);
 dg_params *dg_trainee_params(const dg_trainee *t);
 /* Adds the adapters, those below and, if wanted, the trained one. */
 void dg_trainee_use(const dg_trainee *t, bool trained, dg_network *n);

@@ -21,15 +21,15 @@ static const char *const activation_names[] = {"relu", "gelu", "gelu_tanh", "sil
 
 const dg_option dg_adapter_config_options[] = {
     TEXT("method", method, "bottleneck",
-         "bottleneck, lora, ia3, bitfit (= biases+norms), tag, joined by +"),
+         "bottleneck, lora, ia3, biases, norms, bitfit, tag, a+b; full"),
     ENUM("placement", placement, "layer", placement_names,
-         "of bottlenecks: after layers, after sublayers, beside them"),
+         "of bottlenecks"),
     TEXT("sublayers", sublayers, "auto", "of those: self,cross,ffn; auto: all, in parallel ffn"),
     {"width", DG_OPTION_INT, MEMBER(width), "64", 1, 65536, NULL, "of bottlenecks"},
     {"scale", DG_OPTION_FLOAT, MEMBER(scale), "0", 0, 1e6, NULL,
      "of a bottleneck's output; 0: 1, in parallel 4"},
     ENUM("adapter_norm", norm, "auto", norm_names,
-         "a norm on a bottleneck's input; auto: unless after sublayers"),
+         "a norm before it; auto: unless after sublayers"),
     ENUM("adapter_activation", activation, "relu", activation_names, "of bottlenecks"),
     {"rank", DG_OPTION_INT, MEMBER(rank), "16", 1, 65536, NULL, "of LoRA"},
     {"alpha", DG_OPTION_FLOAT, MEMBER(alpha), "32", 0, 1e6, NULL, "LoRA is scaled by alpha/rank"},

@@ -48,18 +48,15 @@ const dg_option dg_train_options_table[] = {
     FLOAT(attention_dropout, "0", 0, 0.9, "on attention weights"),
     FLOAT(activation_dropout, "0", 0, 0.9, "inside the feed-forward sublayer"),
     FLOAT(adapter_dropout, "0.1", 0, 0.9, "on adapter outputs"),
-    FLOAT(rdrop, "0", 0, 100, "R-Drop's alpha: predictions of two passes with other dropout masks are "
-          "drawn together, at twice the time; 0: one pass"),
-    FLOAT(subword_alpha, "0", 0, 10, "sampled segmentations, anew each time: BPE's share of merges "
-          "dropped, or unigram's smoothing (the smaller, the more varied); 0: none"),
+    FLOAT(rdrop, "0", 0, 100, "R-Drop's alpha: two passes drawn together, twice the time; 0: none"),
+    FLOAT(subword_alpha, "0", 0, 10, "sampled segmentations: BPE's dropout, unigram's alpha; 0: none"),
     FLOAT(word_dropout, "0", 0, 0.9, "share of pieces read that become unknown"),
     FLOAT(temperature, "1", 0.1, 100, "pairs are drawn with probability ~ size^(1/temperature)"),
     INT(eval_every, "200", 1, 1e9, "updates between dev scores"),
     INT(eval_sentences, "300", 0, 1e6, "dev sentences translated a direction; 0: loss only"),
     INT(eval_beam, "1", 1, 64, "beam of those translations"),
     INT(patience, "6", 0, 1e6, "stop after so many scores without improvement; 0: never"),
-    INT(average_best, "1", 1, AVERAGE_MOST, "weights of so many best scores are averaged at the end, if that "
-        "scores better"),
+    INT(average_best, "1", 1, AVERAGE_MOST, "best weights averaged at the end, if better"),
     ENUM(metric, "loss", metric_names, "what the best weights are best at"),
     INT(checkpoint_minutes, "10", 0, 1e6, "minutes between checkpoints; 0: every update"),
     ENUM(precision, "auto", precision_names, "of matrix products"),
