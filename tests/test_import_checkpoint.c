@@ -127,10 +127,12 @@ static void test_refused(void **state) {
 #define STORAGE(count)                                                                   \
   "(X\7\0\0\0storage" GLOBAL("torch", "FloatStorage") "X\1\0\0\0" "0X\3\0\0\0cpu" count \
   "tQ"
+#define VALUE(count, offset, shape, stride)                                                 \
+  GLOBAL("torch._utils", "_rebuild_tensor_v2")                                             \
+  "(" STORAGE(count) offset shape stride "\x89" GLOBAL("collections", "OrderedDict") ")RtR"
 /* A dictionary with the tensor "w". */
-#define TENSOR(count, offset, shape, stride)                                              \
-  "\x80\2}X\1\0\0\0w" GLOBAL("torch._utils", "_rebuild_tensor_v2") "(" STORAGE(count)     \
-      offset shape stride "\x89" GLOBAL("collections", "OrderedDict") ")RtRs."
+#define TENSOR(count, offset, shape, stride) \
+  "\x80\2}X\1\0\0\0w" VALUE(count, offset, shape, stride) "s."
 
 static void test_pickles(void **state) {
   (void)state;
@@ -226,6 +228,39 @@ static void test_depth(void **state) {
     assert_non_null(strstr(err.message, "no dictionary"));
   }
   free(bytes);
+}
+
+/* A name of 2 MB that half a million entries share: a copy for each would be a terabyte. */
+static void test_long_names(void **state) {
+  (void)state;
+  enum { LENGTH = 2 << 20, ENTRIES = 400000 };
+  static const char tensor[] = VALUE("K\2", "K\0", "K\2\x85", "K\1\x85");
+  const uint32_t length = LENGTH;
+  for (int storage = 0; storage < 2; storage++) {
+    dg_strbuf b = {0};
+    char *name = dg_malloc(LENGTH);
+    memset(name, 'n', LENGTH);
+    dg_strbuf_addn(&b, "\x80\2}(X", 5);
+    dg_strbuf_addn(&b, (const char *)&length, 4);
+    dg_strbuf_addn(&b, name, LENGTH);
+    dg_strbuf_addn(&b, "q\0", 2);
+    if (storage) { /* ("storage", FloatStorage, name, "cpu", 2) */
+      static const char named[] = "(X\7\0\0\0storage" GLOBAL("torch", "FloatStorage")
+          "h\0X\3\0\0\0cpuK\2tQ";
+      dg_strbuf_addn(&b, named, sizeof named - 1);
+    } else {
+      dg_strbuf_addn(&b, tensor, sizeof tensor - 1);
+      dg_strbuf_addn(&b, "q\1", 2);
+      for (size_t i = 0; i < ENTRIES; i++) dg_strbuf_addn(&b, "h\0h\1", 4);
+    }
+    dg_strbuf_addn(&b, "u.", 2);
+    dg_pickle p;
+    dg_error err;
+    assert_false(dg_pickle_read((const uint8_t *)b.text, b.length, &p, &err));
+    if (!strstr(err.message, "name has no end")) fail_msg("%s", err.message);
+    free(name);
+    free(b.text);
+  }
 }
 
 static size_t pickle_of(const char *path, uint8_t **out) {
@@ -355,6 +390,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_layouts),   cmocka_unit_test(test_refused),
       cmocka_unit_test(test_pickles),   cmocka_unit_test(test_depth),
+      cmocka_unit_test(test_long_names),
       cmocka_unit_test(test_mutations), cmocka_unit_test(test_damage),
       cmocka_unit_test(test_hostile_safetensors), cmocka_unit_test(test_indexes),
   };

@@ -65,8 +65,7 @@ class Reader {
     if (!read_normalizer(json_object_get(root_, "normalizer")) ||
         !read_pre_tokenizer(json_object_get(root_, "pre_tokenizer")))
       return false;
-    finish();
-    return true;
+    return finish();
   }
 
   std::string bytes() const {
@@ -241,7 +240,10 @@ class Reader {
     return true;
   }
 
-  void finish() {
+  bool finish() {
+    size_t gaps = 0;
+    for (const Piece &p : m_.pieces) gaps += p.text.empty();
+    if (gaps > m_.pieces.size() / 2 + 1024) return damaged("most of its token ids are no tokens");
     for (size_t i = 0; i < m_.pieces.size(); i++) {
       if (!m_.pieces[i].text.empty()) continue;
       texts_.push_back("<filler-" + std::to_string(i) + ">");
@@ -254,6 +256,7 @@ class Reader {
     put_number(&m_.normalizer, 3, prefix_);
     put_number(&m_.normalizer, 4, squeeze_);
     put_number(&m_.normalizer, 5, 1);
+    return true;
   }
 
   const json_t *root_;

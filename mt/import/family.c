@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mt/core/mem.h"
+#include "mt/model/weights.h"
 
 /* --- config.json ------------------------------------------------------------------------ */
 
@@ -249,6 +250,15 @@ static void read_family(settings *s, dg_family_config *f) {
     if (ids[i] >= c->vocab_size) refuse(s, names[i], "it is outside the vocabulary");
 }
 
+/* Numbers past what this program's own settings may be, which bounds what is allocated. */
+static bool in_range(const dg_model_config *c, dg_error *err) {
+  json_t *json = dg_options_to_json(dg_model_config_options, c);
+  dg_model_config same;
+  bool ok = dg_options_from_json(dg_model_config_options, &same, json, err);
+  json_decref(json);
+  return ok;
+}
+
 bool dg_family_config_read(const char *config_json, dg_family_config *out, dg_error *err) {
   json_error_t where;
   json_t *json = json_load_file(config_json, JSON_REJECT_DUPLICATES, &where);
@@ -259,9 +269,10 @@ bool dg_family_config_read(const char *config_json, dg_family_config *out, dg_er
   *out = (dg_family_config){0};
   settings s = {json, err, true};
   read_family(&s, out);
-  bool ok = s.ok && dg_model_config_check(&out->model, err);
+  bool ok = s.ok && in_range(&out->model, err) && dg_model_config_check(&out->model, err);
   json_decref(json);
-  return ok || dg_error_context(err, "%s", config_json);
+  if (!ok) dg_weights_blame(err, config_json);
+  return ok;
 }
 
 /* --- tensors ---------------------------------------------------------------------------- */

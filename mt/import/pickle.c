@@ -48,6 +48,9 @@ typedef struct machine {
   dg_error *err;
 } machine;
 
+/* One long string may be told again and again by its number: names are copied. */
+enum { NAME_MOST = 512 };
+
 static const uint32_t NOWHERE = UINT32_MAX;
 
 static bool damaged(const machine *m, const char *what) {
@@ -207,6 +210,7 @@ static bool storage(machine *m) {
   const node *key = item(m, id, 2, TEXT), *count = item(m, id, 4, NUMBER);
   if (!word || strcmp(word->text, "storage") || !type || !key || !count || count->number < 0)
     return damaged(m, "a reference is not to a storage");
+  if (strlen(key->text) > NAME_MOST) return damaged(m, "a storage's name has no end");
   node n = {.kind = STORAGE, .number = type->number, .text = key->text,
             .count = (size_t)count->number};
   m->depth--;
@@ -399,24 +403,27 @@ static void free_tensor(dg_pickle_tensor *t) {
 }
 
 /* The tensors that the outermost dictionary names. */
-static void collect(const machine *m, dg_pickle *out) {
+static bool collect(const machine *m, dg_pickle *out) {
   for (size_t i = 0; i < m->entry_count; i++) {
     const entry *e = &m->entries[i];
     const node *key = &m->nodes[e->key], *value = &m->nodes[e->value];
     if (e->dict != m->stack[0] || key->kind != TEXT || value->kind != TENSOR) continue;
+    if (strlen(key->text) > NAME_MOST) return damaged(m, "a tensor's name has no end");
     dg_pickle_tensor t = m->tensors.tensors[value->number];
     t.name = dg_strdup(key->text);
     t.storage = dg_strdup(t.storage);
     DG_GROW(out->tensors, out->capacity, out->count + 1);
     out->tensors[out->count++] = t;
   }
+  return true;
 }
 
 bool dg_pickle_read(const uint8_t *bytes, size_t size, dg_pickle *out, dg_error *err) {
   machine m = {.bytes = bytes, .size = size, .err = err};
   *out = (dg_pickle){0};
   bool ok = interpret(&m);
-  if (ok) collect(&m, out);
+  ok = ok && collect(&m, out);
+  if (!ok) dg_pickle_free(out);
   for (size_t i = 0; i < m.node_count; i++)
     if (m.nodes[i].kind == TEXT) free((char *)(uintptr_t)m.nodes[i].text);
   free(m.nodes);

@@ -95,6 +95,8 @@ cp tests/import/checkpoint/hostile/pytorch_model.bin "$TMPDIR/hostile"
 check "a pickle that runs code" refuses 1 'posix.system' import "$TMPDIR/hostile" -o "$TMPDIR/x"
 head -c 9000 $made/m2m100/model.safetensors >"$TMPDIR/hostile/model.safetensors"
 check "a truncated file" refuses 1 'truncated' import "$TMPDIR/hostile" -o "$TMPDIR/x"
+sed 's/"vocab_size": [0-9]*/"vocab_size": 2000000000/' $made/m2m100/config.json >"$TMPDIR/fast/config.json"
+check "a huge vocabulary" refuses 1 'config.json: vocab_size = 2000000000' import "$TMPDIR/fast" -o "$TMPDIR/x"
 # Shards that are cut off or not there, and headers that lie.
 rm "$TMPDIR/hostile/model.safetensors" "$TMPDIR/hostile/pytorch_model.bin"
 index() { printf '{"weight_map": {"model.shared.weight": "%s"}}' "$1" >"$TMPDIR/hostile/$2.index.json"; }
