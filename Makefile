@@ -128,6 +128,7 @@ install: build ## install under $(DESTDIR)$(PREFIX)
 	install -m 644 $(BUILD)/dragoman.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
 	for h in $(wildcard mt/core/*.h mt/kernels/gemm.h mt/kernels/isa.h mt/model/*.h mt/decode/*.h mt/train/*.h mt/import/checkpoint.h mt/import/family.h mt/import/import.h mt/import/exchange.h $(filter-out tokenizer/model.h,$(wildcard tokenizer/*.h)) data/*.h eval/*.h); do \
 	  install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/dragoman/$$h; done
+	install -D -m 644 mt/import/attach_adapter.py $(DESTDIR)$(PREFIX)/share/dragoman/attach_adapter.py
 	for f in data/models/*.safetensors; do [ ! -f $$f ] || \
 	  install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/dragoman/$$(basename $$f); done
 

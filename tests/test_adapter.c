@@ -249,6 +249,45 @@ static void test_frozen_base(void **state) {
   }
 }
 
+/* Nothing is kept for what gets no gradient: below the lowest trained place, and in an encoder
+ * under which nothing learns. */
+static void test_lowest(void **state) {
+  (void)state;
+  static const struct {
+    const char *method, *encoder, *decoder;
+    size_t lowest[2];
+  } cases[] = {
+      {"bottleneck", "all", "all", {4, 4}},     {"lora", "all", "none", {1, SIZE_MAX}},
+      {"bottleneck", "none", "1", {SIZE_MAX, 8}}, {"lora", "none", "1", {SIZE_MAX, 5}},
+      {"ia3", "1", "0", {5, 1}},                {"norms", "none", "1", {SIZE_MAX, 5}},
+  };
+  size_t bytes[6];
+  for (size_t i = 0; i < 6; i++) {
+    golden g = golden_open("pre_norm");
+    dg_adapter_config c;
+    dg_options_defaults(dg_adapter_config_options, &c);
+    strcpy(c.method, cases[i].method);
+    strcpy(c.encoder_layers, cases[i].encoder);
+    strcpy(c.decoder_layers, cases[i].decoder);
+    c.width = c.rank = 2;
+    dg_adapter *a = g.adapters[0] = dg_adapter_new(&g.model->config, &c, 0, NULL);
+    dg_adapter_initialize(a, 1);
+    assert_true(dg_adapter_lowest(&a->decoder) == DG_DEPTH_NONE); /* no gradients yet */
+    assert_true(dg_adapter_train(a, NULL));
+    assert_true(dg_adapter_lowest(&a->encoder) == cases[i].lowest[0]);
+    assert_true(dg_adapter_lowest(&a->decoder) == cases[i].lowest[1]);
+    g.network.adapters[g.network.adapter_count++] = a;
+    dg_arena_free(g.arena);
+    g.arena = dg_arena_new(1 << 8); /* small blocks, so that what it holds tells */
+    loss_of(&g, true);
+    bytes[i] = dg_arena_bytes(g.arena);
+    golden_close(&g);
+  }
+  assert_true(10 * bytes[2] < 7 * bytes[0]);
+  assert_true(10 * bytes[2] < 7 * bytes[1]); /* the encoder's come through the decoder */
+  assert_true(bytes[3] < bytes[1] && bytes[5] < bytes[0]);
+}
+
 /* Declarations that make no sense are refused by name. */
 static void test_refusals(void **state) {
   (void)state;
@@ -289,6 +328,7 @@ int main(void) {
       cmocka_unit_test(test_differences),
       cmocka_unit_test(test_untrained),
       cmocka_unit_test(test_frozen_base),
+      cmocka_unit_test(test_lowest),
       cmocka_unit_test(test_refusals),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
