@@ -25,8 +25,8 @@ static const char *const names[] = {"m2m100", "m2m100_half", "mbart", "mbart_sca
                                     "marian_two", "t5", "t5_silu", "mt5"};
 enum { NAMES = sizeof names / sizeof *names };
 
-static dg_model *import(const char *name, dg_family_config *f) {
-  char *directory = dg_format(DIR "%s", name), *config = dg_format("%s/config.json", directory);
+static dg_model *import_weights(const char *name, const char *directory, dg_family_config *f) {
+  char *config = dg_format(DIR "%s/config.json", name);
   dg_error err;
   if (!dg_family_config_read(config, f, &err)) fail_msg("%s", err.message);
   dg_checkpoint *c = dg_checkpoint_open(directory, &err);
@@ -39,6 +39,12 @@ static dg_model *import(const char *name, dg_family_config *f) {
   }
   dg_checkpoint_close(c);
   free(config);
+  return m;
+}
+
+static dg_model *import(const char *name, dg_family_config *f) {
+  char *directory = dg_format(DIR "%s", name);
+  dg_model *m = import_weights(name, directory, f);
   free(directory);
   return m;
 }
@@ -94,6 +100,33 @@ static void test_outputs(void **state) {
     dg_model_free(m);
     free(path);
   }
+}
+
+/* Safetensors or a pickle, whole or in shards (tests/goldens/import_layouts.py). */
+static void test_layouts(void **state) {
+  (void)state;
+  static const char *const layouts[] = {"safetensors", "bin", "shards", "bin_shards"};
+  static const char *const models[] = {"m2m100", "mbart", "marian_two", "t5"};
+  size_t compared = 0;
+  for (size_t k = 0; k < 4; k++)
+    for (size_t l = 0; l < 4; l++) {
+      char *directory = dg_format("tests/import/layouts/%s/%s", models[k], layouts[l]);
+      struct stat there;
+      if (!stat(directory, &there)) {
+        dg_family_config f;
+        dg_model *want = import(models[k], &f), *got = import_weights(models[k], directory, &f);
+        for (size_t i = 0; i < want->params.count; i++) {
+          const dg_tensor *a = &want->params.tensors[i], *b = &got->params.tensors[i];
+          if (memcmp(a->value, b->value, a->rows * a->cols * sizeof *a->value))
+            fail_msg("%s: %s differs", directory, a->name);
+        }
+        dg_model_free(want);
+        dg_model_free(got);
+        compared++;
+      }
+      free(directory);
+    }
+  assert_int_equal(compared, 12);
 }
 
 /* --- search -------------------------------------------------------------------------------- */
@@ -350,7 +383,8 @@ static void test_misfits(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_outputs), cmocka_unit_test(test_beams),
+      cmocka_unit_test(test_outputs), cmocka_unit_test(test_layouts),
+      cmocka_unit_test(test_beams),
       cmocka_unit_test(test_adapters),
       cmocka_unit_test(test_refused_switches),
       cmocka_unit_test(test_defaults),
