@@ -20,6 +20,7 @@
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
 #include "mt/model/adapter_file.h"
+#include "mt/model/merge.h"
 #include "mt/model/stack.h"
 #include "mt/train/trainer.h"
 #include "tests/sign.h"
@@ -428,6 +429,57 @@ static void test_stacked(void **state) {
   dg_base_free(a);
 }
 
+/* The mean of two adapters, tags by language; what is not alike has none. */
+static void test_merge(void **state) {
+  (void)state;
+  dg_base *a = new_base(1);
+  save_base(a, path, DG_STORE_FP32, NULL);
+  dg_base_free(a);
+  a = load_base(path);
+  dg_error err;
+  dg_adapter_file *f[2] = {new_adapter_of(a, "bottleneck+ia3"), new_adapter_of(a, "bottleneck+ia3")};
+  dg_params *p = &f[1]->adapter->params;
+  for (size_t i = 0; i < p->total; i++) p->values[i] = 2 - p->values[i];
+  const char *const names[] = {"one", "two"};
+  const dg_adapter_file *const both[] = {f[0], f[1]};
+  dg_adapter_file *mean = dg_adapter_merge(both, names, (const double[]){3, 1}, 2, &err);
+  if (!mean) fail_msg("%s", err.message);
+  assert_int_equal(mean->language_count, 1);
+  for (size_t i = 0; i < p->count; i++) {
+    const dg_tensor *t = &mean->adapter->params.tensors[i];
+    const float *x = f[0]->adapter->params.tensors[i].value;
+    for (size_t k = 0; k < t->rows * t->cols; k++)
+      assert_true(fabsf(t->value[k] - (0.5f * x[k] + 0.5f)) < 1e-5f * (1 + fabsf(x[k])));
+  }
+  dg_adapter_file_free(mean);
+
+  strcpy(f[1]->languages[0].code, "an"); /* each keeps its own tag */
+  mean = dg_adapter_merge(both, names, (const double[]){1, 1}, 2, &err);
+  if (!mean) fail_msg("%s", err.message);
+  size_t bytes = f[0]->adapter->d_model * sizeof(float);
+  assert_int_equal(mean->language_count, 2);
+  assert_string_equal(mean->languages[1].code, "an");
+  for (size_t i = 0; i < 2; i++)
+    assert_memory_equal(mean->adapter->extra + i * f[0]->adapter->d_model, f[i]->adapter->extra,
+                        bytes);
+  assert_true(dg_adapter_file_save(mean, path, DG_STORE_FP32, NULL, &err));
+  dg_adapter_file_free(mean);
+
+  assert_null(dg_adapter_merge(both, names, (const double[]){1, -1}, 2, &err));
+  dg_adapter_file_free(f[1]);
+  f[1] = new_adapter_of(a, "bottleneck");
+  const dg_adapter_file *const unlike[] = {f[0], f[1]};
+  assert_null(dg_adapter_merge(unlike, names, (const double[]){1, 1}, 2, &err));
+  assert_non_null(strstr(err.message, "method"));
+  strcpy(f[0]->over[0], "00");
+  f[0]->over_count = 1;
+  f[1]->adapter->config = f[0]->adapter->config;
+  assert_null(dg_adapter_merge(unlike, names, (const double[]){1, 1}, 2, &err));
+  assert_non_null(strstr(err.message, "on top of"));
+  for (size_t i = 0; i < 2; i++) dg_adapter_file_free(f[i]);
+  dg_base_free(a);
+}
+
 /* --- damage ---------------------------------------------------------------------------------- */
 
 static uint8_t *get(const char *name, size_t *n) {
@@ -789,7 +841,7 @@ int main(void) {
       cmocka_unit_test(test_damaged_checkpoint), cmocka_unit_test(test_wrong_bases),
       cmocka_unit_test(test_wrong_adapters),     cmocka_unit_test(test_languages),
       cmocka_unit_test(test_formats),            cmocka_unit_test(test_methods_round_trip),
-      cmocka_unit_test(test_stacked),
+      cmocka_unit_test(test_stacked),            cmocka_unit_test(test_merge),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
