@@ -137,7 +137,8 @@ static void test_codes(void **state) {
       {"zh_TW", "zh-Hant"}, {"ks", "ks"}, {"kas_Arab", "ks"}, {"kas_Deva", "ks-Deva"},
       {"ace", "ace"}, {"ace_Arab", "ace-Arab"}, {"min", "min"}, {"knc_Latn", "kr"},
       {"knc_Arab", "kr-Arab"}, {"sr", "sr"}, {"srp_Cyrl", "sr"}, {"no", "nb"}, {"arb_Arab", "ar"},
-      {"pes_Arab", "fa"}, {"prs_Arab", "fa-AF"}, {"crh", "crh"}, {"sat", "sat-Beng"} /* its only one */};
+      {"pes_Arab", "fa"}, {"prs_Arab", "fa-AF"}, {"crh", "crh"},
+      {"sat", "sat-Beng"} /* its only one */};
   for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) finds(nllb, pairs[i][0], pairs[i][1]);
   unfound(nllb, "sr-Latn", "codes: sr (Serbian); a new language is added with `dragoman train");
   unfound(nllb, "pt-BR", "codes: pt (Portuguese);");

@@ -138,7 +138,8 @@ static void step(void *context, size_t rows, const int32_t *tokens, const uint32
   dg_decoder_step(context, rows, tokens, parents, sources, logits);
 }
 
-static void check_beams(const char *name, const dg_model *m, const dg_family_config *f, char *line) {
+static void check_beams(const char *name, const dg_model *m, const dg_family_config *f,
+                        char *line) {
   dg_error err;
   bool banned[64] = {0};
   banned[f->pad] = true;
@@ -307,7 +308,8 @@ static void test_refused_switches(void **state) {
       {"t5", "dense_act_fn", "\"tanh\"", "\"dense_act_fn\": \"tanh\""},
       {"t5", "num_heads", "0", "\"num_heads\": 0"},
       {"t5", "d_kv", NULL, "\"d_kv\" is missing"},
-      {"t5", "relative_attention_num_buckets", NULL, "\"relative_attention_num_buckets\" is missing"},
+      {"t5", "relative_attention_num_buckets", NULL,
+       "\"relative_attention_num_buckets\" is missing"},
       {"t5", "tie_word_embeddings", "\"yes\"", "\"tie_word_embeddings\": \"yes\""},
       {"mbart", "normalize_before", "false", "\"normalize_before\": false"},
       {"mbart", "static_position_embeddings", "true", "\"static_position_embeddings\": true"},

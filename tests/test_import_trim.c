@@ -164,7 +164,8 @@ static void test_base(void **state) {
                                  .corpus_count = (size_t)by_corpus};
     dg_base *small = imported(name, &o);
     int32_t size = dg_tokenizer_size(full->tokenizer);
-    int32_t *now = dg_malloc((size_t)size * sizeof *now), *old = dg_malloc((size_t)size * sizeof *old);
+    int32_t *now = dg_malloc((size_t)size * sizeof *now);
+    int32_t *old = dg_malloc((size_t)size * sizeof *old);
     memset(now, -1, (size_t)size * sizeof *now);
     int32_t id = 0;
     for (int32_t i = 0; i < size && id < dg_tokenizer_size(small->tokenizer); i++)

@@ -26,10 +26,11 @@ static void show(void *progress, size_t weights, size_t all) {
 static void say(const dg_cli *cli, const char *output, const dg_import_options *o,
                 const dg_import_report *r) {
   static const double bytes[] = {[DG_STORE_FP32] = 4, [DG_STORE_BF16] = 2, [DG_STORE_INT8] = 1};
-  dg_cli_say(cli, "%s: %zu languages, %zu weights, %s\n", output, r->languages, r->weights, r->hash);
+  dg_cli_say(cli, "%s: %zu languages, %zu weights, %s\n", output, r->languages, r->weights,
+             r->hash);
   if (o->languages)
-    dg_cli_say(cli, "%zu pieces of %zu stay, %zu weights of %zu: %.1f MB instead of %.1f\n", r->pieces,
-               r->all_pieces, r->weights, r->all_weights,
+    dg_cli_say(cli, "%zu pieces of %zu stay, %zu weights of %zu: %.1f MB instead of %.1f\n",
+               r->pieces, r->all_pieces, r->weights, r->all_weights,
                (double)r->weights * bytes[o->storage] / 1e6,
                (double)r->all_weights * bytes[o->storage] / 1e6);
 }

@@ -181,7 +181,8 @@ static void read_t5(settings *s, dg_family_config *f, bool mt5) {
                       : activation(s, "feed_forward_proj", ffn + (c->gated_ffn ? 6 : 0));
   /* What the class makes of that, and then overrides by what the file states. */
   c->gated_ffn = truth(s, "is_gated_act", c->gated_ffn);
-  if (find(s, "dense_act_fn")) c->activation = activation(s, "dense_act_fn", word(s, "dense_act_fn", ""));
+  if (find(s, "dense_act_fn"))
+    c->activation = activation(s, "dense_act_fn", word(s, "dense_act_fn", ""));
   c->attention_bias = c->ffn_bias = c->norm_bias = false;
   c->embedding_scale = c->attention_scale = 1;
   c->tie_output = truth(s, "tie_word_embeddings", !mt5);

@@ -22,8 +22,9 @@ typedef struct dg_import_report {
 
 /* Writes the base of a directory: config.json, weights, and the tokenizer:
  * sentencepiece.bpe.model, sentencepiece.model or spiece.model, with vocab.json or
- * without, or a tokenizer.json alone. Token ids become those of the checkpoint's own tokenizer, language tags are
- * named by BCP-47 codes. Weights go from file to file, a few rows at a time. */
+ * without, or a tokenizer.json alone. Token ids become those of the checkpoint's own
+ * tokenizer, language tags are named by BCP-47 codes. Weights go from file to file, a few
+ * rows at a time. */
 bool dg_import(const char *directory, const char *base, const dg_import_options *o,
                dg_import_report *report, dg_error *err);
 

@@ -1,4 +1,7 @@
-/* seeds: tests/import/checkpoint/bin/pytorch_model.bin tests/import/checkpoint/bin4/pytorch_model.bin tests/import/checkpoint/hostile/pytorch_model.bin tests/import/checkpoint/bin_shards/pytorch_model-00001-of-00002.bin */
+/* seeds: tests/import/checkpoint/bin/pytorch_model.bin
+ * tests/import/checkpoint/bin4/pytorch_model.bin
+ * tests/import/checkpoint/hostile/pytorch_model.bin
+ * tests/import/checkpoint/bin_shards/pytorch_model-00001-of-00002.bin */
 #include <stdlib.h>
 
 #include "mt/core/mem.h"

@@ -1,4 +1,5 @@
-/* seeds: tests/import/model/m2m100/config.json tests/import/model/mbart/config.json tests/import/model/marian_two/config.json tests/import/model/t5_silu/config.json */
+/* seeds: tests/import/model/m2m100/config.json tests/import/model/mbart/config.json
+ * tests/import/model/marian_two/config.json tests/import/model/t5_silu/config.json */
 #include "mt/import/family.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,6 +1,8 @@
 /* Adapters of PEFT and AdapterHub: a configuration (it begins with a brace) beside the
  * weights of both, or PEFT's weights beside its configuration.
- * seeds: tests/import/adapter/peft_m2m100/adapter_config.json tests/import/adapter/hub_m2m100/adapter_config.json tests/import/adapter/peft_m2m100/adapter_model.safetensors */
+ * seeds: tests/import/adapter/peft_m2m100/adapter_config.json
+ * tests/import/adapter/hub_m2m100/adapter_config.json
+ * tests/import/adapter/peft_m2m100/adapter_model.safetensors */
 #include "mt/import/exchange.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* seeds: tests/import/checkpoint/safetensors/model.safetensors tests/import/model/t5/model.safetensors */
+/* seeds: tests/import/checkpoint/safetensors/model.safetensors
+ * tests/import/model/t5/model.safetensors */
 #include "mt/core/safetensors.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,5 +1,6 @@
 /* A sentencepiece model, or a tokenizer.json: that begins with a brace.
- * seeds: tests/import/base/nllb_fast/tokenizer.json tests/import/base/mbart_fast/tokenizer.json tests/tokenizer/tiny.model tests/tokenizer/unigram.model tests/tokenizer/bpe.model */
+ * seeds: tests/import/base/nllb_fast/tokenizer.json tests/import/base/mbart_fast/tokenizer.json
+ * tests/tokenizer/tiny.model tests/tokenizer/unigram.model tests/tokenizer/bpe.model */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,8 @@
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const char text[] = "The file \xC3\xA9\xE4\xB8\xAD could not be opened \xF0\x9F\x98\x80 %s";
+  static const char text[] =
+      "The file \xC3\xA9\xE4\xB8\xAD could not be opened \xF0\x9F\x98\x80 %s";
   dg_error err;
   bool json = size && data[0] == '{';
   const char *path = fuzz_file("model", data, size);

@@ -1,5 +1,6 @@
 /* The JSON beside a tokenizer; which file it is, the input's first bytes say.
- * seeds: tests/fuzz/seeds/vocab.json tests/fuzz/seeds/added.json tests/fuzz/seeds/special.json tests/fuzz/seeds/index.json */
+ * seeds: tests/fuzz/seeds/vocab.json tests/fuzz/seeds/added.json tests/fuzz/seeds/special.json
+ * tests/fuzz/seeds/index.json */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
