@@ -155,6 +155,45 @@ static void test_codes(void **state) {
   dg_base_free(mbart);
 }
 
+/* Files of older transformers lack the first merge; one that lacks another is refused. */
+static void test_first_merge(void **state) {
+  (void)state;
+  const char *tmp = getenv("TMPDIR");
+  char *path = dg_format("%s/tokenizer.json", tmp ? tmp : "/tmp");
+  dg_error err;
+  dg_tokenizer *whole = dg_tokenizer_load_hf(DIR "nllb_fast/tokenizer.json", &err);
+  if (!whole) fail_msg("%s", err.message);
+  json_t *j = json_load_file(DIR "nllb_fast/tokenizer.json", 0, NULL);
+  json_t *merges = json_object_get(json_object_get(j, "model"), "merges");
+  json_array_remove(merges, 0);
+  assert_int_equal(json_dump_file(j, path, 0), 0);
+  dg_tokenizer *old = dg_tokenizer_load_hf(path, &err);
+  if (!old) fail_msg("%s", err.message);
+  dg_lines *lines = dg_lines_open("tests/tokenizer/sentences.txt", &err);
+  assert_non_null(lines);
+  char *line;
+  size_t n;
+  dg_tokens a = {0}, b = {0};
+  while (dg_lines_next(lines, &line, &n, &err) == 1) {
+    assert_true(dg_tokenizer_encode(whole, line, n, &a, &err));
+    assert_true(dg_tokenizer_encode(old, line, n, &b, &err));
+    assert_int_equal(a.count, b.count);
+    for (size_t i = 0; i < a.count; i++) assert_int_equal(a.items[i].id, b.items[i].id);
+  }
+  dg_lines_close(lines);
+  json_array_remove(merges, 5);
+  assert_int_equal(json_dump_file(j, path, 0), 0);
+  assert_null(dg_tokenizer_load_hf(path, &err));
+  if (!strstr(err.message, "its list of merges that make")) fail_msg("%s", err.message);
+  unlink(path);
+  json_decref(j);
+  dg_tokens_free(&a);
+  dg_tokens_free(&b);
+  dg_tokenizer_free(whole);
+  dg_tokenizer_free(old);
+  free(path);
+}
+
 static bool third(void *context) { return ++*(int *)context == 3; }
 
 static void test_interrupted(void **state) {
@@ -190,13 +229,14 @@ int main(void) {
   static const char *const names[] = {"m2m100", "small100", "nllb", "nllb_legacy", "mbart",
                                       "madlad", "nllb_fast", "mbart_fast", "t5_fast"};
   enum { NAMES = sizeof names / sizeof *names };
-  struct CMUnitTest tests[NAMES + 4];
+  struct CMUnitTest tests[NAMES + 5];
   for (size_t i = 0; i < NAMES; i++)
     tests[i] = (struct CMUnitTest){.name = names[i], .test_func = test_ids,
                                    .initial_state = (void *)(uintptr_t)names[i]};
   tests[NAMES] = (struct CMUnitTest)cmocka_unit_test(test_languages);
   tests[NAMES + 1] = (struct CMUnitTest)cmocka_unit_test(test_codes);
   tests[NAMES + 2] = (struct CMUnitTest)cmocka_unit_test(test_refused);
+  tests[NAMES + 4] = (struct CMUnitTest)cmocka_unit_test(test_first_merge);
   tests[NAMES + 3] = (struct CMUnitTest)cmocka_unit_test(test_interrupted);
-  return _cmocka_run_group_tests("import_base", tests, NAMES + 4, NULL, NULL);
+  return _cmocka_run_group_tests("import_base", tests, NAMES + 5, NULL, NULL);
 }
