@@ -590,8 +590,7 @@ static bool open_checkpoint(void *context, const char *name, dg_error *err) {
   dg_train_result result;
   r->task.checkpoint_path = name;
   bool ok = dg_train(&r->task, &r->o, &result, err);
-  free(result.best_scores);
-  free(result.start_scores);
+  dg_train_result_free(&result);
   return ok;
 }
 
