@@ -15,8 +15,9 @@ static const struct {
     {"average_best", {"3", "3", "3"}},
 };
 
-void dg_train_defaults(dg_train_options *o, size_t pairs, bool (*keep)(void *context, const char *name),
-                       void *context, dg_strbuf *told) {
+void dg_train_defaults(dg_train_options *o, size_t pairs,
+                       bool (*keep)(void *context, const char *name), void *context,
+                       dg_strbuf *told) {
   size_t size = 0;
   while (size < SIZES - 1 && pairs >= limits[size]) size++;
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
