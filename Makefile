@@ -13,10 +13,10 @@ MACHINE := $(shell uname -m)
 
 # The Debian packages a build, the tests and the demo need.
 DEBIAN_PACKAGES := gcc g++ make pkg-config libsentencepiece-dev libopenblas-dev zlib1g-dev \
-  libicu-dev libjansson-dev libxxhash-dev libxml2-dev libzip-dev \
+  libicu-dev libjansson-dev libxxhash-dev libxml2-dev libzip-dev libyaml-dev \
   libcmocka-dev gettext
 
-PKGS := sentencepiece openblas zlib icu-uc icu-i18n jansson libxxhash libxml-2.0 libzip
+PKGS := sentencepiece openblas zlib icu-uc icu-i18n jansson libxxhash libxml-2.0 libzip yaml-0.1
 ifdef MPI
 PKGS += ompi-c
 CPPFLAGS += -DDG_MPI

@@ -88,16 +88,20 @@ int dg_cmd_import(int argc, char **argv) {
       {"adapter", 0, DG_FLAG_TEXT, &adapter.directory, "DIR",
        "import an adapter: LoRA of PEFT, or bottlenecks of AdapterHub"},
       {"base", 'b', DG_FLAG_TEXT, &adapter.base, "BASE", "of the adapter: an imported one (base)"},
-      {"source", 's', DG_FLAG_TEXT, &adapter.source, "SRC", "of the adapter: its source language"},
-      {"target", 't', DG_FLAG_TEXT, &adapter.target, "TGT", "of the adapter: its target language"},
+      {"source", 's', DG_FLAG_TEXT, &adapter.source, "SRC", 
+       "source language, where no file says it: of an adapter, or of a model without tags"},
+      {"target", 't', DG_FLAG_TEXT, &adapter.target, "TGT", "target language, likewise"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
-      .usage = "import PATH -o BASE [--quantize fp32|bf16|int8] [--langs CODES [--corpus FILE...]]",
+      .usage = "import PATH -o BASE [--quantize fp32|bf16|int8] [--langs CODES [--corpus FILE...]]\n"
+               "                [-s SRC] [-t TGT]",
       .summary =
           "Makes a base of a public checkpoint: a directory as Hugging Face has it, with\n"
           "config.json, model.safetensors or pytorch_model.bin (whole or in shards), and its\n"
-          "sentencepiece model. M2M-100, SMaLL-100, NLLB-200, mBART-50, T5, mT5 and MADLAD-400.\n"
+          "sentencepiece model. M2M-100, SMaLL-100, NLLB-200, mBART-50, OPUS-MT, T5, mT5 and\n"
+          "MADLAD-400; models that CTranslate2 converted, with their sentencepiece model beside\n"
+          "model.bin; Argos packages. -s and -t name the languages where no file does.\n"
           "Nothing in a checkpoint is run. It takes little memory, however large the model.\n"
           "\n"
           "Most of a multilingual model's vocabulary is of no use for one pair: --langs leaves\n"
@@ -111,6 +115,8 @@ int dg_cmd_import(int argc, char **argv) {
                   "  dragoman translate -b m2m100.safetensors -s en -t gl text.en\n"
                   "  dragoman import nllb-200-distilled-600M -o nllb.safetensors --quantize int8 \\\n"
                   "      --langs en,gl --corpus train.tsv news.gl.gz\n"
+                  "  dragoman import opus-mt-en-gl -o en-gl.safetensors\n"
+                  "  dragoman import translate-en_gl.argosmodel -o en-gl.safetensors\n"
                   "  dragoman import --adapter lora-en-gl -b nllb.safetensors -s en -t gl \\\n"
                   "      -o en-gl.safetensors\n",
       .flags = flags,
@@ -118,7 +124,7 @@ int dg_cmd_import(int argc, char **argv) {
   int code = dg_cli_parse(&cli, argc, argv);
   if (code != DG_CLI_GO) return code;
   if (cli.rest.count + (adapter.directory != NULL) != 1) {
-    code = dg_cli_usage(&cli, "name one directory");
+    code = dg_cli_usage(&cli, "name one directory or package");
   } else if (!output) {
     code = dg_cli_usage(&cli, "say with -o where it goes");
   } else if (!find_storage(quantize, &options.storage)) {
@@ -133,6 +139,7 @@ int dg_cmd_import(int argc, char **argv) {
     adapter.storage = options.storage;
     code = import_adapter(&adapter, &cli, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
   } else {
+    options.source = adapter.source, options.target = adapter.target;
     options.corpus = corpus.items;
     options.corpus_count = corpus.count;
     dg_progress progress = dg_progress_begin(&cli, "import");

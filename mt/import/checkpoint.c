@@ -8,6 +8,7 @@
 #include <zip.h>
 
 #include "mt/core/mem.h"
+#include "mt/import/number.h"
 #include "mt/import/pickle.h"
 
 enum { PICKLE_MOST = 4 << 20, SHARDS_MOST = 1024, CHUNK = 1 << 14 };
@@ -326,38 +327,9 @@ const dg_checkpoint_tensor *dg_checkpoint_find(const dg_checkpoint *c, const cha
 
 /* --- reading ----------------------------------------------------------------------------- */
 
-static float from_half(uint16_t h) {
-  uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 1023;
-  float x;
-  if (!exponent) { /* zero, or too small for a leading one */
-    x = (float)mantissa * 0x1p-24f;
-    return sign ? -x : x;
-  }
-  uint32_t bits = sign | (exponent == 31 ? 255 : exponent + 112) << 23 | mantissa << 13;
-  memcpy(&x, &bits, sizeof x);
-  return x;
-}
-
-static float element(dg_dtype type, const uint8_t *p) {
-  float x = 0;
-  double d;
-  uint16_t h;
-  uint32_t bits;
-  switch (type) {
-    case DG_F16: memcpy(&h, p, sizeof h); return from_half(h);
-    case DG_BF16_T:
-      memcpy(&h, p, sizeof h);
-      bits = (uint32_t)h << 16;
-      memcpy(&x, &bits, sizeof x);
-      return x;
-    case DG_F64: memcpy(&d, p, sizeof d); return (float)d;
-    default: memcpy(&x, p, sizeof x); return x;
-  }
-}
-
 static void convert(dg_dtype type, const uint8_t *from, size_t n, float *out) {
   size_t size = dg_dtype_size(type);
-  for (size_t i = 0; i < n; i++) out[i] = element(type, from + i * size);
+  for (size_t i = 0; i < n; i++) out[i] = dg_number(type, from + i * size);
 }
 
 /* Mapped pages of what was read are not needed again soon. */
@@ -389,7 +361,7 @@ static void gather(const dg_pickle_tensor *t, const uint8_t *from, size_t first,
     size_t place = 0, rest = first + i;
     for (size_t d = t->dims; d-- > 0; rest /= t->shape[d])
       place += rest % t->shape[d] * t->stride[d];
-    out[i] = element(t->dtype, from + place * size);
+    out[i] = dg_number(t->dtype, from + place * size);
   }
 }
 

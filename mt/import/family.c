@@ -149,7 +149,9 @@ static void read_marian(settings *s, dg_family_config *f) {
   c->pre_norm = c->final_norm = false;
   c->output_bias = true;
   c->tie_source_target = truth(s, "share_encoder_decoder_embeddings", true);
-  must_equal(s, "decoder_vocab_size", c->vocab_size, "vocab_size");
+  int target = integer(s, "decoder_vocab_size", c->vocab_size);
+  if (c->tie_source_target) must_equal(s, "decoder_vocab_size", c->vocab_size, "vocab_size");
+  else if (target != c->vocab_size) c->target_vocab_size = target;
   f->pad = integer(s, "pad_token_id", 58100);
   f->eos = integer(s, "eos_token_id", 0);
   f->decoder_start = integer(s, "decoder_start_token_id", 58100);
@@ -248,7 +250,8 @@ static void read_family(settings *s, dg_family_config *f) {
   const int ids[] = {f->pad, f->eos, f->decoder_start};
   static const char *const names[] = {"pad_token_id", "eos_token_id", "decoder_start_token_id"};
   for (int i = 0; i < 3; i++)
-    if (ids[i] >= c->vocab_size) refuse(s, names[i], "it is outside the vocabulary");
+    if (ids[i] >= c->vocab_size || ids[i] >= dg_target_vocab(c))
+      refuse(s, names[i], "it is outside the vocabulary");
 }
 
 /* Numbers past what this program's own settings may be, which bounds what is allocated. */

@@ -2,23 +2,23 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "mt/core/mem.h"
-#include "mt/import/family.h"
-#include "mt/import/pieces.h"
+#include "mt/import/source.h"
 #include "mt/import/trim.h"
+#include "mt/import/vocabulary.h"
 
 /* What one import has at hand. */
 typedef struct import {
   const char *directory;
-  dg_family_config config;
+  dg_source *source;
   dg_pieces *pieces;
   bool has_ids; /* the pieces stand at their token ids, tags among them */
-  json_t *vocabulary, *tokenizer_config, *special_tokens, *added_tokens; /* NULL: no such file */
+  dg_vocabulary vocabulary; /* empty: no such file */
+  json_t *tokenizer_config, *special_tokens, *added_tokens; /* NULL: no such file */
   size_t size;                                                       /* token ids */
-  dg_language *languages;
-  size_t language_count, language_capacity;
 } import;
 
 static char *path_of(const import *m, const char *name) {
@@ -64,40 +64,6 @@ static bool outside(const import *m, const char *piece, dg_error *err) {
                  m->directory, piece, m->size);
 }
 
-/* M2M-100 looks pieces up in vocab.json as strings. */
-static bool place_by_vocabulary(import *m, dg_error *err) {
-  size_t placed = 0, words = 0, count = dg_pieces_count(m->pieces);
-  json_t *order = json_object(); /* text to number of the piece */
-  for (size_t i = 0; i < count; i++) {
-    json_object_set_new(order, dg_pieces_text(m->pieces, i), json_integer((json_int_t)i));
-    words += !dg_pieces_is_special(m->pieces, i);
-  }
-  bool ok = true;
-  const char *text;
-  json_t *value;
-  json_object_foreach(m->vocabulary, text, value) {
-    json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
-    const json_t *found = json_object_get(order, text);
-    size_t i = (size_t)json_integer_value(found);
-    ok = id >= 0 && (found ? dg_pieces_place(m->pieces, m->size, (size_t)id, i)
-                           : dg_pieces_name(m->pieces, m->size, (size_t)id, text));
-    if (!ok) {
-      outside(m, text, err);
-      break;
-    }
-    placed += found && !dg_pieces_is_special(m->pieces, i);
-  }
-  if (ok && placed != words)
-    for (size_t i = 0; i < count && ok; i++)
-      if (!dg_pieces_is_special(m->pieces, i) &&
-          !json_object_get(m->vocabulary, dg_pieces_text(m->pieces, i)))
-        ok = dg_fail(err, DG_ERR_UNSUPPORTED,
-                     "%s: vocab.json has no id for the sentencepiece piece \"%.60s\"",
-                     m->directory, dg_pieces_text(m->pieces, i));
-  json_decref(order);
-  return ok;
-}
-
 /* fairseq: four specials of its own, then the pieces from the fourth on. */
 static bool place_by_offset(import *m, dg_error *err) {
   static const char *const specials[] = {"<s>", "<pad>", "</s>"};
@@ -124,38 +90,11 @@ static bool place_as_they_are(import *m, dg_error *err) {
 
 /* --- languages ----------------------------------------------------------------------------- */
 
-/* The code in __gl__, <2gl>, gl_ES or glg_Latn, which need not be one. */
-static bool tag_code(const import *m, const char *tag, char out[DG_LANG_MAX]) {
-  char code[DG_LANG_MAX];
-  size_t n = strlen(tag), open = 0, close = 0;
-  if (!strncmp(tag, "__", 2) && n > 4 && !strcmp(tag + n - 2, "__")) open = close = 2;
-  else if (!strncmp(tag, "<2", 2) && n > 3 && tag[n - 1] == '>') open = 2, close = 1;
-  else if (m->config.family == DG_FAMILY_T5 || *tag < 'a' || *tag > 'z' || !strchr(tag, '_'))
-    return false;
-  n -= open + close;
-  if (n >= sizeof code) return false;
-  memcpy(code, tag + open, n);
-  code[n] = 0;
-  /* mBART's countries tell nothing (ar_AR, en_XX): it has each language once. */
-  if (m->config.family == DG_FAMILY_MBART) code[strcspn(code, "_")] = 0;
-  return dg_lang_canonical(code, out, NULL);
-}
-
-/* Whatever the family calls it, its tag is named by its code. Of two tags for one
- * language the first has the code, the other keeps its own name. */
+/* A tag at an id of the vocabulary; it serves either side. */
 static bool add_tag(import *m, size_t id, const char *tag, dg_error *err) {
-  char code[DG_LANG_MAX] = "", name[DG_LANG_MAX + 4];
-  bool language = tag_code(m, tag, code);
-  for (size_t i = 0; language && i < m->language_count; i++)
-    language = strcmp(m->languages[i].code, code) != 0;
-  snprintf(name, sizeof name, "<2%s>", code);
-  if (!dg_pieces_name(m->pieces, m->size, id, language ? name : tag)) return outside(m, tag, err);
-  if (!language) return true;
-  DG_GROW(m->languages, m->language_capacity, m->language_count + 1);
-  dg_language *l = &m->languages[m->language_count++];
-  *l = (dg_language){.side = DG_SIDE_BOTH};
-  memcpy(l->code, code, sizeof l->code);
-  return true;
+  return dg_languages_add_tag(&m->source->languages, m->pieces, m->size, id, m->source->config.family, tag,
+                              DG_SIDE_BOTH) ||
+         outside(m, tag, err);
 }
 
 static const char *content(const json_t *token) {
@@ -165,7 +104,7 @@ static const char *content(const json_t *token) {
 
 static bool is_tag(const import *m, const char *text) {
   char code[DG_LANG_MAX];
-  return text && tag_code(m, text, code);
+  return text && dg_tag_code(m->source->config.family, text, code);
 }
 
 typedef struct stated {
@@ -230,15 +169,15 @@ static bool add_languages(import *m, dg_error *err) {
         return false;
     return true;
   }
-  size_t first = m->vocabulary ? json_object_size(m->vocabulary) : dg_pieces_count(m->pieces) + 1;
+  size_t first = m->vocabulary.count ? m->vocabulary.count : dg_pieces_count(m->pieces) + 1;
   const json_t *files[] = {m->tokenizer_config, m->special_tokens};
   bool ok = add_stated_tags(m, err);
-  for (int i = 0; i < 2 && ok && !m->language_count; i++)
+  for (int i = 0; i < 2 && ok && !m->source->languages.count; i++)
     ok = add_listed_tags(m, json_object_get(files[i], "additional_special_tokens"), first, err);
-  if (ok && !m->language_count && m->vocabulary)
+  if (ok && !m->source->languages.count && m->vocabulary.count)
     for (size_t i = 0; i < sizeof m2m100_tags / sizeof *m2m100_tags && ok; i++)
       ok = add_tag(m, first + i, m2m100_tags[i], err);
-  if (ok && !m->language_count)
+  if (ok && !m->source->languages.count)
     ok = dg_fail(err, DG_ERR_FORMAT,
                  "%s: no language tags in tokenizer_config.json, added_tokens.json or "
                  "special_tokens_map.json",
@@ -263,19 +202,19 @@ static bool is_small100(const import *m) {
 }
 
 static bool set_formats(import *m, dg_error *err) {
-  dg_model_config *c = &m->config.model;
-  const char *start = dg_pieces_at(m->pieces, (size_t)m->config.decoder_start);
+  dg_model_config *c = &m->source->config.model;
+  const char *start = dg_pieces_at(m->pieces, (size_t)m->source->config.decoder_start);
   if (!start || strchr(start, ' ') || strlen(start) > DG_FORMAT_MAX - 24)
     return dg_fail(err, DG_ERR_FORMAT, "%s: decoder_start_token_id %d is no piece", m->directory,
-                   m->config.decoder_start);
+                   m->source->config.decoder_start);
   if (!strncmp(tokenizer_class(m), "MBartTokenizer", 14)) /* tags at the end, and begins with one */
     return dg_fail(err, DG_ERR_UNSUPPORTED,
                    "%s: \"tokenizer_class\": \"%.40s\": of mBART only mBART-50 is imported",
                    m->directory, tokenizer_class(m));
-  bool t5 = m->config.family == DG_FAMILY_T5;
+  bool t5 = m->source->config.family == DG_FAMILY_T5;
   bool legacy = json_is_true(json_object_get(m->tokenizer_config, "legacy_behaviour"));
-  bool in_source = t5 || (m->config.family == DG_FAMILY_M2M100 && is_small100(m));
-  const char *source = t5 && !m->language_count ? "X </s>"
+  bool in_source = t5 || (m->source->config.family == DG_FAMILY_M2M100 && is_small100(m));
+  const char *source = t5 && !m->source->languages.count ? "X </s>"
                        : in_source          ? "<tgt> X </s>"
                        : legacy             ? "X </s> <src>"
                                             : "<src> X </s>";
@@ -286,61 +225,141 @@ static bool set_formats(import *m, dg_error *err) {
   return true;
 }
 
-static dg_tokenizer *make_tokenizer(import *m, dg_error *err) {
-  if (m->config.family == DG_FAMILY_MARIAN) {
-    dg_fail(err, DG_ERR_UNSUPPORTED,
-            "%s: \"model_type\": \"marian\": models with a sentencepiece model for each side are "
-            "not imported",
-            m->directory);
-    return NULL;
-  }
-  m->size = (size_t)m->config.model.vocab_size;
-  /* The length limit of tokenizer_config.json is often 10^30: no integer. */
-  if (!load_pieces(m, err) || !read_json(m, "vocab.json", 0, &m->vocabulary, err) ||
-      !read_json(m, "tokenizer_config.json", JSON_DECODE_INT_AS_REAL, &m->tokenizer_config, err) ||
-      !read_json(m, "special_tokens_map.json", 0, &m->special_tokens, err) ||
-      !read_json(m, "added_tokens.json", 0, &m->added_tokens, err))
-    return NULL;
-  m->has_ids = m->has_ids || m->config.family == DG_FAMILY_T5;
-  bool ok = m->has_ids      ? place_as_they_are(m, err)
-            : m->vocabulary ? place_by_vocabulary(m, err)
-                            : place_by_offset(m, err);
-  if (!ok || !add_languages(m, err) || !set_formats(m, err)) return NULL;
-  dg_tokenizer *t = dg_pieces_tokenizer(m->pieces, m->size, err);
-  if (t && dg_tokenizer_eos(t) != m->config.eos) {
-    dg_fail(err, DG_ERR_FORMAT, "%s: </s> has id %d, but \"eos_token_id\" is %d", m->directory,
-            dg_tokenizer_eos(t), m->config.eos);
-    dg_tokenizer_free(t);
-    t = NULL;
-  }
-  return t;
+/* A vocabulary by its file name in the directory; an absent file leaves it empty. */
+static bool load_vocabulary(const import *m, const char *name, dg_vocabulary *out, dg_error *err) {
+  char *path = path_of(m, name);
+  bool ok = access(path, F_OK) != 0 || dg_vocabulary_load(path, out, err);
+  free(path);
+  return ok;
 }
 
-/* --- the base ------------------------------------------------------------------------------- */
+static bool read_tokenizer_files(import *m, dg_error *err) {
+  /* The length limit of tokenizer_config.json is often 10^30: no integer. */
+  return load_vocabulary(m, "vocab.json", &m->vocabulary, err) &&
+         read_json(m, "tokenizer_config.json", JSON_DECODE_INT_AS_REAL, &m->tokenizer_config, err) &&
+         read_json(m, "special_tokens_map.json", 0, &m->special_tokens, err) &&
+         read_json(m, "added_tokens.json", 0, &m->added_tokens, err);
+}
+
+static const char *text_setting(const json_t *settings, const char *name) {
+  return json_string_value(json_object_get(settings, name));
+}
+
+/* OPUS-MT: a sentencepiece model a side; vocab.json has ids of both sides by string, or
+ * target_vocab.json those of the target. */
+static bool make_marian_tokenizers(import *m, const dg_import_options *o, dg_error *err) {
+  bool two = json_is_true(json_object_get(m->tokenizer_config, "separate_vocabs"));
+  dg_vocabulary target = {0};
+  char *source_path = path_of(m, "source.spm"), *target_path = path_of(m, "target.spm");
+  dg_pieces *source_pieces = dg_pieces_load(source_path, err);
+  dg_pieces *target_pieces = source_pieces ? dg_pieces_load(target_path, err) : NULL;
+  bool ok = target_pieces && (!two || load_vocabulary(m, "target_vocab.json", &target, err));
+  if (ok && (!m->vocabulary.count || (two && !target.count)))
+    ok = dg_fail(err, DG_ERR_IO, "%s: there is no %s in it", m->directory,
+                 m->vocabulary.count ? "target_vocab.json" : "vocab.json");
+  if (ok) {
+    ok = dg_source_marian_tokenizers(m->source, &m->vocabulary, two ? &target : NULL, source_pieces,
+                                     target_pieces, err) ||
+         dg_error_context(err, "%s", m->directory);
+    source_pieces = target_pieces = NULL;
+  }
+  ok = ok && dg_source_set_sides(m->source, o, text_setting(m->tokenizer_config, "source_lang"),
+                                 text_setting(m->tokenizer_config, "target_lang"), err);
+  dg_pieces_free(source_pieces);
+  dg_pieces_free(target_pieces);
+  dg_vocabulary_free(&target);
+  free(source_path);
+  free(target_path);
+  return ok;
+}
+
+static bool make_tokenizer(import *m, const dg_import_options *o, dg_error *err) {
+  dg_family family = m->source->config.family;
+  m->size = (size_t)m->source->config.model.vocab_size;
+  if (!read_tokenizer_files(m, err)) return false;
+  if (family == DG_FAMILY_MARIAN) return make_marian_tokenizers(m, o, err);
+  if (!load_pieces(m, err)) return false;
+  m->has_ids = m->has_ids || family == DG_FAMILY_T5;
+  bool ok = m->has_ids            ? place_as_they_are(m, err)
+            : m->vocabulary.count ? dg_vocabulary_place(&m->vocabulary, "<unk>", m->pieces, m->size,
+                                                        err) ||
+                                        dg_error_context(err, "%s", m->directory)
+                                  : place_by_offset(m, err);
+  if (!ok || !add_languages(m, err) || !set_formats(m, err)) return false;
+  if (!m->source->languages.count && !dg_source_set_sides(m->source, o, NULL, NULL, err))
+    return false;
+  dg_tokenizer *t = m->source->tokenizer = dg_pieces_tokenizer(m->pieces, m->size, err);
+  if (t && dg_tokenizer_eos(t) != m->source->config.eos)
+    return dg_fail(err, DG_ERR_FORMAT, "%s: </s> has id %d, but \"eos_token_id\" is %d",
+                   m->directory, dg_tokenizer_eos(t), m->source->config.eos);
+  return t != NULL;
+}
+
+/* --- weights -------------------------------------------------------------------------------- */
 
 typedef struct weights {
-  const dg_family_config *config;
+  dg_family_config config;
   dg_checkpoint *checkpoint;
 } weights;
 
 static bool read_rows(void *context, const dg_tensor *t, size_t first, size_t count, float *out,
                       dg_error *err) {
   const weights *w = context;
-  return dg_family_rows(w->config, w->checkpoint, t, first, count, out, err);
+  return dg_family_rows(&w->config, w->checkpoint, t, first, count, out, err);
 }
 
-/* All but the weights. */
-static dg_base *make_base(import *m, dg_error *err) {
-  static const char *const families[] = {"m2m_100", "mbart", "marian", "t5"};
-  dg_tokenizer *tokenizer = make_tokenizer(m, err);
-  dg_model *model = tokenizer ? dg_model_outline(&m->config.model, err) : NULL;
-  if (!model) {
-    dg_tokenizer_free(tokenizer);
-    return NULL;
+static void close_weights(void *context) {
+  weights *w = context;
+  dg_checkpoint_close(w->checkpoint);
+  free(w);
+}
+
+static bool read_directory(dg_source *s, const char *directory, const dg_import_options *o,
+                           dg_error *err) {
+  import m = {.directory = directory, .source = s};
+  char *config = path_of(&m, "config.json");
+  bool ok = dg_family_config_read(config, &s->config, err) && make_tokenizer(&m, o, err);
+  dg_checkpoint *c = ok ? dg_checkpoint_open(directory, err) : NULL;
+  if (c) {
+    weights *w = dg_calloc(1, sizeof *w);
+    *w = (weights){s->config, c};
+    s->weights = w, s->rows = read_rows, s->close = close_weights;
   }
+  free(config);
+  dg_vocabulary_free(&m.vocabulary);
+  json_decref(m.tokenizer_config);
+  json_decref(m.special_tokens);
+  json_decref(m.added_tokens);
+  dg_pieces_free(m.pieces);
+  return c != NULL;
+}
+
+/* --- the base ------------------------------------------------------------------------------- */
+
+/* All but the weights. */
+static dg_base *make_base(dg_source *s, dg_error *err) {
+  static const char *const families[] = {"m2m_100", "mbart", "marian", "t5"};
+  dg_model *model = dg_model_outline(&s->config.model, err);
+  if (!model) return NULL;
   json_t *card = json_object();
-  json_object_set_new(card, "imported_from", json_string(families[m->config.family]));
-  return dg_base_new(model, tokenizer, NULL, m->languages, m->language_count, card, err);
+  json_object_set_new(card, "imported_from", json_string(families[s->config.family]));
+  dg_base *b = dg_base_new(model, s->tokenizer, s->target_tokenizer, s->languages.list,
+                           s->languages.count, card, err);
+  s->tokenizer = s->target_tokenizer = NULL;
+  return b;
+}
+
+/* A zip, or a directory with model.bin. */
+static bool is_ctranslate2(const char *path) {
+  struct stat st;
+  if (stat(path, &st)) return false;
+  char *file = dg_format("%s/model.bin", path);
+  bool binary = !access(file, F_OK);
+  free(file);
+  file = dg_format("%s/model/model.bin", path); /* an Argos package unpacked */
+  binary = binary || !access(file, F_OK);
+  free(file);
+  return binary || !S_ISDIR(st.st_mode);
 }
 
 typedef struct watched {
@@ -362,16 +381,16 @@ static bool watched_rows(void *context, const dg_tensor *t, size_t first, size_t
 }
 
 /* Writes it, trimmed when languages are named. */
-static bool write_base(const dg_base *full, weights *w, const char *path,
+static bool write_base(const dg_base *full, dg_source *s, const char *path,
                        const dg_import_options *o, dg_import_report *report, dg_error *err) {
   dg_trim *trim = NULL;
   const dg_base *b = full;
   if (o->languages) {
-    trim = dg_trim_new(full, read_rows, w, o->languages, o->corpus, o->corpus_count, err);
+    trim = dg_trim_new(full, s->rows, s->weights, o->languages, o->corpus, o->corpus_count, err);
     if (!trim) return false;
     b = dg_trim_base(trim);
   }
-  watched rows = {trim ? dg_trim_rows : read_rows, trim ? (void *)trim : w, o, 0,
+  watched rows = {trim ? dg_trim_rows : s->rows, trim ? (void *)trim : s->weights, o, 0,
                   dg_params_count(&b->model->params)};
   bool ok = dg_base_write(b, watched_rows, &rows, path, o->storage, report->hash, err);
   report->languages = b->language_count;
@@ -383,21 +402,13 @@ static bool write_base(const dg_base *full, weights *w, const char *path,
   return ok;
 }
 
-bool dg_import(const char *directory, const char *base, const dg_import_options *o,
+bool dg_import(const char *path, const char *base, const dg_import_options *o,
                dg_import_report *report, dg_error *err) {
-  import m = {.directory = directory};
-  char *config = path_of(&m, "config.json");
-  dg_base *b = dg_family_config_read(config, &m.config, err) ? make_base(&m, err) : NULL;
-  weights w = {&m.config, b ? dg_checkpoint_open(directory, err) : NULL};
-  bool ok = w.checkpoint && write_base(b, &w, base, o, report, err);
-  dg_checkpoint_close(w.checkpoint);
+  dg_source s = {0};
+  bool ok = (is_ctranslate2(path) ? dg_source_ctranslate2 : read_directory)(&s, path, o, err);
+  dg_base *b = ok ? make_base(&s, err) : NULL;
+  ok = b && write_base(b, &s, base, o, report, err);
   dg_base_free(b);
-  free(config);
-  free(m.languages);
-  json_decref(m.vocabulary);
-  json_decref(m.tokenizer_config);
-  json_decref(m.special_tokens);
-  json_decref(m.added_tokens);
-  dg_pieces_free(m.pieces);
+  dg_source_free(&s);
   return ok;
 }

@@ -12,6 +12,9 @@ typedef struct dg_import_options {
   bool (*stop)(void *context); /* asked now and then: true gives it up; or NULL */
   void (*progress)(void *context, size_t weights, size_t all); /* or NULL */
   void *context;
+  /* Languages, as codes with commas between, of a model that tells them neither by tags nor
+   * in its files; or NULL. */
+  const char *source, *target;
 } dg_import_options;
 
 typedef struct dg_import_report {
@@ -22,10 +25,11 @@ typedef struct dg_import_report {
 
 /* Writes the base of a directory: config.json, weights, and the tokenizer:
  * sentencepiece.bpe.model, sentencepiece.model or spiece.model, with vocab.json or
- * without, or a tokenizer.json alone. Token ids become those of the checkpoint's own
- * tokenizer, language tags are named by BCP-47 codes. Weights go from file to file, a few
- * rows at a time. */
-bool dg_import(const char *directory, const char *base, const dg_import_options *o,
+ * without, or a tokenizer.json alone; OPUS-MT has source.spm, target.spm and vocab.json.
+ * Token ids become those of the checkpoint's own tokenizer, language tags are named by
+ * BCP-47 codes. CTranslate2's directories and Argos packages are read, too. Weights go from
+ * file to file, a few rows at a time. */
+bool dg_import(const char *path, const char *base, const dg_import_options *o,
                dg_import_report *report, dg_error *err);
 
 #endif

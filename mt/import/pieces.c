@@ -10,7 +10,9 @@
 /* Numbers of sentencepiece_model.proto. */
 enum { FIELD_PIECE = 1, FIELD_TRAINER = 2, FIELD_NORMALIZER = 3, FIELD_DENORMALIZER = 5 };
 enum { TEXT = 1, SCORE = 2, TYPE = 3 };
-enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3 };
+enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, UNUSED = 5 };
+enum { TRAINER_TYPE = 3, BPE = 2, CHARACTERS = 4 }; /* and of its trainer */
+enum { FIELD_SIZE = 20018 };                        /* our own: see tokenizer.cc */
 
 typedef struct piece {
   char *text;
@@ -20,7 +22,8 @@ typedef struct piece {
 
 typedef struct slot {
   size_t piece; /* 1 + a piece of the model, or 0: */
-  char *name;   /* a control piece, or NULL: a filler */
+  char *name;   /* a control piece or a word, or NULL: a filler */
+  bool word;
 } slot;
 
 struct dg_pieces {
@@ -28,6 +31,7 @@ struct dg_pieces {
   piece *pieces;
   size_t count, capacity;
   dg_strbuf rest; /* the other fields */
+  bool bpe;
   slot *slots;
   size_t slot_count;
 };
@@ -109,10 +113,16 @@ static bool read_piece(dg_pieces *p, reader r) {
   return x->text != NULL;
 }
 
+static void read_trainer(dg_pieces *p, reader r) {
+  for (field f; r.at < r.end && read_field(&r, &f);)
+    if (f.number == TRAINER_TYPE && f.wire == 0) p->bpe = f.value == BPE;
+}
+
 static bool read_model(dg_pieces *p, reader r) {
   for (field f; r.at < r.end;) {
     if (!read_field(&r, &f)) return false;
     if (f.number == FIELD_PIECE && f.wire == 2 && !read_piece(p, f.bytes)) return false;
+    if (f.number == FIELD_TRAINER && f.wire == 2) read_trainer(p, f.bytes);
     if ((f.number == FIELD_TRAINER || f.number == FIELD_NORMALIZER ||
          f.number == FIELD_DENORMALIZER) && f.wire == 2)
       put_bytes(&p->rest, f.number, f.bytes.at, (size_t)(f.bytes.end - f.bytes.at));
@@ -132,8 +142,33 @@ dg_pieces *dg_pieces_of(dg_tokenizer *original, dg_error *err) {
   return NULL;
 }
 
+dg_pieces *dg_pieces_read(const void *bytes, size_t size, dg_error *err) {
+  return dg_pieces_of(dg_tokenizer_load(bytes, size, err), err);
+}
+
 dg_pieces *dg_pieces_load(const char *path, dg_error *err) {
   return dg_pieces_of(dg_tokenizer_load_file(path, err), err);
+}
+
+dg_pieces *dg_pieces_characters(const char *const *characters, size_t count, dg_error *err) {
+  static const uint8_t no_score[4];
+  dg_strbuf model = {0}, trainer = {0}, normalizer = {0};
+  put_piece(&model, "<unk>", no_score, UNKNOWN);
+  for (size_t i = 0; i < count; i++) put_piece(&model, characters[i], no_score, NORMAL);
+  put_varint(&trainer, TRAINER_TYPE << 3);
+  put_varint(&trainer, CHARACTERS);
+  /* Text is taken as it is: nothing in front, no blanks removed or escaped. */
+  for (uint64_t number = 3; number <= 5; number++) {
+    put_varint(&normalizer, number << 3);
+    put_varint(&normalizer, 0);
+  }
+  put_bytes(&model, FIELD_TRAINER, trainer.text, trainer.length);
+  put_bytes(&model, FIELD_NORMALIZER, normalizer.text, normalizer.length);
+  dg_pieces *p = dg_pieces_read(model.text, model.length, err);
+  free(model.text);
+  free(trainer.text);
+  free(normalizer.text);
+  return p;
 }
 
 static void clear(slot *s) {
@@ -158,6 +193,8 @@ const char *dg_pieces_text(const dg_pieces *p, size_t i) { return p->pieces[i].t
 bool dg_pieces_is_special(const dg_pieces *p, size_t i) {
   return p->pieces[i].type == UNKNOWN || p->pieces[i].type == CONTROL;
 }
+
+bool dg_pieces_is_unknown(const dg_pieces *p, size_t i) { return p->pieces[i].type == UNKNOWN; }
 
 /* --- placing ------------------------------------------------------------------------------ */
 
@@ -184,6 +221,12 @@ bool dg_pieces_name(dg_pieces *p, size_t size, size_t id, const char *name) {
   return s != NULL;
 }
 
+bool dg_pieces_word(dg_pieces *p, size_t size, size_t id, const char *word) {
+  if (!dg_pieces_name(p, size, id, word)) return false;
+  p->slots[id].word = true;
+  return true;
+}
+
 const char *dg_pieces_at(const dg_pieces *p, size_t id) {
   if (id >= p->slot_count) return NULL;
   const slot *s = &p->slots[id];
@@ -193,20 +236,33 @@ const char *dg_pieces_at(const dg_pieces *p, size_t id) {
 dg_tokenizer *dg_pieces_tokenizer(dg_pieces *p, size_t size, dg_error *err) {
   static const uint8_t no_score[4];
   dg_strbuf model = {0};
+  bool *placed = dg_calloc(p->count + 1, sizeof *placed), some_left = false;
   for (size_t id = 0; id < size; id++) {
     const slot *s = id < p->slot_count ? &p->slots[id] : &(slot){0};
     if (s->piece) {
       const piece *x = &p->pieces[s->piece - 1];
       put_piece(&model, x->text, x->score, x->type);
-    } else if (s->name) {
-      put_piece(&model, s->name, no_score, CONTROL);
+      placed[s->piece - 1] = true;
+    } else if (s->name) { /* BPE would merge over unused pieces */
+      put_piece(&model, s->name, no_score, s->word && !p->bpe ? UNUSED : CONTROL);
     } else {
       char filler[32];
       snprintf(filler, sizeof filler, "<filler-%zu>", id);
       put_piece(&model, filler, no_score, CONTROL);
     }
   }
+  for (size_t i = 0; i < p->count; i++) {
+    const piece *x = &p->pieces[i];
+    if (placed[i] || dg_pieces_is_special(p, i)) continue;
+    put_piece(&model, x->text, x->score, x->type);
+    some_left = true;
+  }
+  free(placed);
   dg_strbuf_addn(&model, p->rest.text, p->rest.length);
+  if (some_left) {
+    put_varint(&model, (uint64_t)FIELD_SIZE << 3);
+    put_varint(&model, size);
+  }
   dg_tokenizer *t = dg_tokenizer_load(model.text, model.length, err);
   free(model.text);
   return t;

@@ -85,7 +85,7 @@ check "a corpus that is not there" refuses 1 'nowhere' \
 check "--langs nobody has" refuses 2 'does not know the language eo' import $made/mbart -o "$TMPDIR/x" --langs en,eo
 
 check "no output" refuses 2 '.-o' import $made/m2m100
-check "no directory" refuses 2 'one directory' import -o "$TMPDIR/x"
+check "no directory" refuses 2 'one directory or package' import -o "$TMPDIR/x"
 check "an unknown storage" refuses 2 'fp16: choose' import $made/m2m100 -o "$TMPDIR/x" --quantize fp16
 check "nothing there" refuses 1 'config.json' import "$TMPDIR/nowhere" -o "$TMPDIR/x"
 check "Marian" refuses 1 'marian' import tests/import/model/marian -o "$TMPDIR/x"

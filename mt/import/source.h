@@ -1,0 +1,39 @@
+/* What every format of checkpoint is read into: all that a base is made of. */
+#ifndef DG_IMPORT_SOURCE_H
+#define DG_IMPORT_SOURCE_H
+
+#include "mt/import/family.h"
+#include "mt/import/import.h"
+#include "mt/import/tags.h"
+
+typedef struct dg_source {
+  dg_family_config config; /* with its formats */
+  dg_tokenizer *tokenizer, *target_tokenizer; /* the second NULL: one for both sides */
+  dg_languages languages;
+  dg_rows_fn *rows; /* of the weights */
+  void *weights;
+  void (*close)(void *weights);
+} dg_source;
+
+/* Readers of formats: zero-initialised in, released by dg_source_free even on failure. */
+bool dg_source_marian_npz(dg_source *s, const char *path, const dg_import_options *o,
+                          dg_error *err);
+/* A directory with model.bin, or an Argos zip of one. */
+bool dg_source_ctranslate2(dg_source *s, const char *path, const dg_import_options *o,
+                           dg_error *err);
+void dg_source_free(dg_source *s);
+
+/* The sides' languages of a model that says none or not enough: the user's word, else what
+ * OPUS-MT calls the sides (may be NULL). Without a target it is an error. */
+bool dg_source_set_sides(dg_source *s, const dg_import_options *o, const char *from,
+                         const char *to, dg_error *err);
+
+/* Tokenizers of a model with >>xxx<< tags or none, from vocabularies (target NULL: that of
+ * the source) and sentencepiece models, which are consumed. The decoder starts with
+ * `start`. */
+typedef struct dg_vocabulary dg_vocabulary;
+bool dg_source_marian_tokenizers(dg_source *s, const dg_vocabulary *source,
+                                 const dg_vocabulary *target, dg_pieces *source_pieces,
+                                 dg_pieces *target_pieces, dg_error *err);
+
+#endif

@@ -1,0 +1,191 @@
+#include "mt/import/vocabulary.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#include "mt/core/file.h"
+#include "mt/core/mem.h"
+
+enum { TOKENS_MOST = 1 << 22, TOKEN_BYTES_MOST = 1 << 16 };
+
+static bool put(dg_vocabulary *v, json_int_t id, const char *token, size_t n, dg_error *err) {
+  if (id < 0 || id >= TOKENS_MOST)
+    return dg_fail(err, DG_ERR_FORMAT, "\"%.60s\" has the id %lld; ids go from 0 to %d", token,
+                   (long long)id, TOKENS_MOST - 1);
+  if (n > TOKEN_BYTES_MOST || memchr(token, 0, n) || dg_utf8_valid_prefix(token, n) != n)
+    return dg_fail(err, DG_ERR_FORMAT, "token %lld is no text", (long long)id);
+  size_t at = (size_t)id;
+  if (at >= v->count) {
+    DG_GROW(v->tokens, v->capacity, at + 1);
+    memset(v->tokens + v->count, 0, (at + 1 - v->count) * sizeof *v->tokens);
+    v->count = at + 1;
+  }
+  if (v->tokens[at])
+    return dg_fail(err, DG_ERR_FORMAT, "\"%.60s\" and \"%.60s\" have the same id, %zu",
+                   v->tokens[at], token, at);
+  v->tokens[at] = dg_strndup(token, n);
+  return true;
+}
+
+static bool read_json(const uint8_t *bytes, size_t size, dg_vocabulary *v, dg_error *err) {
+  json_error_t where;
+  json_t *json = json_loadb((const char *)bytes, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+                            &where);
+  if (!json) return dg_fail(err, DG_ERR_FORMAT, "line %d: %s", where.line, where.text);
+  bool ok = json_is_object(json) || json_is_array(json);
+  if (!ok) dg_fail(err, DG_ERR_FORMAT, "it is neither {token: id} nor a list of tokens");
+  const char *token;
+  size_t n, i;
+  json_t *value;
+  if (json_is_object(json)) json_object_keylen_foreach(json, token, n, value) {
+    if (!ok) break;
+    ok = json_is_integer(value)
+             ? put(v, json_integer_value(value), token, n, err)
+             : dg_fail(err, DG_ERR_FORMAT, "the id of \"%.60s\" is no number", token);
+  }
+  if (json_is_array(json)) json_array_foreach(json, i, value) {
+    if (!ok) break;
+    ok = json_is_string(value) ? put(v, (json_int_t)i, json_string_value(value),
+                                     json_string_length(value), err)
+                               : dg_fail(err, DG_ERR_FORMAT, "token %zu is no string", i);
+  }
+  json_decref(json);
+  return ok;
+}
+
+/* Marian's: one flat mapping of tokens to ids. */
+static bool read_yaml(const uint8_t *bytes, size_t size, dg_vocabulary *v, dg_error *err) {
+  yaml_parser_t parser;
+  if (!yaml_parser_initialize(&parser)) return dg_fail(err, DG_ERR_MEMORY, "no memory for YAML");
+  yaml_parser_set_input_string(&parser, bytes, size);
+  char *key = NULL;
+  size_t key_size = 0;
+  bool ok = true, inside = false;
+  for (bool more = true; more && ok;) {
+    yaml_event_t e;
+    if (!yaml_parser_parse(&parser, &e)) {
+      ok = dg_fail(err, DG_ERR_FORMAT, "line %zu: %s", parser.problem_mark.line + 1,
+                   parser.problem ? parser.problem : "no YAML");
+      break;
+    }
+    const char *text = (const char *)e.data.scalar.value;
+    switch (e.type) {
+      case YAML_STREAM_START_EVENT:
+      case YAML_DOCUMENT_START_EVENT:
+      case YAML_DOCUMENT_END_EVENT: break;
+      case YAML_STREAM_END_EVENT: more = false; break;
+      case YAML_MAPPING_START_EVENT:
+        if (inside) ok = dg_fail(err, DG_ERR_FORMAT, "line %zu: it is no flat mapping of tokens",
+                                 e.start_mark.line + 1);
+        inside = true;
+        break;
+      case YAML_MAPPING_END_EVENT: inside = false; break;
+      case YAML_SCALAR_EVENT:
+        if (inside && !key) {
+          key = dg_strndup(text, e.data.scalar.length);
+          key_size = e.data.scalar.length;
+          break;
+        }
+        if (inside) {
+          char *end;
+          long long id = strtoll(text, &end, 10);
+          ok = end > text && !*end ? put(v, id, key, key_size, err)
+                                   : dg_fail(err, DG_ERR_FORMAT, "the id of \"%.60s\" is no number",
+                                             key);
+          free(key);
+          key = NULL;
+          break;
+        } /* fall through */
+      default:
+        ok = dg_fail(err, DG_ERR_FORMAT, "line %zu: it is no mapping of tokens to ids",
+                     e.start_mark.line + 1);
+    }
+    yaml_event_delete(&e);
+  }
+  free(key);
+  yaml_parser_delete(&parser);
+  return ok;
+}
+
+static bool read_lines(const uint8_t *bytes, size_t size, dg_vocabulary *v, dg_error *err) {
+  const uint8_t *end = bytes + size;
+  for (json_int_t id = 0; bytes < end; id++) {
+    const uint8_t *stop = memchr(bytes, '\n', (size_t)(end - bytes));
+    if (!stop) stop = end;
+    if (!put(v, id, (const char *)bytes, (size_t)(stop - bytes), err)) return false;
+    bytes = stop + 1;
+  }
+  return true;
+}
+
+bool dg_vocabulary_read(const char *path, const uint8_t *bytes, size_t size, dg_vocabulary *out,
+                        dg_error *err) {
+  *out = (dg_vocabulary){0};
+  bool yaml = dg_ends_with(path, ".yml") || dg_ends_with(path, ".yaml");
+  bool ok = dg_ends_with(path, ".json") ? read_json(bytes, size, out, err)
+            : yaml                      ? read_yaml(bytes, size, out, err)
+                                        : read_lines(bytes, size, out, err);
+  if (ok && !out->count) ok = dg_fail(err, DG_ERR_FORMAT, "it holds no tokens");
+  if (ok) return true;
+  dg_vocabulary_free(out);
+  return dg_error_context(err, "%s", path);
+}
+
+bool dg_vocabulary_load(const char *path, dg_vocabulary *out, dg_error *err) {
+  dg_mapping map;
+  *out = (dg_vocabulary){0};
+  if (!dg_map(path, &map, err)) return false;
+  bool ok = dg_vocabulary_read(path, map.data, map.size, out, err);
+  dg_unmap(&map);
+  return ok;
+}
+
+void dg_vocabulary_free(dg_vocabulary *v) {
+  for (size_t i = 0; i < v->count; i++) free(v->tokens[i]);
+  free(v->tokens);
+  *v = (dg_vocabulary){0};
+}
+
+long dg_vocabulary_find(const dg_vocabulary *v, const char *token) {
+  for (size_t i = 0; i < v->count; i++)
+    if (v->tokens[i] && !strcmp(v->tokens[i], token)) return (long)i;
+  return -1;
+}
+
+/* --- placing -------------------------------------------------------------------------------- */
+
+static bool is_control(const char *token) {
+  size_t n = strlen(token);
+  if (n > 2 && token[0] == '<' && token[n - 1] == '>') return true;
+  if (n > 4 && !strncmp(token, ">>", 2) && !strcmp(token + n - 2, "<<")) return true;
+  size_t made_up = strlen("madeupword"); /* fairseq's, to fill a matrix */
+  return n > made_up && !strncmp(token, "madeupword", made_up) &&
+         strspn(token + made_up, "0123456789") == n - made_up;
+}
+
+bool dg_vocabulary_place(const dg_vocabulary *v, const char *unknown, dg_pieces *p, size_t size,
+                         dg_error *err) {
+  json_t *order = json_object(); /* text to number of the piece */
+  for (size_t i = 0; i < dg_pieces_count(p); i++)
+    json_object_set_new(order, dg_pieces_is_unknown(p, i) ? unknown : dg_pieces_text(p, i),
+                        json_integer((json_int_t)i));
+  bool ok = true;
+  for (size_t id = 0; id < v->count && ok; id++) {
+    const char *token = v->tokens[id];
+    if (!token || !*token) continue;
+    const json_t *found = json_object_get(order, token);
+    ok = found               ? dg_pieces_place(p, size, id, (size_t)json_integer_value(found))
+         : is_control(token) ? dg_pieces_name(p, size, id, token)
+                             : dg_pieces_word(p, size, id, token);
+    if (!ok)
+      dg_fail(err, DG_ERR_FORMAT,
+              "\"%.60s\" is token %zu, outside the vocabulary of %zu that the model has", token, id,
+              size);
+  }
+  json_decref(order);
+  if (ok && dg_vocabulary_find(v, unknown) < 0)
+    ok = dg_fail(err, DG_ERR_FORMAT, "the vocabulary has no unknown token \"%s\"", unknown);
+  return ok;
+}

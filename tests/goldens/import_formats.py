@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""Makes tests/import/formats/NAME: tiny random checkpoints of the formats beside M2M-100,
+mBART and T5 as Hugging Face has them, with what their own programs make of them.
+
+marian*          MarianMTModel and MarianTokenizer (without sacremoses: its normalisation of
+                 punctuation is no part of the checkpoint)
+  ids.tsv        as in import_base.py
+  expected.safetensors   source, source_offsets, input, target_offsets, encoding, logits
+  search.tsv     beam, length penalty, score, source ids, ids that generate() finds
+npz*             the same models written the way Marian writes them, at Marian's own positions
+                 and epsilon, which are not those of transformers
+ct2_*            converted by ctranslate2
+  scores.tsv     source tokens, target tokens, their log-probabilities
+  search.tsv     beam, length penalty, source tokens, target tokens found
+argos.argosmodel a zip of one
+
+Needs: pip install torch transformers==4.57.6 sentencepiece safetensors ctranslate2 pyyaml
+"""
+import io
+import json
+import pathlib
+import shutil
+
+import sentencepiece
+import torch
+import transformers as hf
+from safetensors.torch import save_file
+
+tests = pathlib.Path(__file__).resolve().parent.parent
+out = tests / "import" / "formats"
+torch.set_num_threads(1)
+torch.set_default_dtype(torch.float64)
+
+lines = [l for l in (tests / "tokenizer" / "sentences.txt").read_text("utf8").splitlines()
+         if l.strip()]
+short = [l[:50].strip() for l in lines if "<" not in l and ">" not in l]
+sentences = short[:: max(1, len(short) // 200)][:200]
+
+
+def train(texts, size, **options):
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts), model_writer=model, vocab_size=size, num_threads=1,
+        minloglevel=2, character_coverage=0.98,
+        normalization_rule_name="identity", **options)
+    return model.getvalue()
+
+
+def folder(name):
+    shutil.rmtree(out / name, ignore_errors=True)
+    (out / name).mkdir(parents=True)
+    return out / name
+
+
+def pieces(model):
+    sp = sentencepiece.SentencePieceProcessor(model_proto=model)
+    return [sp.id_to_piece(i) for i in range(len(sp)) if not sp.is_control(i) and not sp.is_unknown(i)]
+
+
+def readable(path):
+    for file in path.rglob("*"):
+        if file.is_file():
+            file.chmod(0o644)
+
+
+def randomize(model, name):
+    """Weights that tell tokens apart; </s> likely enough that sentences end."""
+    generator = torch.Generator().manual_seed(sum(map(ord, name)))
+    with torch.no_grad():
+        for key, x in list(model.named_parameters()) + list(model.named_buffers()):
+            if "embed_positions" in key and model.config.model_type != "mbart":
+                continue
+            noise = torch.randn(x.shape, generator=generator)
+            gain = "norm" in key and key.endswith("weight")
+            x.copy_(1 + 0.3 * noise if gain else 0.4 * noise)
+    return generator
+
+
+LONGEST = 24  # tokens of a translation
+
+
+def search(model, banned, sources, beam, penalty):
+    found = model.generate(
+        sources, num_beams=beam, length_penalty=penalty, max_length=LONGEST + 1, do_sample=False,
+        early_stopping=False, forced_eos_token_id=None, bad_words_ids=[[i] for i in banned],
+        output_scores=True, return_dict_in_generate=True)
+    eos = model.config.eos_token_id
+    for i, ids in enumerate(found.sequences[:, 1:].tolist()):
+        ended = eos in ids
+        ids = ids[: ids.index(eos)] if ended else ids
+        score = found.sequences_scores[i].item() if beam > 1 else 0
+        if len(ids) >= 2 and (ended or beam == 1):
+            yield f"{score:.6f}", sources[i].tolist(), ids
+
+
+def let_it_end(model, banned, vocab, generator):
+    """A bias of </s> at which sentences have an end, but not at once."""
+    torch.set_default_dtype(torch.float32)  # generate() mixes types otherwise
+    twin = exactly(model).float()
+    sources = torch.randint(vocab, (24, 6), generator=generator)
+    for bias in range(2, 30, 2):
+        twin.final_logits_bias[0, twin.config.eos_token_id] = bias
+        if len(list(search(twin, banned, sources, 4, 1.0))) >= 8:
+            break
+    model.final_logits_bias[0, model.config.eos_token_id] = bias
+    torch.set_default_dtype(torch.float64)
+
+
+def exactly(model):
+    """The model in double precision, its positions not rounded."""
+    twin = type(model)(model.config).double().eval()
+    state = {k: x.double() for k, x in model.state_dict().items()
+             if "embed_positions" not in k or model.config.model_type == "mbart"}
+    twin.load_state_dict(state, strict=False)
+    return twin
+
+
+def expect(path, model, banned, vocab, target_vocab, generator):
+    """expected.safetensors and search.tsv of the model as given."""
+    pad = model.config.pad_token_id
+    draw = lambda n, most: torch.randint(most, (n,), generator=generator)
+    sources = [draw(n, vocab) for n in (5, 1, 6)]
+    inputs = [draw(n, target_vocab) for n in (4, 1, 3)]
+    padded = lambda rows: torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
+    mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(s) for s in sources], batch_first=True)
+    with torch.no_grad():
+        found = model(input_ids=padded(sources), attention_mask=mask, use_cache=False,
+                      decoder_input_ids=padded(inputs))
+    cut = lambda rows, like: torch.cat([r[: len(x)] for r, x in zip(rows, like)]).float()
+    offsets = lambda rows: torch.tensor([0] + [len(r) for r in rows]).cumsum(0).int()
+    save_file({"source": torch.cat(sources).int(), "source_offsets": offsets(sources),
+               "input": torch.cat(inputs).int(), "target_offsets": offsets(inputs),
+               "encoding": cut(found.encoder_last_hidden_state, sources),
+               "logits": cut(found.logits, inputs)}, path / "expected.safetensors")
+    rows = []
+    torch.set_default_dtype(torch.float32)  # generate() mixes types otherwise
+    model = model.float()
+    for beam, penalty in (1, 1.0), (4, 1.0), (4, 0.6):
+        sources = torch.stack([draw(6, vocab) for _ in range(24)])
+        kept = [[beam, penalty, score, *(" ".join(map(str, x)) for x in pair)]
+                for score, *pair in search(model, banned, sources, beam, penalty)]
+        assert len(kept) >= 3, (path, beam, len(kept))
+        rows += kept[:4]
+    (path / "search.tsv").write_text("".join("\t".join(map(str, r)) + "\n" for r in rows))
+    torch.set_default_dtype(torch.float64)
+
+
+# --- Marian ------------------------------------------------------------------------------------
+
+# Each side sees some of the text: its characters are unknown to the other, not to vocab.json.
+source_spm = train(lines[::3], 600)
+target_spm = train(lines[1::3], 560)
+bpe_spm = train(lines[::3], 700, model_type="bpe")
+
+
+def marian_config(vocab, d, heads, layers, ffn, activation, **more):
+    return hf.MarianConfig(
+        vocab_size=vocab, d_model=d, encoder_layers=layers[0], decoder_layers=layers[1],
+        encoder_attention_heads=heads, decoder_attention_heads=heads, encoder_ffn_dim=ffn,
+        decoder_ffn_dim=ffn, activation_function=activation, max_position_embeddings=128,
+        pad_token_id=vocab - 1, eos_token_id=0, forced_eos_token_id=0, **more)
+
+
+def marian(name, source, target, config, languages, tags=(), two=False, half=False, safe=True):
+    path = folder(name)
+    (path / "source.spm").write_bytes(source)
+    (path / "target.spm").write_bytes(target)
+    first, second = pieces(source), pieces(target)
+    if two:
+        lists = [["</s>", "<unk>", *first[::-1][3:]], ["</s>", "<unk>", *second[::-1][2:]]]
+        for tokens in lists:  # one id of <pad> for both
+            tokens += [f"filler{i}" for i in range(max(map(len, lists)) - len(tokens))]
+    else:  # some pieces have no id: they are unknown
+        joint = list(dict.fromkeys(first[:-20] + second[5:]))
+        lists = [["</s>", "<unk>", *tags, *joint[::-1]]]
+    names = ["vocab.json", "target_vocab.json"][: len(lists)]
+    for file, tokens in zip(names, lists):
+        (path / file).write_text(json.dumps({t: i for i, t in enumerate([*tokens, "<pad>"])},
+                                            ensure_ascii=False), "utf8")
+    tokenizer = hf.MarianTokenizer(
+        str(path / "source.spm"), str(path / "target.spm"), str(path / "vocab.json"),
+        target_vocab_file=str(path / "target_vocab.json") if two else None, separate_vocabs=two,
+        source_lang=languages[0], target_lang=languages[1])
+    tokenizer.punc_normalizer = lambda text: text
+    tokenizer.save_pretrained(path)
+    vocab = len(lists[0]) + 1
+    model = hf.MarianMTModel(config(vocab, decoder_start_token_id=vocab - 1,
+                                    share_encoder_decoder_embeddings=not two))
+    generator = randomize(model, name)
+    with torch.no_grad():  # as Marian's converter leaves them
+        for x in {id(x): x for x in [model.model.encoder.embed_tokens.weight,
+                                     model.model.decoder.embed_tokens.weight]}.values():
+            x[vocab - 1] = 0
+        model.final_logits_bias[0, vocab - 1] = 0
+    let_it_end(model, [1, vocab - 1], vocab - 1, generator)
+    model = model.to(torch.float16 if half else torch.float32)
+    model.save_pretrained(path, safe_serialization=safe)
+    (path / "generation_config.json").unlink(missing_ok=True)
+    rows = []
+    for n, text in enumerate(sentences):
+        tag = tags[n % len(tags)] if tags else ""
+        found = tokenizer(tag + text, text_target=text)
+        rows.append([languages[0], tag.strip("><") or languages[1], text,
+                     *(" ".join(map(str, x)) for x in (found["input_ids"], [vocab - 1] + found["labels"]))])
+    if not two:
+        rows = rows[: 200 if not tags else 60]
+    (path / "ids.tsv").write_text("".join("\t".join(r) + "\n" for r in rows), "utf8")
+    expect(path, exactly(model), [1, vocab - 1], vocab - 1, vocab - 1, generator)
+    readable(path)
+    return model, lists
+
+
+bilingual = marian(
+    "marian", source_spm, target_spm,
+    lambda v, **k: marian_config(v, 8, 2, (1, 2), 12, "swish", scale_embedding=True, **k),
+    ["en", "gl"], half=True, safe=False)
+marian("marian_tags", source_spm, target_spm,
+       lambda v, **k: marian_config(v, 6, 1, (2, 1), 8, "relu", scale_embedding=True, **k),
+       ["en_el_es_fi", "ROMANCE"], tags=[">>fra<<", ">>pt_BR<<", ">>cmn_Hant<<"])
+two = marian("marian_two", bpe_spm, target_spm,
+       lambda v, **k: marian_config(v, 6, 3, (1, 1), 10, "gelu", **k), ["mul", "gl"], two=True)
