@@ -218,7 +218,7 @@ static void test_refused(void **state) {
   (void)state;
   dg_error err;
   assert_false(import("tests/import/model/marian", "/tmp/never", &err));
-  assert_non_null(strstr(err.message, "\"model_type\": \"marian\""));
+  assert_non_null(strstr(err.message, "source.spm"));
   assert_false(import("tests/import/model/mbart", "/tmp/never", &err));
   assert_non_null(strstr(err.message, "there is no sentencepiece.bpe.model"));
   assert_false(import("tests/import/checkpoint/bin", "/tmp/never", &err));

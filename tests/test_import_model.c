@@ -314,7 +314,7 @@ static void test_refused_switches(void **state) {
       {"mbart", "normalize_before", "false", "\"normalize_before\": false"},
       {"mbart", "static_position_embeddings", "true", "\"static_position_embeddings\": true"},
       {"marian", "normalize_embedding", "true", "\"normalize_embedding\": true"},
-      {"marian_two", "decoder_vocab_size", "40", "\"decoder_vocab_size\": 40"},
+      {"marian", "decoder_vocab_size", "40", "\"decoder_vocab_size\": 40"},
       {"t5", "feed_forward_proj", "\"gated-tanh\"", "\"feed_forward_proj\": \"gated-tanh\""},
       {"t5", "layer_norm_epsilon", "-1", "\"layer_norm_epsilon\": -1"},
       {"t5", "relative_attention_num_buckets", "7", "relative_buckets 7"},

@@ -88,7 +88,7 @@ check "no output" refuses 2 '.-o' import $made/m2m100
 check "no directory" refuses 2 'one directory or package' import -o "$TMPDIR/x"
 check "an unknown storage" refuses 2 'fp16: choose' import $made/m2m100 -o "$TMPDIR/x" --quantize fp16
 check "nothing there" refuses 1 'config.json' import "$TMPDIR/nowhere" -o "$TMPDIR/x"
-check "Marian" refuses 1 'marian' import tests/import/model/marian -o "$TMPDIR/x"
+check "OPUS-MT without its tokenizer" refuses 1 'source.spm' import tests/import/model/marian -o "$TMPDIR/x"
 mkdir "$TMPDIR/hostile" && cp $made/m2m100/*.json $made/m2m100/*.model "$TMPDIR/hostile"
 check "no weights" refuses 1 'no model.safetensors' import "$TMPDIR/hostile" -o "$TMPDIR/x"
 cp tests/import/checkpoint/hostile/pytorch_model.bin "$TMPDIR/hostile"
