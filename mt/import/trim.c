@@ -113,6 +113,8 @@ static bool keep_corpus(const dg_trim *t, const char *path, dg_error *err) {
 static dg_tokenizer *trim_tokenizer(const dg_tokenizer *full, kept *k, dg_error *err) {
   dg_tokenizer *t = dg_tokenizer_trim(full, k->keep, err);
   size_t size = (size_t)dg_tokenizer_size(full);
+  free(k->old);
+  k->count = 0;
   k->old = dg_calloc(size + 1, sizeof *k->old);
   for (size_t id = 0; t && id < size; id++)
     if (k->keep[id]) k->old[k->count++] = id;
@@ -134,12 +136,26 @@ static json_t *card_of(const dg_trim *t, const dg_language *languages, size_t co
   return card;
 }
 
+/* Two tokenizers may share ids and an embedding: an id stays for both. */
+static bool unite(dg_trim *t) {
+  bool more = false;
+  for (int32_t id = 0; id < dg_tokenizer_size(t->full->tokenizer); id++)
+    if (t->source.keep[id] != t->own_target.keep[id])
+      more = t->source.keep[id] = t->own_target.keep[id] = true;
+  return more;
+}
+
 static bool make_base(dg_trim *t, const dg_language *languages, size_t count, dg_error *err) {
   dg_model_config c = t->full->model->config;
-  bool two = t->target != &t->source;
-  dg_tokenizer *source = trim_tokenizer(t->full->tokenizer, &t->source, err);
-  dg_tokenizer *target =
-      source && two ? trim_tokenizer(t->full->target_tokenizer, &t->own_target, err) : NULL;
+  bool two = t->target != &t->source, united = two && c.tie_source_target;
+  dg_tokenizer *source = NULL, *target = NULL;
+  do { /* each keeps a few pieces more than it was told */
+    if (united) unite(t);
+    dg_tokenizer_free(source);
+    dg_tokenizer_free(target);
+    source = trim_tokenizer(t->full->tokenizer, &t->source, err);
+    target = source && two ? trim_tokenizer(t->full->target_tokenizer, &t->own_target, err) : NULL;
+  } while (united && target && unite(t));
   dg_model *model = NULL;
   if (source && (target || !two)) {
     c.vocab_size = (int)t->source.count;

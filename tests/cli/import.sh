@@ -88,6 +88,17 @@ check "no output" refuses 2 '.-o' import $made/m2m100
 check "no directory" refuses 2 'one directory or package' import -o "$TMPDIR/x"
 check "an unknown storage" refuses 2 'fp16: choose' import $made/m2m100 -o "$TMPDIR/x" --quantize fp16
 check "nothing there" refuses 1 'config.json' import "$TMPDIR/nowhere" -o "$TMPDIR/x"
+formats=tests/import/formats
+for name in marian marian_two; do
+  check "$name" import $formats/$name -o "$TMPDIR/$name.safetensors"
+  check "$name: translates" lines -b "$TMPDIR/$name.safetensors" -s en -t gl
+done
+check "marian_tags" import $formats/marian_tags -o "$TMPDIR/tags.safetensors"
+check "marian_tags: a tag chosen" lines -b "$TMPDIR/tags.safetensors" -s fi -t pt_BR
+check "marian_tags: no such tag" \
+  refuses 2 'does not translate into de' translate -b "$TMPDIR/tags.safetensors" -s fi -t de
+check "marian: --langs" import $formats/marian -o "$TMPDIR/x.safetensors" --langs en,gl
+check "marian: --langs translates" lines -b "$TMPDIR/x.safetensors" -s en -t gl
 check "OPUS-MT without its tokenizer" refuses 1 'source.spm' import tests/import/model/marian -o "$TMPDIR/x"
 mkdir "$TMPDIR/hostile" && cp $made/m2m100/*.json $made/m2m100/*.model "$TMPDIR/hostile"
 check "no weights" refuses 1 'no model.safetensors' import "$TMPDIR/hostile" -o "$TMPDIR/x"
