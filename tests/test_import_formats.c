@@ -11,11 +11,13 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <zip.h>
 
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/decode/beam.h"
 #include "mt/decode/translator.h"
+#include "mt/import/ctranslate2.h"
 #include "mt/import/import.h"
 #include "mt/model/decoder.h"
 #include "mt/model/loss.h"
@@ -237,12 +239,271 @@ static void test_sides(void **state) {
   dg_base_free(b);
 }
 
+/* --- CTranslate2 ----------------------------------------------------------------------------- */
+
+static dg_hypothesis search_all(const dg_base *b, const int32_t *source, size_t n,
+                                const int32_t *prefix, size_t prefix_length, size_t beam) {
+  dg_network network = {.model = b->model, .precision = DG_FP32};
+  dg_error err;
+  dg_decoder *d = dg_decoder_new(&network, source, (const uint32_t[]){0, (uint32_t)n}, 1, beam,
+                                 LONGEST + prefix_length + 1, &err);
+  if (!d) fail_msg("%s", err.message);
+  dg_beam_options o = {beam, 1, 1, (size_t)dg_target_vocab(&b->model->config),
+                       dg_tokenizer_eos(b->target_tokenizer), NULL};
+  dg_beam_sentence sentence = {prefix, prefix_length, 0, LONGEST + 1 - prefix_length};
+  dg_hypothesis found;
+  dg_beam_search(step, d, &o, &sentence, 1, NULL, &found);
+  dg_decoder_free(d);
+  return found;
+}
+
+static void check_scores(const dg_base *b, char **field, void *context) {
+  int32_t source[IDS_MOST], target[IDS_MOST];
+  size_t n = numbers(field[0], source), vocab = (size_t)dg_target_vocab(&b->model->config);
+  dg_format_target(b, -1, -1, NULL, 0, target, 1);
+  size_t count = numbers(field[1], target + 1) + 1;
+  dg_batch batch = {.sequences = 1, .source = source, .input = target, .labels = target,
+                    .source_offsets = (const uint32_t[]){0, (uint32_t)n},
+                    .target_offsets = (const uint32_t[]){0, (uint32_t)count}};
+  dg_network network = {.model = b->model, .precision = DG_FP32};
+  float *logits = dg_malloc(count * vocab * sizeof *logits);
+  dg_arena *arena = dg_arena_new(1 << 16);
+  dg_error err;
+  if (!dg_logits(&network, &batch, arena, logits, &err)) fail_msg("%s", err.message);
+  char *at = field[2];
+  target[count] = dg_tokenizer_eos(b->target_tokenizer);
+  for (size_t t = 0; t < count; t++) {
+    double most = -HUGE_VAL, sum = 0, want = strtod(at, &at);
+    for (size_t v = 0; v < vocab; v++) most = fmax(most, (double)logits[t * vocab + v]);
+    for (size_t v = 0; v < vocab; v++) sum += exp((double)logits[t * vocab + v] - most);
+    double got = (double)logits[t * vocab + (size_t)target[t + 1]] - most - log(sum);
+    if (!(fabs(got - want) < 1e-4))
+      fail_msg("%s: token %zu has %.6f, not %.6f", (const char *)context, t, got, want);
+  }
+  dg_arena_free(arena);
+  free(logits);
+}
+
+/* The two rank finished hypotheses alike, but stop at different times: where ours differs
+ * it must be the better one. At the length limit CTranslate2 leaves out the end. */
+static void check_ct2_search(const dg_base *b, char **field, void *context) {
+  size_t *equal = context;
+  int32_t source[IDS_MOST], prefix[8], want[IDS_MOST];
+  size_t n = numbers(field[2], source), beam = (size_t)atol(field[0]);
+  dg_format_target(b, -1, -1, NULL, 0, prefix, 1);
+  size_t prefix_length = 1 + numbers(field[3], prefix + 1), count = numbers(field[4], want);
+  dg_hypothesis h = search_all(b, source, n, prefix, prefix_length, beam);
+  bool same_ids = h.length == count && !memcmp(h.ids, want, count * sizeof *want);
+  *equal += same_ids;
+  if (beam == 1) same("translation", field[2], h.ids, h.length, field[4]);
+  else if (!same_ids && prefix_length - 1 + count < LONGEST && h.score < atof(field[1]) - 1e-3)
+    fail_msg("beam: %g is worse than %s", h.score, field[1]);
+  free(h.ids);
+}
+
+static void test_ct2(void **state) {
+  const char *name = *state;
+  bool sided = strstr(name, "marian") || strstr(name, "opennmt");
+  dg_base *b = imported(name, &(dg_import_options){.source = sided ? "en" : NULL,
+                                                   .target = strstr(name, "tags") ? NULL
+                                                             : sided              ? "gl"
+                                                                                  : NULL});
+  assert_int_equal(each_row(b, name, "scores.tsv", 3, check_scores, (void *)(uintptr_t)name), 3);
+  size_t equal = 0;
+  assert_int_equal(each_row(b, name, "search.tsv", 5, check_ct2_search, &equal), 12);
+  if (equal < 8) fail_msg("%s: %zu of 12 translations are the same", name, equal);
+  dg_base_free(b);
+}
+
+static void test_ct2_languages(void **state) {
+  (void)state;
+  static const char *const names[] = {"ct2_m2m100", "ct2_nllb", "ct2_mbart", "ct2_madlad"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    dg_base *b = imported(names[i], &options);
+    dg_error err;
+    const dg_language *l = dg_base_language(b, "gl", DG_SIDE_TARGET, &err);
+    if (!l || l->tag <= 0) fail_msg("%s: no gl", names[i]);
+    /* What the directory of the same family formats, by the same ids. */
+    dg_base *original = import(i == 0   ? "tests/import/base/m2m100"
+                               : i == 1 ? "tests/import/base/nllb"
+                               : i == 2 ? "tests/import/base/mbart"
+                                        : "tests/import/base/madlad",
+                               &options, &err);
+    if (!original) fail_msg("%s", err.message);
+    assert_string_equal(b->model->config.source_format, original->model->config.source_format);
+    assert_string_equal(b->model->config.target_format, original->model->config.target_format);
+    assert_int_equal(l->tag, dg_base_language(original, "gl", DG_SIDE_TARGET, &err)->tag);
+    static const char text[] = "Ola, mundo: 17 de marzo";
+    int32_t ids[IDS_MOST], same_ids[IDS_MOST];
+    size_t n = encode(b->tokenizer, text, ids);
+    assert_int_equal(n, encode(original->tokenizer, text, same_ids));
+    assert_memory_equal(ids, same_ids, n * sizeof *ids);
+    dg_base_free(original);
+    dg_base_free(b);
+  }
+}
+
+/* A package says its languages; its weights are those of the directory it was made of. */
+static void test_argos(void **state) {
+  (void)state;
+  dg_base *b = imported("argos.argosmodel", &options);
+  dg_base *d = imported("ct2_opennmt", &(dg_import_options){.source = "en", .target = "gl"});
+  dg_error err;
+  assert_non_null(dg_base_language(b, "en", DG_SIDE_SOURCE, &err));
+  assert_non_null(dg_base_language(b, "gl", DG_SIDE_TARGET, &err));
+  refuses(b, "gl", DG_SIDE_SOURCE, "does not translate from gl");
+  assert_int_equal(b->model->params.total, d->model->params.total);
+  assert_memory_equal(b->model->params.values, d->model->params.values,
+                      b->model->params.total * sizeof(float));
+  dg_base_free(b);
+  dg_base_free(d);
+  assert_null(import(DIR "ct2_opennmt", &options, &err));
+  assert_non_null(strstr(err.message, "which language the model translates into"));
+}
+
+/* --- damage ---------------------------------------------------------------------------------- */
+
+static char *scratch(const char *name) {
+  const char *tmp = getenv("TMPDIR");
+  return dg_format("%s/%s", tmp ? tmp : "/tmp", name);
+}
+
+static void write_file(const char *path, const void *bytes, size_t n) {
+  FILE *f = fopen(path, "wb");
+  assert_non_null(f);
+  assert_int_equal(fwrite(bytes, 1, n, f), n);
+  fclose(f);
+}
+
+static uint8_t *read_file(const char *path, size_t *n) {
+  dg_mapping map;
+  dg_error err;
+  if (!dg_map(path, &map, &err)) fail_msg("%s", err.message);
+  *n = map.size;
+  uint8_t *copy = dg_malloc(map.size);
+  memcpy(copy, map.data, map.size);
+  dg_unmap(&map);
+  return copy;
+}
+
+/* Every cut of a model.bin, and its parts overwritten, is an error or a model: no crash. */
+static void test_damaged_model(void **state) {
+  (void)state;
+  size_t n;
+  uint8_t *whole = read_file(DIR "ct2_opennmt/model.bin", &n);
+  dg_error err;
+  for (size_t cut = 0; cut < n; cut += cut < 2000 ? 1 : 997) {
+    uint8_t *part = dg_malloc(cut + 1); /* its end is the sanitizer's */
+    memcpy(part, whole, cut);
+    if (dg_ct2_open(part, cut, &err)) fail_msg("%zu bytes of %zu passed", cut, n);
+    free(part);
+  }
+  for (size_t at = 0; at < 400; at++) {
+    uint8_t *copy = dg_malloc(n);
+    memcpy(copy, whole, n);
+    memset(copy + at, 0xff, at + 4 < n ? 4 : n - at);
+    dg_ct2_close(dg_ct2_open(copy, n, &err));
+    free(copy);
+  }
+  uint32_t version = 7;
+  memcpy(whole, &version, sizeof version);
+  assert_null(dg_ct2_open(whole, n, &err));
+  assert_non_null(strstr(err.message, "binary version 7"));
+  free(whole);
+}
+
+static void add_entry(zip_t *z, const char *name, const void *bytes, size_t n) {
+  zip_source_t *source = zip_source_buffer(z, bytes, n, 0);
+  assert_non_null(source);
+  assert_true(zip_file_add(z, name, source, ZIP_FL_OVERWRITE) >= 0);
+}
+
+static char *make_zip(const char *const *names, const void *const *bytes, const size_t *sizes,
+                      size_t count) {
+  char *path = scratch("hostile.argosmodel");
+  int code;
+  unlink(path);
+  zip_t *z = zip_open(path, ZIP_CREATE | ZIP_EXCL, &code);
+  assert_non_null(z);
+  for (size_t i = 0; i < count; i++) add_entry(z, names[i], bytes[i], sizes[i]);
+  assert_int_equal(zip_close(z), 0);
+  return path;
+}
+
+static void refuse_zip(const char *const *names, const void *const *bytes, const size_t *sizes,
+                       size_t count, const char *says) {
+  char *path = make_zip(names, bytes, sizes, count);
+  dg_error err;
+  if (import(path, &options, &err)) fail_msg("taken: %s", says);
+  if (!strstr(err.message, says) || strchr(err.message, '\n'))
+    fail_msg("\"%s\" lacks \"%s\"", err.message, says);
+  unlink(path);
+  free(path);
+}
+
+static void test_hostile_packages(void **state) {
+  (void)state;
+  static const char metadata[] = "{\"from_code\": \"en\", \"to_code\": \"gl\"}";
+  static const char prefixed[] = "{\"to_code\": \"gl\", \"target_prefix\": \"__gl__\"}";
+  size_t big = 64 << 20, n;
+  uint8_t *model = read_file(DIR "ct2_opennmt/model.bin", &n);
+  size_t config_size, vocabulary_size;
+  uint8_t *config = read_file(DIR "ct2_opennmt/config.json", &config_size);
+  uint8_t *vocabulary = read_file(DIR "ct2_opennmt/source_vocabulary.json", &vocabulary_size);
+  void *zeros = dg_calloc(big, 1);
+  const size_t m = sizeof metadata - 1;
+  refuse_zip((const char *const[]){"p/metadata.json", "p/model/model.bin"},
+             (const void *const[]){metadata, zeros}, (const size_t[]){m, big}, 2, "no model is as empty");
+  refuse_zip((const char *const[]){"p/metadata.json", "p/model/model.bin"},
+             (const void *const[]){metadata, model}, (const size_t[]){m, n / 2}, 2, "cut off");
+  refuse_zip((const char *const[]){"p/metadata.json", "../../model/model.bin", "/model/model.bin"},
+             (const void *const[]){metadata, model, model}, (const size_t[]){m, n, n}, 3,
+             "model.bin");
+  refuse_zip((const char *const[]){"p/other.json"}, (const void *const[]){metadata},
+             (const size_t[]){m}, 1, "there is no metadata.json in the zip");
+  refuse_zip((const char *const[]){"p/metadata.json", "p/model/model.bin", "p/model/config.json"},
+             (const void *const[]){prefixed, model, config},
+             (const size_t[]){sizeof prefixed - 1, n, config_size}, 3, "target_prefix");
+  refuse_zip((const char *const[]){"p/metadata.json", "p/model/model.bin", "p/model/config.json",
+                                   "p/model/source_vocabulary.json",
+                                   "p/model/target_vocabulary.json", "p/bpe.model"},
+             (const void *const[]){metadata, model, config, vocabulary, vocabulary, "x"},
+             (const size_t[]){m, n, config_size, vocabulary_size, vocabulary_size, 1}, 6,
+             "bpe.model is subword-nmt's");
+  refuse_zip((const char *const[]){"p/metadata.json", "p/model/model.bin", "p/model/config.json",
+                                   "p/model/source_vocabulary.json"},
+             (const void *const[]){metadata, model, config, "[1, 2"},
+             (const size_t[]){m, n, config_size, 5}, 4, "source_vocabulary.json: line 1");
+  char *path = scratch("truncated.argosmodel");
+  dg_error err;
+  size_t zip_size;
+  uint8_t *whole = read_file(DIR "argos.argosmodel", &zip_size);
+  write_file(path, whole, zip_size / 2);
+  assert_null(import(path, &options, &err));
+  assert_non_null(strstr(err.message, "no zip file, or a truncated one"));
+  unlink(path);
+  free(path);
+  free(whole);
+  free(zeros);
+  free(model);
+  free(config);
+  free(vocabulary);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      {"marian", test_opus, NULL, NULL, (void *)(uintptr_t)"marian"},
-      {"marian_tags", test_opus, NULL, NULL, (void *)(uintptr_t)"marian_tags"},
-      {"marian_two", test_opus, NULL, NULL, (void *)(uintptr_t)"marian_two"},
-      cmocka_unit_test(test_sides),
-  };
-  return cmocka_run_group_tests_name("import_formats", tests, NULL, NULL);
+  static const char *const opus[] = {"marian", "marian_tags", "marian_two"};
+  static const char *const ct2[] = {"ct2_m2m100", "ct2_nllb",        "ct2_mbart",  "ct2_madlad",
+                                    "ct2_marian", "ct2_marian_tags", "ct2_opennmt"};
+  enum { OPUS = 3, CT2 = 7, OTHERS = 5 };
+  struct CMUnitTest tests[OPUS + CT2 + OTHERS] = {
+      cmocka_unit_test(test_sides),         cmocka_unit_test(test_ct2_languages),
+      cmocka_unit_test(test_argos),         cmocka_unit_test(test_damaged_model),
+      cmocka_unit_test(test_hostile_packages)};
+  for (size_t i = 0; i < OPUS + CT2; i++) {
+    const char *name = i < OPUS ? opus[i] : ct2[i - OPUS];
+    tests[OTHERS + i] = (struct CMUnitTest){.name = name,
+                                            .test_func = i < OPUS ? test_opus : test_ct2,
+                                            .initial_state = (void *)(uintptr_t)name};
+  }
+  return _cmocka_run_group_tests("import_formats", tests, OPUS + CT2 + OTHERS, NULL, NULL);
 }

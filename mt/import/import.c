@@ -342,7 +342,7 @@ static dg_base *make_base(dg_source *s, dg_error *err) {
   dg_model *model = dg_model_outline(&s->config.model, err);
   if (!model) return NULL;
   json_t *card = json_object();
-  json_object_set_new(card, "imported_from", json_string(families[s->config.family]));
+  json_object_set_new(card, "imported_from", json_string(s->format ? s->format : families[s->config.family]));
   dg_base *b = dg_base_new(model, s->tokenizer, s->target_tokenizer, s->languages.list,
                            s->languages.count, card, err);
   s->tokenizer = s->target_tokenizer = NULL;

@@ -7,6 +7,7 @@
 #include "mt/import/tags.h"
 
 typedef struct dg_source {
+  const char *format; /* for the card: "ctranslate2"; NULL: the family's name */
   dg_family_config config; /* with its formats */
   dg_tokenizer *tokenizer, *target_tokenizer; /* the second NULL: one for both sides */
   dg_languages languages;

@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""Makes tests/import/formats/ct2_NAME/: tiny random models with the tokenizers of
+tests/import/base and tests/import/formats, converted by ctranslate2 in each of its
+quantizations, and what it computes of them in float32:
+
+  scores.tsv   source ids, target ids, log-probabilities of these and of the end
+  search.tsv   beam, score, source ids, forced ids, ids found (length penalty 1)
+
+and argos.argosmodel, a package of one as Argos Translate has it. Ids are places in the
+vocabulary.
+
+Needs: pip install torch transformers==4.40 sentencepiece ctranslate2
+"""
+import json
+import pathlib
+import random
+import shutil
+import tempfile
+import zipfile
+
+import ctranslate2
+import numpy
+import sentencepiece
+import torch
+import transformers as hf
+from ctranslate2.converters.transformers import TransformersConverter
+from ctranslate2.specs import common_spec, transformer_spec
+
+tests = pathlib.Path(__file__).resolve().parent.parent
+out = tests / "import" / "formats"
+base = tests / "import" / "base"
+torch.set_num_threads(1)
+LONGEST = 24
+
+
+class Converter(TransformersConverter):
+    def load_model(self, cls, path, dtype=None, **options):  # as transformers 4.40 names it
+        return cls.from_pretrained(path, torch_dtype=dtype, **options)
+
+
+def fresh(name):
+    shutil.rmtree(out / name, ignore_errors=True)
+    return out / name
+
+
+def randomize(model, name):
+    generator = torch.Generator().manual_seed(sum(map(ord, name)))
+    with torch.no_grad():
+        for key, x in list(model.named_parameters()) + list(model.named_buffers()):
+            if "embed_positions" in key and model.config.model_type != "mbart":
+                continue
+            noise = torch.randn(x.shape, generator=generator)
+            if "norm" in key:
+                x.copy_(1 + 0.3 * noise if key.endswith("weight") else 0.1 * noise)
+            else:
+                x.copy_((0.6 if x.dim() > 1 and x.shape[0] > 1 else 0.2) * noise)
+
+
+def record(name, tokens, target_tokens, prefix, tail, forced, compute="float32"):
+    """prefix and tail surround a source; forced begins a target."""
+    path = out / name
+    translator = ctranslate2.Translator(str(path), compute_type=compute, intra_threads=1)
+    ids = {t: i for i, t in reversed(list(enumerate(tokens)))}
+    target_ids = {t: i for i, t in reversed(list(enumerate(target_tokens)))}
+    rng = random.Random(name)
+    words = [t for t in tokens[4:] if not t.startswith(("<", "_", ">")) and ids[t] < len(tokens) - 60]
+    target_words = [t for t in target_tokens[4:] if not t.startswith(("<", "_", ">"))]
+    draw = lambda n, words: [rng.choice(words) for _ in range(n)]
+    text = lambda table, list_: " ".join(str(table[t]) for t in list_)
+    rows = []
+    for n in 3, 1, 6:
+        source = prefix + draw(n, words) + tail
+        target = forced + draw(n + 1, target_words)
+        result = translator.score_batch([source], [target])[0]
+        rows.append([text(ids, source), text(target_ids, target),
+                     " ".join(f"{x:.5f}" for x in result.log_probs)])
+    (path / "scores.tsv").write_text("".join("\t".join(r) + "\n" for r in rows))
+    rows = []
+    for beam in 1, 4:
+        for _ in range(6):
+            source = prefix + draw(6, words) + tail
+            result = translator.translate_batch(
+                [source], target_prefix=[forced] if forced else None, beam_size=beam,
+                length_penalty=1, max_decoding_length=LONGEST, return_scores=True)[0]
+            found = result.hypotheses[0]
+            rows.append([str(beam), f"{result.scores[0]:.5f}", text(ids, source),
+                         text(target_ids, forced), text(target_ids, found[len(forced):])])
+    (path / "search.tsv").write_text("".join("\t".join(r) + "\n" for r in rows))
+    for file in path.iterdir():
+        file.chmod(0o644)
+
+
+def converted(name, directory, quantization, copy, prefix, tail, forced, **change):
+    with tempfile.TemporaryDirectory() as scratch:
+        work = pathlib.Path(scratch) / "model"
+        shutil.copytree(directory, work)
+        for file in work.glob("*.tsv"):
+            file.unlink()
+        config = hf.AutoConfig.from_pretrained(work)
+        for key, value in change.items():
+            setattr(config, key, value)
+        model = hf.AutoModelForSeq2SeqLM.from_config(config)
+        randomize(model, name)
+        if config.model_type == "marian":
+            with torch.no_grad():
+                model.model.encoder.embed_tokens.weight[-1] = 0
+                model.model.decoder.embed_tokens.weight[-1] = 0
+                model.final_logits_bias[0, config.eos_token_id] = 3
+        for file in work.glob("*model*.[sb]*"):
+            if file.suffix in (".safetensors", ".bin"):
+                file.unlink()
+        model.save_pretrained(work)
+        if config.model_type == "t5":
+            (work / "tokenizer_config.json").write_text(
+                json.dumps({"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "eos_token": "</s>",
+                            "pad_token": "<s>", "unk_token": "<unk>"}))
+        if name == "ct2_m2m100":  # where the published one lists its tags
+            tags = list(hf.M2M100Tokenizer.from_pretrained(work).lang_code_to_token.values())
+            for file in work.glob("*ken*.json"):
+                settings = json.loads(file.read_text())
+                if "bos_token" in settings:
+                    file.write_text(json.dumps(settings | {"additional_special_tokens": tags}))
+        if name == "ct2_mbart":  # as published
+            for file in work.glob("*ken*.json"):
+                settings = json.loads(file.read_text())
+                file.write_text(json.dumps(settings | {"bos_token": "<s>"}))
+        Converter(str(work), copy_files=copy).convert(
+            str(fresh(name)), quantization=quantization)
+    tokens = json.loads((out / name / "shared_vocabulary.json").read_text("utf8"))
+    record(name, tokens, tokens, prefix, tail, forced)
+
+
+wide = dict(d_model=8, encoder_ffn_dim=12, decoder_ffn_dim=12, encoder_attention_heads=2,
+            decoder_attention_heads=2, decoder_layers=2)
+converted("ct2_m2m100", base / "m2m100", "float32", ["sentencepiece.bpe.model"], ["__en__"],
+          ["</s>"], ["__gl__"], **wide)
+converted("ct2_nllb", base / "nllb", "int8", ["sentencepiece.bpe.model"], ["zho_Hant"], ["</s>"],
+          ["glg_Latn"], activation_function="gelu", **wide)
+converted("ct2_mbart", base / "mbart", "float16", ["sentencepiece.bpe.model"], ["en_XX"], ["</s>"],
+          ["gl_ES"], scale_embedding=True, normalize_before=True,
+          normalize_embedding=True, tokenizer_class="MBart50Tokenizer", **wide)
+converted("ct2_madlad", base / "madlad", "int8_bfloat16", ["spiece.model"], ["<2zh_Hant>"],
+          ["</s>"], [], d_model=8, d_kv=3, num_heads=2, d_ff=10, num_decoder_layers=2)
+converted("ct2_marian", out / "marian", "int16", ["source.spm", "target.spm"], [], ["</s>"], [])
+converted("ct2_marian_tags", out / "marian_tags", "bfloat16", ["source.spm", "target.spm"],
+          [">>pt_BR<<"], ["</s>"], [])
+
+
+# --- OpenNMT-py's shape, in a package of Argos ---------------------------------------------------
+
+def argos():
+    spm = (base / "madlad" / "spiece.model").read_bytes()
+    sp = sentencepiece.SentencePieceProcessor(model_proto=spm)
+    pieces = [sp.id_to_piece(i) for i in range(sp.get_piece_size())]
+    words = [p for p in pieces if not p.startswith("<")]
+    source = ["<unk>", "<s>", "</s>", *words[:-30]]  # some pieces are unknown
+    target = ["<blank>", "<unk>", "<s>", "</s>", *words[40:]]
+    spec = transformer_spec.TransformerSpec.from_config((1, 2), 2, activation=common_spec.Activation.RELU)
+    rng = numpy.random.default_rng(5)
+    d, ffn = 8, 12
+    n = lambda *shape: (0.6 * rng.standard_normal(shape)).astype("float32")
+
+    def linear(s, rows, cols):
+        s.weight, s.bias = n(rows, cols), n(rows)
+
+    def norm(s):
+        s.gamma, s.beta = 1 + 0.5 * n(d), 0.2 * n(d)
+
+    def layer(l, decoder):
+        for a, first in [(l.self_attention, 3)] + ([(l.attention, 1)] if decoder else []):
+            norm(a.layer_norm)
+            linear(a.linear[0], first * d, d)
+            if first == 1:
+                linear(a.linear[1], 2 * d, d)
+            linear(a.linear[-1], d, d)
+        norm(l.ffn.layer_norm)
+        linear(l.ffn.linear_0, ffn, d)
+        linear(l.ffn.linear_1, d, ffn)
+
+    place, angle = numpy.arange(64)[:, None], numpy.exp(numpy.arange(0, d, 2) * -(numpy.log(10000.0) / d))
+    table = numpy.zeros((64, d), "float32")
+    table[:, 0::2], table[:, 1::2] = numpy.sin(place * angle), numpy.cos(place * angle)
+    spec.encoder.embeddings[0].weight = n(len(source), d)
+    spec.decoder.embeddings.weight = n(len(target), d)
+    for side in spec.encoder, spec.decoder:
+        side.position_encodings.encodings = table  # not one half sines, one half cosines
+        norm(side.layer_norm)
+    for l in spec.encoder.layer:
+        layer(l, False)
+    for l in spec.decoder.layer:
+        layer(l, True)
+    linear(spec.decoder.projection, len(target), d)
+    spec.decoder.projection.bias[3] += 4
+    spec.register_source_vocabulary(source)
+    spec.register_target_vocabulary(target)
+    spec.validate()
+    spec.optimize("int8")
+    path = fresh("ct2_opennmt")
+    path.mkdir(parents=True)
+    spec.save(str(path))
+    (path / "sentencepiece.model").write_bytes(spm)
+    record("ct2_opennmt", source, target, [], [], [])
+    metadata = {"package_version": "1.9", "from_code": "en", "to_code": "gl", "type": "translate"}
+    with zipfile.ZipFile(out / "argos.argosmodel", "w", zipfile.ZIP_DEFLATED) as z:
+        date = lambda name: zipfile.ZipInfo("translate-en_gl-1_9/" + name, (2024, 1, 1, 0, 0, 0))
+        z.writestr(date("metadata.json"), json.dumps(metadata), zipfile.ZIP_DEFLATED)
+        z.writestr(date("sentencepiece.model"), spm, zipfile.ZIP_DEFLATED)
+        for name in "model.bin", "config.json", "source_vocabulary.json", "target_vocabulary.json":
+            z.writestr(date("model/" + name), (path / name).read_bytes(), zipfile.ZIP_DEFLATED)
+    (out / "argos.argosmodel").chmod(0o644)
+
+
+argos()
