@@ -361,6 +361,22 @@ static void test_argos(void **state) {
   assert_non_null(strstr(err.message, "which language the model translates into"));
 }
 
+/* --- Marian's own files ----------------------------------------------------------------------- */
+
+static void test_npz(void **state) {
+  const char *name = *state;
+  char *path = dg_format("%s/model.npz", name);
+  dg_base *b = imported(path, &(dg_import_options){.source = "en,mul", .target = "gl"});
+  check_outputs(b, name);
+  /* With the ids that transformers has of the same vocabulary, too. */
+  const char *opus = !strcmp(name, "npz")       ? "marian"
+                     : !strcmp(name, "npz_two") ? "marian_two"
+                                                : NULL;
+  if (opus) assert_int_equal(each_row(b, opus, "ids.tsv", 5, check_ids, NULL), 200);
+  dg_base_free(b);
+  free(path);
+}
+
 /* --- damage ---------------------------------------------------------------------------------- */
 
 static char *scratch(const char *name) {
@@ -453,7 +469,8 @@ static void test_hostile_packages(void **state) {
   void *zeros = dg_calloc(big, 1);
   const size_t m = sizeof metadata - 1;
   refuse_zip((const char *const[]){"p/metadata.json", "p/model/model.bin"},
-             (const void *const[]){metadata, zeros}, (const size_t[]){m, big}, 2, "no model is as empty");
+             (const void *const[]){metadata, zeros}, (const size_t[]){m, big}, 2,
+             "no model is as empty");
   refuse_zip((const char *const[]){"p/metadata.json", "p/model/model.bin"},
              (const void *const[]){metadata, model}, (const size_t[]){m, n / 2}, 2, "cut off");
   refuse_zip((const char *const[]){"p/metadata.json", "../../model/model.bin", "/model/model.bin"},
@@ -490,20 +507,100 @@ static void test_hostile_packages(void **state) {
   free(vocabulary);
 }
 
+/* A NumPy array of bytes with this header. */
+static size_t make_npy(const char *header, const char *bytes, size_t n, uint8_t *out) {
+  size_t h = strlen(header);
+  memcpy(out, "\x93NUMPY\x01\x00", 8);
+  out[8] = (uint8_t)h, out[9] = (uint8_t)(h >> 8);
+  memcpy(out + 10, header, h);
+  memcpy(out + 10 + h, bytes, n);
+  return 10 + h + n;
+}
+
+static void refuse_npz(const char *name, const char *header, const char *text, const char *says) {
+  uint8_t bytes[4096];
+  char *path = scratch("hostile.npz"), *entry = dg_format("%s.npy", name);
+  int code;
+  unlink(path);
+  zip_t *z = zip_open(path, ZIP_CREATE | ZIP_EXCL, &code);
+  assert_non_null(z);
+  add_entry(z, entry, bytes, make_npy(header, text, strlen(text) + 1, bytes));
+  assert_int_equal(zip_close(z), 0);
+  dg_error err;
+  if (import(path, &options, &err)) fail_msg("taken: %s", says);
+  if (!strstr(err.message, says) || !strstr(err.message, path) || strchr(err.message, '\n'))
+    fail_msg("\"%s\" lacks \"%s\"", err.message, says);
+  unlink(path);
+  free(path);
+  free(entry);
+}
+
+static void refuse_settings(const char *text, const char *says) {
+  char *header = dg_format("{'descr': '|i1', 'fortran_order': False, 'shape': (%zu,), }\n",
+                           strlen(text) + 1);
+  refuse_npz("special:model.yml", header, text, says);
+  free(header);
+}
+
+static void test_hostile_npz(void **state) {
+  (void)state;
+#define ORDER "'fortran_order': False, "
+  refuse_npz("Wemb", "{'descr': '|O', " ORDER "'shape': (1,), }\n", "x", "objects (pickles) never");
+  refuse_npz("Wemb", "{'descr': '>f4', " ORDER "'shape': (1,), }\n", "abc", "'>f4'");
+  refuse_npz("Wemb", "{'descr': '<f4', " ORDER "'shape': (2,), }\n", "abc",
+             "not what its shape says");
+  refuse_npz("Wemb", "{'descr': '<f4', " ORDER "'shape': (4294967296, 4294967296, 9), }\n", "abc",
+             "larger than any file");
+  refuse_npz("Wemb", "{'descr': '<f4', " ORDER "'shape': (1, 1, 1, 1, 1), }\n", "abc",
+             "0 to 4 dimensions");
+  refuse_npz("Wemb", "{'descr': '<f4', 'fortran_order': True, 'shape': (1, 1), }\n", "abc",
+             "Fortran");
+  refuse_npz("Wemb", "{'descr': '<f4', " ORDER "'shape': (1,), }\n", "abc",
+             "no special:model.yml");
+  refuse_npz("special:model.yml", "{'descr': '<f4', " ORDER "'shape': (1,), }\n", "abc", "no text");
+  refuse_settings("type: amun\n", "type: amun: only Transformers");
+  refuse_settings("type: transformer\ntransformer-postprocess: dhn\n",
+                  "transformer-postprocess: dhn");
+  refuse_settings("transformer-preprocess: h\n", "transformer-preprocess: h");
+  refuse_settings("transformer-ffn-activation: gelu\n", "transformer-ffn-activation: gelu");
+  refuse_settings("transformer-decoder-autoreg: rnn\n", "transformer-decoder-autoreg: rnn");
+  refuse_settings("transformer-tied-layers: [1, 1]\n", "transformer-tied-layers");
+  refuse_settings("dim-vocabs: [5, 5, 5]\n", "dim-vocabs has 3 sizes");
+  refuse_settings("dim-vocabs: [5, 5]\ndim-emb: 1e9\n", "dim-emb is no size");
+  refuse_settings("a: [1\n", "line");
+  refuse_settings("a: &x [*x]\n", "anchors are not read");
+  /* Damage in a real one: its end is gone, or weights are of another shape. */
+  size_t n;
+  uint8_t *whole = read_file(DIR "npz/model.npz", &n);
+  char *path = scratch("cut.npz");
+  write_file(path, whole, n - n / 3);
+  dg_error err;
+  assert_null(import(path, &options, &err));
+  assert_non_null(strstr(err.message, "no zip file, or a truncated one"));
+  unlink(path);
+  free(path);
+  free(whole);
+}
+
 int main(void) {
   static const char *const opus[] = {"marian", "marian_tags", "marian_two"};
   static const char *const ct2[] = {"ct2_m2m100", "ct2_nllb",        "ct2_mbart",  "ct2_madlad",
                                     "ct2_marian", "ct2_marian_tags", "ct2_opennmt"};
-  enum { OPUS = 3, CT2 = 7, OTHERS = 5 };
-  struct CMUnitTest tests[OPUS + CT2 + OTHERS] = {
+  static const char *const npz[] = {"npz", "npz_two", "npz_pre"};
+  enum { OPUS = 3, CT2 = 7, NPZ = 3, OTHERS = 6 };
+  struct CMUnitTest tests[OPUS + CT2 + NPZ + OTHERS] = {
       cmocka_unit_test(test_sides),         cmocka_unit_test(test_ct2_languages),
       cmocka_unit_test(test_argos),         cmocka_unit_test(test_damaged_model),
-      cmocka_unit_test(test_hostile_packages)};
-  for (size_t i = 0; i < OPUS + CT2; i++) {
-    const char *name = i < OPUS ? opus[i] : ct2[i - OPUS];
+      cmocka_unit_test(test_hostile_packages), cmocka_unit_test(test_hostile_npz)};
+  for (size_t i = 0; i < OPUS + CT2 + NPZ; i++) {
+    const char *name = i < OPUS         ? opus[i]
+                       : i < OPUS + CT2 ? ct2[i - OPUS]
+                                        : npz[i - OPUS - CT2];
     tests[OTHERS + i] = (struct CMUnitTest){.name = name,
-                                            .test_func = i < OPUS ? test_opus : test_ct2,
+                                            .test_func = i < OPUS         ? test_opus
+                                                         : i < OPUS + CT2 ? test_ct2
+                                                                          : test_npz,
                                             .initial_state = (void *)(uintptr_t)name};
   }
-  return _cmocka_run_group_tests("import_formats", tests, OPUS + CT2 + OTHERS, NULL, NULL);
+  return _cmocka_run_group_tests("import_formats", tests, OPUS + CT2 + NPZ + OTHERS, NULL, NULL);
 }

@@ -89,7 +89,7 @@ int dg_cmd_import(int argc, char **argv) {
        "import an adapter: LoRA of PEFT, or bottlenecks of AdapterHub"},
       {"base", 'b', DG_FLAG_TEXT, &adapter.base, "BASE", "of the adapter: an imported one (base)"},
       {"source", 's', DG_FLAG_TEXT, &adapter.source, "SRC", 
-       "source language, where no file says it: of an adapter, or of a model without tags"},
+       "source language where no file says it (adapters, models without tags)"},
       {"target", 't', DG_FLAG_TEXT, &adapter.target, "TGT", "target language, likewise"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
@@ -101,7 +101,8 @@ int dg_cmd_import(int argc, char **argv) {
           "config.json, model.safetensors or pytorch_model.bin (whole or in shards), and its\n"
           "sentencepiece model. M2M-100, SMaLL-100, NLLB-200, mBART-50, OPUS-MT, T5, mT5 and\n"
           "MADLAD-400; models that CTranslate2 converted, with their sentencepiece model beside\n"
-          "model.bin; Argos packages. -s and -t name the languages where no file does.\n"
+          "model.bin; Argos packages; Marian's own .npz with the vocabularies beside it. -s and\n"
+          "-t name the languages where no file does.\n"
           "Nothing in a checkpoint is run. It takes little memory, however large the model.\n"
           "\n"
           "Most of a multilingual model's vocabulary is of no use for one pair: --langs leaves\n"

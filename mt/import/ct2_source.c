@@ -218,7 +218,8 @@ static bool set_sizes(const model *m, dg_model_config *c, dg_error *err) {
   c->ffn_dim = (int)ffn->shape[0];
   c->encoder_layers = count_layers(m, "encoder");
   c->decoder_layers = count_layers(m, "decoder");
-  if (!c->encoder_layers || !c->decoder_layers || c->encoder_layers > 256 || c->decoder_layers > 256)
+  if (!c->encoder_layers || c->encoder_layers > 256 || !c->decoder_layers ||
+      c->decoder_layers > 256)
     return refuse("it has not an encoder and a decoder of 1 to 256 layers", err);
   c->tie_source_target = same(source, target);
   c->tie_output = same(target, output);

@@ -122,8 +122,8 @@ static bool read_model(dg_ct2 *m, reader *r) {
   if (!take(r, 4, &m->version)) return false;
   if (m->version < OLDEST || m->version > NEWEST)
     return dg_fail(r->err, DG_ERR_UNSUPPORTED,
-                   "binary version %u of CTranslate2, or no model.bin at all; versions %d to %d are "
-                   "read",
+                   "binary version %u of CTranslate2, or no model.bin at all; versions %d to %d "
+                   "are read",
                    m->version, OLDEST, NEWEST);
   if (!take_string(r, &m->spec) || !take(r, 4, &m->revision) || !take(r, 4, &count)) return false;
   if (count > VARIABLES_MOST)

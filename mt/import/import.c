@@ -92,8 +92,8 @@ static bool place_as_they_are(import *m, dg_error *err) {
 
 /* A tag at an id of the vocabulary; it serves either side. */
 static bool add_tag(import *m, size_t id, const char *tag, dg_error *err) {
-  return dg_languages_add_tag(&m->source->languages, m->pieces, m->size, id, m->source->config.family, tag,
-                              DG_SIDE_BOTH) ||
+  return dg_languages_add_tag(&m->source->languages, m->pieces, m->size, id,
+                              m->source->config.family, tag, DG_SIDE_BOTH) ||
          outside(m, tag, err);
 }
 
@@ -236,7 +236,8 @@ static bool load_vocabulary(const import *m, const char *name, dg_vocabulary *ou
 static bool read_tokenizer_files(import *m, dg_error *err) {
   /* The length limit of tokenizer_config.json is often 10^30: no integer. */
   return load_vocabulary(m, "vocab.json", &m->vocabulary, err) &&
-         read_json(m, "tokenizer_config.json", JSON_DECODE_INT_AS_REAL, &m->tokenizer_config, err) &&
+         read_json(m, "tokenizer_config.json", JSON_DECODE_INT_AS_REAL, &m->tokenizer_config,
+                   err) &&
          read_json(m, "special_tokens_map.json", 0, &m->special_tokens, err) &&
          read_json(m, "added_tokens.json", 0, &m->added_tokens, err);
 }
@@ -342,7 +343,8 @@ static dg_base *make_base(dg_source *s, dg_error *err) {
   dg_model *model = dg_model_outline(&s->config.model, err);
   if (!model) return NULL;
   json_t *card = json_object();
-  json_object_set_new(card, "imported_from", json_string(s->format ? s->format : families[s->config.family]));
+  const char *format = s->format ? s->format : families[s->config.family];
+  json_object_set_new(card, "imported_from", json_string(format));
   dg_base *b = dg_base_new(model, s->tokenizer, s->target_tokenizer, s->languages.list,
                            s->languages.count, card, err);
   s->tokenizer = s->target_tokenizer = NULL;
@@ -405,7 +407,9 @@ static bool write_base(const dg_base *full, dg_source *s, const char *path,
 bool dg_import(const char *path, const char *base, const dg_import_options *o,
                dg_import_report *report, dg_error *err) {
   dg_source s = {0};
-  bool ok = (is_ctranslate2(path) ? dg_source_ctranslate2 : read_directory)(&s, path, o, err);
+  bool ok = (dg_ends_with(path, ".npz") ? dg_source_marian_npz
+             : is_ctranslate2(path)     ? dg_source_ctranslate2
+                                        : read_directory)(&s, path, o, err);
   dg_base *b = ok ? make_base(&s, err) : NULL;
   ok = b && write_base(b, &s, base, o, report, err);
   dg_base_free(b);

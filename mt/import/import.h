@@ -27,8 +27,8 @@ typedef struct dg_import_report {
  * sentencepiece.bpe.model, sentencepiece.model or spiece.model, with vocab.json or
  * without, or a tokenizer.json alone; OPUS-MT has source.spm, target.spm and vocab.json.
  * Token ids become those of the checkpoint's own tokenizer, language tags are named by
- * BCP-47 codes. CTranslate2's directories and Argos packages are read, too. Weights go from
- * file to file, a few rows at a time. */
+ * BCP-47 codes. Directories of CTranslate2, Argos packages and Marian's .npz with the
+ * vocabularies beside it are read, too. Weights go from file to file, a few rows at a time. */
 bool dg_import(const char *path, const char *base, const dg_import_options *o,
                dg_import_report *report, dg_error *err);
 

@@ -60,7 +60,8 @@ bool dg_source_set_sides(dg_source *s, const dg_import_options *o, const char *f
     return dg_fail(err, DG_ERR_USAGE, "-t: the model's tags say which languages it writes");
   if (tagged) return true;
   if (o->target) {
-    if (!dg_languages_add_codes(l, o->target, DG_SIDE_TARGET, err)) return dg_error_context(err, "-t");
+    if (!dg_languages_add_codes(l, o->target, DG_SIDE_TARGET, err))
+      return dg_error_context(err, "-t");
   } else if (to) {
     dg_languages_add_group(l, to, DG_SIDE_TARGET);
   }

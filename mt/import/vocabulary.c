@@ -3,10 +3,10 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
+#include "mt/import/yaml.h"
 
 enum { TOKENS_MOST = 1 << 22, TOKEN_BYTES_MOST = 1 << 16 };
 
@@ -57,55 +57,20 @@ static bool read_json(const uint8_t *bytes, size_t size, dg_vocabulary *v, dg_er
 
 /* Marian's: one flat mapping of tokens to ids. */
 static bool read_yaml(const uint8_t *bytes, size_t size, dg_vocabulary *v, dg_error *err) {
-  yaml_parser_t parser;
-  if (!yaml_parser_initialize(&parser)) return dg_fail(err, DG_ERR_MEMORY, "no memory for YAML");
-  yaml_parser_set_input_string(&parser, bytes, size);
-  char *key = NULL;
-  size_t key_size = 0;
-  bool ok = true, inside = false;
-  for (bool more = true; more && ok;) {
-    yaml_event_t e;
-    if (!yaml_parser_parse(&parser, &e)) {
-      ok = dg_fail(err, DG_ERR_FORMAT, "line %zu: %s", parser.problem_mark.line + 1,
-                   parser.problem ? parser.problem : "no YAML");
-      break;
-    }
-    const char *text = (const char *)e.data.scalar.value;
-    switch (e.type) {
-      case YAML_STREAM_START_EVENT:
-      case YAML_DOCUMENT_START_EVENT:
-      case YAML_DOCUMENT_END_EVENT: break;
-      case YAML_STREAM_END_EVENT: more = false; break;
-      case YAML_MAPPING_START_EVENT:
-        if (inside) ok = dg_fail(err, DG_ERR_FORMAT, "line %zu: it is no flat mapping of tokens",
-                                 e.start_mark.line + 1);
-        inside = true;
-        break;
-      case YAML_MAPPING_END_EVENT: inside = false; break;
-      case YAML_SCALAR_EVENT:
-        if (inside && !key) {
-          key = dg_strndup(text, e.data.scalar.length);
-          key_size = e.data.scalar.length;
-          break;
-        }
-        if (inside) {
-          char *end;
-          long long id = strtoll(text, &end, 10);
-          ok = end > text && !*end ? put(v, id, key, key_size, err)
-                                   : dg_fail(err, DG_ERR_FORMAT, "the id of \"%.60s\" is no number",
-                                             key);
-          free(key);
-          key = NULL;
-          break;
-        } /* fall through */
-      default:
-        ok = dg_fail(err, DG_ERR_FORMAT, "line %zu: it is no mapping of tokens to ids",
-                     e.start_mark.line + 1);
-    }
-    yaml_event_delete(&e);
+  json_t *map = dg_yaml_read(bytes, size, err), *value;
+  bool ok = json_is_object(map) ||
+            (map && dg_fail(err, DG_ERR_FORMAT, "it is no mapping of tokens to ids"));
+  const char *token;
+  if (ok) json_object_foreach(map, token, value) {
+    const char *text = json_is_string(value) ? json_string_value(value) : "";
+    char *end;
+    long long id = strtoll(text, &end, 10);
+    ok = end > text && !*end
+             ? put(v, id, token, strlen(token), err)
+             : dg_fail(err, DG_ERR_FORMAT, "the id of \"%.60s\" is no number", token);
+    if (!ok) break;
   }
-  free(key);
-  yaml_parser_delete(&parser);
+  json_decref(map);
   return ok;
 }
 

@@ -111,6 +111,8 @@ check "CTranslate2 without languages" \
   refuses 2 'which language' import $formats/ct2_opennmt -o "$TMPDIR/x"
 check "CTranslate2 with -s and -t" import $formats/ct2_opennmt -s en -t gl -o "$TMPDIR/ct2.safetensors"
 check "CTranslate2 with -s and -t translates" lines -b "$TMPDIR/ct2.safetensors" -s en -t gl
+check "Marian's own" import $formats/npz/model.npz -s en -t gl -o "$TMPDIR/npz.safetensors"
+check "Marian's own translates" lines -b "$TMPDIR/npz.safetensors" -s en -t gl
 check "Argos" import $formats/argos.argosmodel -o "$TMPDIR/argos.safetensors"
 check "Argos translates" lines -b "$TMPDIR/argos.safetensors" -s en -t gl
 sides() { "$dragoman" info "$TMPDIR/argos.safetensors" --json | grep -q '"sides":{"en":"source","gl":"target"}'; }

@@ -7,23 +7,21 @@ marian*          MarianMTModel and MarianTokenizer (without sacremoses: its norm
   ids.tsv        as in import_base.py
   expected.safetensors   source, source_offsets, input, target_offsets, encoding, logits
   search.tsv     beam, length penalty, score, source ids, ids that generate() finds
-npz*             the same models written the way Marian writes them, at Marian's own positions
+npz*/            the same models, and one that normalises first, written the way Marian writes them, at Marian's own positions
                  and epsilon, which are not those of transformers
-ct2_*            converted by ctranslate2
-  scores.tsv     source tokens, target tokens, their log-probabilities
-  search.tsv     beam, length penalty, source tokens, target tokens found
-argos.argosmodel a zip of one
 
-Needs: pip install torch transformers==4.40 sentencepiece safetensors ctranslate2 pyyaml
+Needs: pip install torch transformers==4.40 sentencepiece safetensors pyyaml
 """
 import io
 import json
 import pathlib
 import shutil
 
+import numpy
 import sentencepiece
 import torch
 import transformers as hf
+import yaml
 from safetensors.torch import save_file
 
 tests = pathlib.Path(__file__).resolve().parent.parent
@@ -117,10 +115,10 @@ def exactly(model):
     return twin
 
 
-def expect(path, model, banned, vocab, target_vocab, generator):
-    """expected.safetensors and search.tsv of the model as given."""
+def expect(path, model, vocab, target_vocab, generator, columns=0):
+    """expected.safetensors of the model as given; `columns` of zeros follow the logits."""
     pad = model.config.pad_token_id
-    draw = lambda n, most: torch.randint(most, (n,), generator=generator)
+    draw = lambda n, most: torch.randint(2, most, (n,), generator=generator)
     sources = [draw(n, vocab) for n in (5, 1, 6)]
     inputs = [draw(n, target_vocab) for n in (4, 1, 3)]
     padded = lambda rows: torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
@@ -133,7 +131,13 @@ def expect(path, model, banned, vocab, target_vocab, generator):
     save_file({"source": torch.cat(sources).int(), "source_offsets": offsets(sources),
                "input": torch.cat(inputs).int(), "target_offsets": offsets(inputs),
                "encoding": cut(found.encoder_last_hidden_state, sources),
-               "logits": cut(found.logits, inputs)}, path / "expected.safetensors")
+               "logits": torch.nn.functional.pad(cut(found.logits, inputs), (0, columns))},
+              path / "expected.safetensors")
+
+
+def translate(path, model, banned, vocab, generator):
+    """search.tsv"""
+    draw = lambda n, most: torch.randint(most, (n,), generator=generator)
     rows = []
     torch.set_default_dtype(torch.float32)  # generate() mixes types otherwise
     model = model.float()
@@ -207,7 +211,8 @@ def marian(name, source, target, config, languages, tags=(), two=False, half=Fal
     if not two:
         rows = rows[: 200 if not tags else 60]
     (path / "ids.tsv").write_text("".join("\t".join(r) + "\n" for r in rows), "utf8")
-    expect(path, exactly(model), [1, vocab - 1], vocab - 1, vocab - 1, generator)
+    expect(path, exactly(model), vocab - 1, vocab - 1, generator)
+    translate(path, exactly(model), [1, vocab - 1], vocab - 1, generator)
     readable(path)
     return model, lists
 
@@ -221,3 +226,104 @@ marian("marian_tags", source_spm, target_spm,
        ["en_el_es_fi", "ROMANCE"], tags=[">>fra<<", ">>pt_BR<<", ">>cmn_Hant<<"])
 two = marian("marian_two", bpe_spm, target_spm,
        lambda v, **k: marian_config(v, 6, 3, (1, 1), 10, "gelu", **k), ["mul", "gl"], two=True)
+
+
+# --- Marian's own files ----------------------------------------------------------------------------
+
+def marian_positions(rows, d):
+    half = torch.arange(d // 2, dtype=torch.float64)
+    angles = torch.arange(rows, dtype=torch.float64)[:, None] * 10000 ** (-half / (d // 2 - 1))
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+def npz(name, model, tied, settings, pre, offset, vocabularies, columns):
+    """The weights as Marian names them and as it lays them out: y = x W."""
+    path = folder(name)
+    state = {k: x.double().numpy() for k, x in model.state_dict().items()}
+    rows = lambda x: x[: len(x) - 1 + columns]  # without transformers' row of <pad>
+    arrays = {}
+
+    def linear(theirs, weight, bias):
+        arrays[weight] = state[theirs + ".weight"].T
+        arrays[bias] = state[theirs + ".bias"][None]
+
+    def norm(theirs, ours, suffix):
+        arrays[f"{ours}_ln_scale{suffix}"] = state[theirs + ".weight"][None]
+        arrays[f"{ours}_ln_bias{suffix}"] = state[theirs + ".bias"][None]
+
+    suffix = "_pre" if pre else ""
+    for side in "encoder", "decoder":
+        for i in range(getattr(model.config, side + "_layers")):
+            theirs, ours = f"model.{side}.layers.{i}.", f"{side}_l{i + 1}_"
+            for part, block in ("self_attn", "self"), ("encoder_attn", "context"):
+                if part == "encoder_attn" and side == "encoder":
+                    continue
+                for x in "qkv":
+                    linear(f"{theirs}{part}.{x}_proj", f"{ours}{block}_W{x}", f"{ours}{block}_b{x}")
+                linear(f"{theirs}{part}.out_proj", f"{ours}{block}_Wo", f"{ours}{block}_bo")
+                norm(f"{theirs}{part}_layer_norm", f"{ours}{block}_Wo", suffix)
+            linear(theirs + "fc1", ours + "ffn_W1", ours + "ffn_b1")
+            linear(theirs + "fc2", ours + "ffn_W2", ours + "ffn_b2")
+            norm(theirs + "final_layer_norm", ours + "ffn_ffn", suffix)
+        if pre:
+            norm(f"model.{side}.layer_norm", side + "_top", "")
+    if tied:
+        arrays["Wemb"] = rows(state["model.encoder.embed_tokens.weight"])
+    else:
+        arrays["encoder_Wemb"] = rows(state["model.encoder.embed_tokens.weight"])
+        arrays["decoder_Wemb"] = rows(state["model.decoder.embed_tokens.weight"])
+    vocab = len(rows(state["model.encoder.embed_tokens.weight"]))
+    bias = state.get("final_logits_bias")
+    arrays["decoder_ff_logit_out_b"] = numpy.zeros((1, vocab)) if bias is None else bias[:, :vocab]
+    c = model.config
+    settings = {
+        "type": "transformer", "dim-vocabs": [vocab, vocab], "dim-emb": c.d_model,
+        "enc-depth": c.encoder_layers, "dec-depth": c.decoder_layers,
+        "transformer-heads": c.encoder_attention_heads, "transformer-dim-ffn": c.encoder_ffn_dim,
+        "transformer-ffn-depth": 2, "transformer-ffn-activation": c.activation_function,
+        "transformer-preprocess": "n" if pre else "", "transformer-postprocess": "da" if pre else "dan",
+        "transformer-postprocess-emb": "d", "transformer-postprocess-top": "n" if pre else "",
+        "transformer-decoder-autoreg": "self-attention", "transformer-no-projection": False,
+        "transformer-train-position-embeddings": False, "transformer-tied-layers": [],
+        "tied-embeddings": True, "tied-embeddings-src": False, "tied-embeddings-all": tied,
+        "version": "v1.10.0"} | settings
+    arrays = {k: numpy.ascontiguousarray(x, "float32") for k, x in arrays.items()}
+    arrays["special:model.yml"] = numpy.frombuffer(yaml.safe_dump(settings).encode() + b"\0", "int8")
+    numpy.savez(path / "model.npz", **arrays)
+    for file, tokens in vocabularies.items():
+        if isinstance(tokens, bytes):
+            (path / file).write_bytes(tokens)
+        else:
+            (path / file).write_text(yaml.safe_dump(
+                {t: i for i, t in enumerate(tokens)}, allow_unicode=True, sort_keys=False), "utf8")
+    twin = exactly(model)
+    for side in twin.model.encoder, twin.model.decoder:
+        if pre:
+            side.embed_positions.weights[offset:] = marian_positions(
+                len(side.embed_positions.weights) - offset, c.d_model)
+        else:
+            side.embed_positions.weight.copy_(marian_positions(*side.embed_positions.weight.shape))
+    for module in twin.modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            module.eps = 1e-6
+    expect(path, twin, vocab, vocab, torch.Generator().manual_seed(7), columns)
+    readable(path)
+
+
+with torch.no_grad():
+    model, lists = bilingual
+    npz("npz", model, True, {}, False, 0,
+        {"opus.vocab.yml": lists[0], "source.spm": source_spm, "target.spm": target_spm}, 0)
+    model, lists = two
+    # Marian knows no gelu like this one, and always scales embeddings
+    model.config.activation_function, model.config.scale_embedding = "relu", True
+    npz("npz_two", model, False, {}, False, 0,
+        {"opus.src.vocab.yml": lists[0], "opus.trg.vocab.yml": lists[1], "source.spm": bpe_spm,
+         "target.spm": target_spm}, 0)
+    own = train(lines[::3], 600, unk_id=1, eos_id=0, bos_id=-1, pad_id=-1)
+    model = hf.M2M100ForConditionalGeneration(hf.M2M100Config(
+        vocab_size=600, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=10, decoder_ffn_dim=10,
+        activation_function="relu", max_position_embeddings=128))
+    randomize(model, "npz_pre")
+    npz("npz_pre", model, True, {}, True, 2, {"vocab.spm": own}, 1)
