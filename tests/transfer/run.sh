@@ -47,16 +47,12 @@ domain() { # FILE ui|prose
 }
 
 # The recipe of a model from nothing: small, as little text wants it (Wu et al. 2021).
-scratch_recipe() { # SOURCE TARGET TRAIN DEV REVERSED
-  if [ "$5" ]; then
-    # Files have English first; a recipe names languages in the order of the columns.
-    printf 'train = %s %s %s\ndev = %s %s %s\n' "$2" "$1" "$3" "$2" "$1" "$4"
-  else
-    printf 'train = %s %s %s\ndev = %s %s %s\n' "$1" "$2" "$3" "$1" "$2" "$4"
-  fi
+scratch_recipe() { # SOURCE TARGET TRAIN DEV PIECES
   cat <<END
-both_directions = $([ "$5" ] && echo true || echo false)
-vocab_size = $6
+train = $1 $2 $3
+dev = $1 $2 $4
+both_directions = false
+vocab_size = $5
 d_model = 128
 encoder_layers = 4
 decoder_layers = 4
@@ -83,20 +79,27 @@ train() { # SOURCE TARGET RELATIVE SIZE METHOD SEED LANGUAGE REVERSED
   case $5 in
     scratch)
       count=$(wc -l <"$text")
-      scratch_recipe "$1" "$2" "$text" "$work/dev.$7.tsv" "$8" \
+      for file in "$text" "$work/dev.$7.tsv"; do # the source in the first column
+        if [ "$8" ]; then awk -F'\t' '{ print $2 "\t" $1 }' "$file" >"$file.$1-$2"
+        else cp "$file" "$file.$1-$2"; fi
+      done
+      scratch_recipe "$1" "$2" "$text.$1-$2" "$work/dev.$7.tsv.$1-$2" \
         $((count < 1000 ? 1000 : count < 5000 ? 2000 : 4000)) >"$out.conf"
       set -- pretrain -c "$out.conf" -o "$out" --set seed="$6"
-      with="-b $out -a none"
+      with="-b $out -a none -s $source -t $target"
       ;;
     *)
-      method=$5
-      # Every weight moves: at an adapter's rate that destroys the base.
-      rate=
-      [ "$method" != full ] || rate=0.0005
-      set -- train -b "$base" -s "$1" -t "$2" --like "$3" ${8:+--reversed} --method "$5" \
-        ${rate:+--learning-rate $rate} --seed "$6" --max-updates "$updates" --train "$text" --dev "$work/dev.$7.tsv" -o "$out"
-      with="-b $base -a $out"
-      [ "$method" != full ] || with="-b $out -a none"
+      # All weights of the base learn the language as the relative's, at a rate that does
+      # not destroy what they know; an adapter gives it a tag of its own.
+      source_as=$1 target_as=$2 how="--like $3"
+      if [ "$5" = full ]; then
+        how='--learning-rate 0.0005'
+        if [ "$8" ]; then source_as=$3; else target_as=$3; fi
+      fi
+      with="-b $base -a $out -s $source_as -t $target_as"
+      [ "$5" != full ] || with="-b $out -a none -s $source_as -t $target_as"
+      set -- train -b "$base" -s $source_as -t $target_as $how ${8:+--reversed} --method "$5" \
+        --seed "$6" --max-updates "$updates" --train "$text" --dev "$work/dev.$7.tsv" -o "$out"
       ;;
   esac
   [ -f "$out" ] && [ ! -f "$out.checkpoint" ] && [ -f "$peak_file" ] ||
@@ -144,7 +147,7 @@ run_row() { # PAIR RELATIVE SIZE METHOD SEED
     stacked) stacked_row; return ;;
     *)
       train "$source" "$target" "$relative" "$size" "$method" "$seed" "$language" "$reversed"
-      translate "$name" "$work/$name.source" $with -s "$source" -t "$target"
+      translate "$name" "$work/$name.source" $with
       ;;
   esac
   write_row "$method"
