@@ -157,7 +157,7 @@ run_row() { # PAIR RELATIVE SIZE METHOD SEED
 # A language adapter that has seen user interfaces alone, a domain adapter from the
 # relative's prose, and both together, on prose.
 stacked_row() {
-  for part in train dev test; do
+  for part in train test; do
     for d in ui prose; do
       for l in "$language" "$relative"; do
         [ -f "$work/$part.$l.$d.tsv" ] ||
@@ -181,14 +181,14 @@ stacked_row() {
   write_row stacked
 }
 
+# Documents of dev are too few to have both domains: dev pairs are set apart from the text.
 adapt() { # FILE TARGET LANGUAGE DOMAIN [--like CODE]
-  file=$1 to=$2 text=$work/train.$3.$4.$size.tsv dev=$work/dev.$3.$4.tsv
+  file=$1 to=$2 text=$work/train.$3.$4.$size.tsv
   [ -f "$text" ] ||
     $dragoman data sample --quiet -n "$size" --words 4 -o "$text" "$work/train.$3.$4.tsv"
   shift 4
   [ -f "$file" ] || /usr/bin/time -f %M -o "$file.peak" "$dragoman" train --quiet -b "$base" \
-    -s "$source" -t "$to" "$@" --seed "$seed" --max-updates "$updates" --train "$text" \
-    --dev "$dev" -o "$file"
+    -s "$source" -t "$to" "$@" --seed "$seed" --max-updates "$updates" --train "$text" -o "$file"
   rm -f "$file.checkpoint"
 }
 
