@@ -186,7 +186,7 @@ static double embedding_scale(const model *m, bool decoder) {
   if (!v) v = find(m, "%s/embeddings/multiply_by_sqrt_depth", side);
   double value = v ? dg_ct2_number(m->ct2, v->name, 1) : 1;
   double root = sqrt((double)embeddings(m, decoder)->shape[1]);
-  if (!v || v->dtype == DG_I8) return value ? root : 1;
+  if (!v || v->dtype == DG_I8) return value != 0 ? root : 1;
   return value;
 }
 
