@@ -234,10 +234,8 @@ dg_scorer *dg_scorer_bleu(const dg_bleu_options *o, dg_error *err) {
   dg_splitter *splitter = dg_splitter_new(options.tokenizer, options.model, err);
   if (!splitter) return NULL;
   bleu *m = dg_calloc(1, sizeof *m);
-  m->metric = (dg_scorer){.kind = &kind,
-                          .name = "BLEU",
-                          .width = 2 + 2 * (size_t)options.order,
-                          .alone = dg_splitter_alone(splitter)};
+  m->metric =
+      (dg_scorer){.kind = &kind, .name = "BLEU", .width = 2 + 2 * (size_t)options.order};
   m->options = options;
   m->splitter = splitter;
   m->smooth_value =

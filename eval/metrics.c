@@ -86,7 +86,7 @@ static void measure_task(void *context, size_t task, int worker) {
 static bool measure_block(measuring *c, dg_threads *threads, dg_error *err) {
   size_t tasks = (c->segments + TASK - 1) / TASK;
   c->errors = dg_calloc(tasks, sizeof *c->errors);
-  dg_parallel(c->metric->alone ? NULL : threads, tasks, measure_task, c);
+  dg_parallel(threads, tasks, measure_task, c);
   bool ok = true;
   for (size_t t = 0; ok && t < tasks; t++)
     if (c->errors[t].status != DG_OK) {

@@ -23,7 +23,7 @@ struct dg_scorer {
   const dg_scorer_kind *kind;
   char name[24];
   size_t width;
-  bool is_error, alone; /* alone: one thread at a time */
+  bool is_error;
 };
 
 /* "|name:value" of a signature, or "|short:value". */

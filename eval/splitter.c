@@ -1,12 +1,12 @@
 #include "eval/splitter.h"
 
-#include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "eval/mecab.h"
 #include "eval/pytext.h"
 #include "mt/core/utf8.h"
 #include "tokenizer/tokenizer.h"
@@ -21,22 +21,13 @@ typedef enum split_kind {
   SPLIT_SPM
 } split_kind;
 
-/* The part of MeCab's C interface that is used; the library is opened when asked for. */
-typedef struct mecab {
-  void *library, *tagger;
-  void *(*create)(const char *arguments);
-  void (*destroy)(void *tagger);
-  const char *(*parse)(void *tagger, const char *text, size_t n);
-  const char *(*version)(void);
-} mecab;
-
 enum { BASIC = 0x10000 };
 
 struct dg_splitter {
   split_kind kind;
   char signature[64];
   dg_tokenizer *spm;
-  mecab *mecab;
+  dg_mecab *mecab;
   char *categories; /* of the characters below BASIC, for intl */
 };
 
@@ -291,58 +282,11 @@ static bool split_spm(const dg_splitter *s, const char *text, size_t n, dg_split
   return true;
 }
 
-/* A tagger is not for two threads at once. */
 static bool split_mecab(const dg_splitter *s, const char *text, size_t n, dg_split_buffers *b,
                         dg_error *err) {
   dg_strbuf_clear(&b->a);
   size_t from = dg_py_lstrip(text, n);
-  n = dg_py_rstrip(text + from, n - from);
-  const char *words = s->mecab->parse(s->mecab->tagger, text + from, n);
-  if (!words) return dg_fail(err, DG_ERR_FORMAT, "MeCab gave up on a segment");
-  dg_strbuf_add(&b->a, words);
-  return true;
-}
-
-static void mecab_free(mecab *m) {
-  if (!m) return;
-  if (m->tagger) m->destroy(m->tagger);
-  if (m->library) dlclose(m->library);
-  free(m);
-}
-
-static void *symbol_of(const mecab *m, const char *name) { return dlsym(m->library, name); }
-
-static mecab *mecab_open(const char *name, const char *dictionary, dg_error *err) {
-  static const char *const libraries[] = {"libmecab.so.2", "libmecab.so"};
-  mecab *m = dg_calloc(1, sizeof *m);
-  for (int i = 0; i < 2 && !m->library; i++) m->library = dlopen(libraries[i], RTLD_NOW);
-  void *create = m->library ? symbol_of(m, "mecab_new2") : NULL;
-  void *destroy = create ? symbol_of(m, "mecab_destroy") : NULL;
-  void *parse = create ? symbol_of(m, "mecab_sparse_tostr2") : NULL;
-  void *version = create ? symbol_of(m, "mecab_version") : NULL;
-  if (!create || !destroy || !parse || !version) {
-    dg_fail(err, DG_ERR_UNSUPPORTED,
-            "the tokenizer %s needs MeCab, which is not here: install the package libmecab2", name);
-    mecab_free(m);
-    return NULL;
-  }
-  memcpy(&m->create, &create, sizeof create);
-  memcpy(&m->destroy, &destroy, sizeof destroy);
-  memcpy(&m->parse, &parse, sizeof parse);
-  memcpy(&m->version, &version, sizeof version);
-  char *arguments =
-      dictionary ? dg_format("-r /dev/null -d \"%s\" -Owakati", dictionary) : dg_strdup("-Owakati");
-  m->tagger = m->create(arguments);
-  free(arguments);
-  if (!m->tagger) {
-    dg_fail(err, DG_ERR_UNSUPPORTED,
-            "MeCab finds no dictionary%s%s: install mecab-ipadic-utf8, or name its directory with "
-            "--tokenizer-model",
-            dictionary ? " in " : "", dictionary ? dictionary : "");
-    mecab_free(m);
-    return NULL;
-  }
-  return m;
+  return dg_mecab_words(s->mecab, text + from, dg_py_rstrip(text + from, n - from), &b->a, err);
 }
 
 /* The name of the file that sacreBLEU keeps the model under. */
@@ -406,9 +350,9 @@ dg_splitter *dg_splitter_new(const char *name, const char *model, dg_error *err)
   }
   if (s->kind == SPLIT_SPM) s->spm = load_spm(name, known[i].file, model, err);
   if (s->kind == SPLIT_MECAB) {
-    s->mecab = mecab_open(name, model, err);
+    s->mecab = dg_mecab_open(name, model, err);
     if (s->mecab)
-      snprintf(s->signature, sizeof s->signature, "%s-%.20s-%s", name, s->mecab->version(),
+      snprintf(s->signature, sizeof s->signature, "%s-%.20s-%s", name, dg_mecab_version(s->mecab),
                known[i].signature);
   }
   if ((s->kind == SPLIT_SPM && !s->spm) || (s->kind == SPLIT_MECAB && !s->mecab)) {
@@ -421,13 +365,12 @@ dg_splitter *dg_splitter_new(const char *name, const char *model, dg_error *err)
 void dg_splitter_free(dg_splitter *s) {
   if (!s) return;
   dg_tokenizer_free(s->spm);
-  mecab_free(s->mecab);
+  dg_mecab_free(s->mecab);
   free(s->categories);
   free(s);
 }
 
 const char *dg_splitter_signature(const dg_splitter *s) { return s->signature; }
-bool dg_splitter_alone(const dg_splitter *s) { return s->kind == SPLIT_MECAB; }
 
 bool dg_splitter_run(const dg_splitter *s, const char *text, size_t n, dg_split_buffers *b,
                      const char **out, size_t *length, dg_error *err) {

@@ -12,11 +12,10 @@ typedef struct dg_splitter dg_splitter;
 
 /* none, 13a, intl, char, zh, ja-mecab, ko-mecab, spm, flores101, flores200 or spBLEU-1K.
  * `model` is the sentencepiece model or the MeCab dictionary's directory; NULL: where
- * sacreBLEU or the system keeps it. Immutable and for many threads, but see dg_splitter_alone. */
+ * sacreBLEU or the system keeps it. Immutable, for many threads. */
 dg_splitter *dg_splitter_new(const char *name, const char *model, dg_error *err);
 void dg_splitter_free(dg_splitter *s);
 const char *dg_splitter_signature(const dg_splitter *s);
-bool dg_splitter_alone(const dg_splitter *s); /* MeCab after all serves one thread at a time */
 
 /* Buffers that a run works in; zero-initialise, one a thread. */
 typedef struct dg_split_buffers {

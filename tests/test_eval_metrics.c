@@ -9,13 +9,14 @@
 
 #include <cmocka.h>
 
+#include "eval/mecab.h"
 #include "eval/metrics.h"
 #include "eval/pytext.h"
 #include "eval/significance.h"
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
 
-enum { COLUMNS = 8, FIELDS = 64, TEXTS = 32 };
+enum { COLUMNS = 8, FIELDS = 64, TEXTS = 64 };
 
 typedef struct text {
   char name[32];
@@ -260,12 +261,11 @@ static size_t check_figure(text *texts, dg_threads *threads, size_t number, char
 }
 
 /* Every figure, with one thread and with several. */
-static void test_figures(void **state) {
-  (void)state;
+static size_t check_figures(const char *path) {
   text texts[TEXTS] = {0};
   dg_threads *threads = dg_threads_new(3);
   dg_error err;
-  dg_lines *r = dg_lines_open("tests/eval/figures.txt", &err);
+  dg_lines *r = dg_lines_open(path, &err);
   if (!r) fail_msg("%s", err.message);
   char *line;
   size_t n, lines = 0, figures = 0;
@@ -276,8 +276,39 @@ static void test_figures(void **state) {
   dg_lines_close(r);
   dg_threads_free(threads);
   free_texts(texts);
-  print_message("%zu figures in %zu lines\n", figures, lines);
-  assert_true(lines >= 500);
+  print_message("%s: %zu figures in %zu lines\n", path, figures, lines);
+  return lines;
+}
+
+static void test_figures(void **state) {
+  (void)state;
+  assert_true(check_figures("tests/eval/figures.txt") >= 500);
+}
+
+/* Of translations by a model. */
+static void test_outputs(void **state) {
+  (void)state;
+  assert_true(check_figures("tests/eval/outputs.txt") >= 20);
+}
+
+static void test_mecab(void **state) {
+  (void)state;
+  dg_error err;
+  dg_mecab *m = dg_mecab_open("ja-mecab", NULL, &err);
+  if (!m) {
+    print_message("%s\n", err.message);
+    skip();
+  }
+  dg_mecab_free(m);
+  assert_true(check_figures("tests/eval/mecab.txt") >= 10);
+}
+
+/* Without MeCab or with another dictionary: what is missing, not other words. */
+static void test_mecab_absent(void **state) {
+  (void)state;
+  dg_error err;
+  assert_null(dg_mecab_open("ja-mecab", "tests/eval", &err));
+  assert_non_null(strstr(err.message, "install the package"));
 }
 
 /* What each of sacreBLEU's categories and cases makes of every character. */
@@ -377,6 +408,9 @@ static void test_repr(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_figures),
+      cmocka_unit_test(test_outputs),
+      cmocka_unit_test(test_mecab),
+      cmocka_unit_test(test_mecab_absent),
       cmocka_unit_test(test_unicode),
       cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_repr),

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Makes tests/eval/*.tsv and figures.txt: texts in many languages and what sacreBLEU says of
-them. Needs sacrebleu 2.6 with numpy below 2 (whose single-precision scalars widen).
+"""Makes tests/eval/*.tsv and figures.txt, outputs.txt and mecab.txt: texts in many
+languages and what sacreBLEU says of them. Needs sacrebleu[ja] 2.6 with numpy below 2 (whose
+single-precision scalars widen).
 
 The texts are messages of Debian packages, read from the .mo files below $LOCALES: where two
 packages translate one message each in its own way, one translation is the reference and the
@@ -14,6 +15,7 @@ import os
 import pathlib
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import unicodedata
@@ -37,6 +39,16 @@ MODEL = {"spm": "unigram", "flores101": "unigram", "flores200": "bpe"}
 
 LANGUAGES = "gl de tr ru el ar he hi bn ta th ka am ja zh_CN ko".split()
 SEGMENTS = 14
+# Those of them that the base shipped (or its adapter) translates into; out_*.tsv holds what it says.
+OUTPUTS = "gl de".split()
+
+
+def translations(language):
+    """Source, the references, the base's translation."""
+    sources = "".join(row[0] + "\n" for row in texts[language])
+    command = [os.environ["DRAGOMAN_BUILD"] + "/dragoman", "translate", "--quiet", "-t", language]
+    out = subprocess.run(command, input=sources, capture_output=True, text=True, check=True).stdout
+    return [row[:3] + [t.replace("\t", " ")] for row, t in zip(texts[language], out.split("\n"))]
 
 
 def messages(language):
@@ -181,6 +193,24 @@ def long_text():
     return rows
 
 
+def perturbed(rows):
+    """Text of a system with everything that text has seldom, here and there."""
+    odd = ["", "...", "😀👍🏽", "e\u0301\u0327", "cr\r", "\ufeffbom", "\x07\x1b\x1c", "z\u200bw\u200d\u2060"]
+    for i, row in enumerate(rows):
+        o = odd[i % len(odd)]
+        row.append(o if i % 3 == 0 else row[3] + o)
+    return rows
+
+
+def mecab_text():
+    rows = [("令和元年と平成三十一年は同じ年です。", "令和の時代", "令和元年は平成三十一年と同じです。", "令 和"),
+            ("命令和音、法令和訳", "命令", "命令和音", "法令和訳令和令和"), ("", "", "", "。"),
+            (" すもももももももものうち　", "すもも", "すもも桃のうち", "もももももも"),
+            ("ＡＢＣ１２３ ABC123 カタカナﾊﾝｶｸ", "ABC", "ABC１２３カタカナ", "ﾊﾝｶｸ"),
+            ("EOS <br> 😀日本語\u0301\u200b", "EOS", "EOS日本語😀", "\ufeff日本語\x1f")]
+    return [["source"] + list(row) for row in rows]
+
+
 texts = {}
 lines = []
 
@@ -320,6 +350,38 @@ def figures():
     corpus("long", 4, [1], "ter", "")
 
 
+def outputs():
+    """What our base made of the sources."""
+    for name in OUTPUTS:
+        system = "out_" + name
+        for given in ["", "lc", "tok=intl", "tok=char", "tok=spm", "tok=flores200", "eff"]:
+            corpus(system, 3, [1], "bleu", given)
+        for given in ["", "word=2", "space,lc"]:
+            corpus(system, 3, [1, 2], "chrf", given)
+        for given in ["", "norm", "norm,asian,nopunct"]:
+            corpus(system, 3, [1], "ter", given)
+        sentences(system, 3, [1], "chrf", "")
+        confidence(system, 3, [1], "chrf", "", 200)
+        paired(system, [3, 4], [1], "bleu", "", "bs", 100)
+        paired(system, [3, 4], [1, 2], "chrf", "", "ar", 100)
+
+
+def mecab():
+    for name in ("ja", "mecab"):
+        for given in ("tok=ja-mecab", "tok=ja-mecab,lc", "tok=ja-mecab,eff,smooth=floor"):
+            for system in (3, 4):
+                corpus(name, system, [1], "bleu", given)
+                corpus(name, system, [1, 2], "bleu", given)
+        sentences(name, 3, [1, 2], "bleu", "tok=ja-mecab,eff")
+
+
+def write(name, make):
+    lines.clear()
+    make()
+    (OUT / name).write_text("\n".join(lines) + "\n", newline="\n")
+    print(name, len(lines), "lines")
+
+
 def main():
     OUT.mkdir(exist_ok=True)
     for name in LANGUAGES:
@@ -328,6 +390,9 @@ def main():
             texts[name] = language_text(name)
         else:  # the texts there are; only the figures anew
             texts[name] = [l.split("\t") for l in path.read_text().split("\n")[:-1]]
+    for name in OUTPUTS:
+        texts["out_" + name] = perturbed(translations(name))
+    texts["mecab"] = mecab_text()
     texts["edge"] = edge_text()
     texts["one"] = texts["gl"][:1]
     texts["long"] = long_text()
@@ -340,9 +405,9 @@ def main():
     # Columns are read as the command line reads them: without white space at the end.
     for name in texts:
         texts[name] = [[c.rstrip() for c in r] for r in texts[name]]
-    figures()
-    (OUT / "figures.txt").write_text("\n".join(lines) + "\n", newline="\n")
-    print(len(lines), "lines")
+    write("figures.txt", figures)
+    write("outputs.txt", outputs)
+    write("mecab.txt", mecab)
 
 
 main()
