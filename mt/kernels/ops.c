@@ -12,7 +12,7 @@ dg_dropout dg_dropout_make(float p, uint64_t key) {
 
 size_t dg_attention_scratch(size_t keys, size_t width) {
   size_t padded = (keys + 15) / 16 * 16;
-  return 2 * padded * width + 2 * padded;
+  return 2 * padded * width + 2 * padded * DG_ATTENTION_QUERIES;
 }
 
 const dg_ops *dg_ops_get(void) {

@@ -39,6 +39,8 @@ typedef struct dg_attention_head {
   float *d_q, *d_k, *d_v, *d_bias;
   size_t dq_stride, dkv_stride;
 } dg_attention_head;
+/* Queries taken at a time. */
+enum { DG_ATTENTION_QUERIES = 24 };
 /* Floats of scratch an attention call needs. */
 size_t dg_attention_scratch(size_t keys, size_t width);
 

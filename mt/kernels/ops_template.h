@@ -5,6 +5,13 @@
 
 #include "mt/kernels/ops.h"
 
+/* GCC may leave sums in memory without it, and Clang with it. */
+#if defined(__clang__)
+#define UNROLL
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
 enum { L = 16 };
 typedef float v16 __attribute__((vector_size(64)));
 typedef int32_t i16 __attribute__((vector_size(64)));
@@ -44,12 +51,13 @@ static inline float top16(v16 x) {
   return t[0];
 }
 
-/* exp to about 1 ulp (Cephes polynomial); 0 below -87.3, clamped above 88.3. */
-static inline v16 exp16(v16 x) {
+static inline v16 mask16(i16 mask, v16 x) { return (v16)(mask & (i16)x); }
+
+/* exp to about 1 ulp (Cephes polynomial) of x at most 88.3; 0 below -87.3. */
+static inline __attribute__((always_inline)) v16 exp_below16(v16 x) {
   const v16 magic = splat(12582912.0f); /* 1.5 * 2^23: rounds to an integer */
-  i16 under = x < splat(-87.3f);
-  x = max16(x, splat(-87.3f));
-  x = select16(x > splat(88.3f), splat(88.3f), x);
+  i16 within = x >= splat(-87.3f);
+  x = mask16(within, x);
   v16 t = x * splat(1.44269504f) + magic;
   v16 n = t - magic;
   x = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
@@ -61,7 +69,10 @@ static inline v16 exp16(v16 x) {
   y = y * x + splat(5.0000001201e-1f);
   y = y * x * x + x + splat(1.0f);
   i16 power = ((i16)t - (i16)magic) << 23;
-  return select16(under, splat(0), (v16)((i16)y + power));
+  return mask16(within, (v16)((i16)y + power));
+}
+static inline v16 exp16(v16 x) {
+  return exp_below16(select16(x > splat(88.3f), splat(88.3f), x));
 }
 static inline v16 sigmoid16(v16 x) { return splat(1) / (splat(1) + exp16(-x)); }
 static inline v16 tanh16(v16 x) { return splat(2) * sigmoid16(splat(2) * x) - splat(1); }
@@ -263,226 +274,51 @@ static void drop(size_t row0, size_t rows, size_t width, const float *x, float *
   }
 }
 
-/* [keys, width] with a row stride -> [width, padded keys], so that scores of 16
- * keys form with one multiply-add per channel and no horizontal sums. */
-static void transpose(const float *x, size_t stride, size_t keys, size_t width, size_t padded,
-                      float *t) {
-  for (size_t c = 0; c < width; c++) {
-    float *row = t + c * padded;
-    for (size_t j = 0; j < keys; j++) row[j] = x[j * stride + c];
-    for (size_t j = keys; j < padded; j++) row[j] = 0;
-  }
-}
+#include "mt/kernels/attention_template.h"
 
-/* out[0,padded) = sum over c of x[c] * t[c,:]. */
-static inline void products(const float *x, const float *t, size_t width, size_t padded,
-                            size_t used, float *out) {
-  size_t j = 0;
-  for (; j + 4 * L <= used; j += 4 * L) {
-    v16 a = {0}, b = {0}, c2 = {0}, d = {0};
-    for (size_t c = 0; c < width; c++) {
-      const float *row = t + c * padded + j;
-      a += x[c] * load(row);
-      b += x[c] * load(row + L);
-      c2 += x[c] * load(row + 2 * L);
-      d += x[c] * load(row + 3 * L);
-    }
-    store(out + j, a);
-    store(out + j + L, b);
-    store(out + j + 2 * L, c2);
-    store(out + j + 3 * L, d);
-  }
-  for (; j + 2 * L <= used; j += 2 * L) {
-    v16 a = {0}, b = {0};
-    for (size_t c = 0; c < width; c++) {
-      const float *row = t + c * padded + j;
-      a += x[c] * load(row);
-      b += x[c] * load(row + L);
-    }
-    store(out + j, a);
-    store(out + j + L, b);
-  }
-  for (; j < used; j += L) {
-    v16 a = {0};
-    for (size_t c = 0; c < width; c++) a += x[c] * load(t + c * padded + j);
-    store(out + j, a);
-  }
-}
-
-static inline size_t round_up(size_t n) { return (n + L - 1) / L * L; }
-
-/* Scaled, biased scores of query i over keys [0,seen) into s; lanes beyond are -inf. */
-static void scores(const dg_attention_head *h, size_t i, size_t seen, const float *kt,
-                   size_t padded, float *s) {
-  size_t used = round_up(seen);
-  products(h->q + i * h->q_stride, kt, h->width, padded, used, s);
-  const float *bias = h->bias ? h->bias + h->queries - 1 - i : NULL;
-  FOR_VECTORS(j, n, 0, seen) {
-    v16 t = load(s + j) * h->scale;
-    if (bias) t += get(bias + j, n);
-    store(s + j, pad16(t, n, -INFINITY));
-  }
-}
-
-static inline dg_dropout row_dropout(dg_dropout d, size_t i) {
-  d.key += (uint32_t)i * 0x85EBCA77u;
-  return d;
-}
-
-/* acc[0,width) = sum over j of weight[j] * x[j,:]. */
-static inline void weighted_sum(const float *weight, const float *x, size_t stride, size_t keys,
-                                size_t width, float *acc) {
-  size_t c = 0;
-  for (; c + 4 * L <= width; c += 4 * L) {
-    v16 a = {0}, b = {0}, c2 = {0}, d = {0};
-    for (size_t j = 0; j < keys; j++) {
-      const float *row = x + j * stride + c;
-      a += weight[j] * load(row);
-      b += weight[j] * load(row + L);
-      c2 += weight[j] * load(row + 2 * L);
-      d += weight[j] * load(row + 3 * L);
-    }
-    store(acc + c, a);
-    store(acc + c + L, b);
-    store(acc + c + 2 * L, c2);
-    store(acc + c + 3 * L, d);
-  }
-  FOR_VECTORS(k, n, c, width) {
-    v16 a = {0};
-    for (size_t j = 0; j < keys; j++) a += weight[j] * get(x + j * stride + k, n);
-    put(acc + k, a, n);
-  }
-}
-
-static void attention(const dg_attention_head *h, float *scratch) {
-  size_t padded = round_up(h->keys);
-  float *kt = scratch, *s = kt + h->width * padded;
-  transpose(h->k, h->kv_stride, h->keys, h->width, padded, kt);
-  for (size_t i = 0; i < h->queries; i++) {
-    size_t seen = h->causal && i + 1 < h->keys ? i + 1 : h->keys;
-    float *o = h->o + i * h->o_stride;
-    scores(h, i, seen, kt, padded, s);
-    v16 top = splat(-INFINITY), sum = {0};
-    for (size_t j = 0; j < seen; j += L) top = max16(top, load(s + j));
-    float peak = top16(top);
-    for (size_t j = 0; j < seen; j += L) {
-      v16 e = exp16(load(s + j) - peak);
-      sum += e;
-      store(s + j, e);
-    }
-    float total = sum16(sum), inverse = 1 / total;
-    dg_dropout d = row_dropout(h->dropout, i);
-    for (size_t j = 0; j < seen; j += L)
-      store(s + j, load(s + j) * inverse * keep16(d, (uint32_t)j));
-    weighted_sum(s, h->v, h->kv_stride, seen, h->width, o);
-    if (h->lse) h->lse[i * h->lse_stride] = peak + logf(total);
-  }
-}
-
-static void attention_backward(const dg_attention_head *h, float *scratch) {
-  size_t padded = round_up(h->keys);
-  float *kt = scratch, *vt = kt + h->width * padded, *s = vt + h->width * padded, *g = s + padded;
-  transpose(h->k, h->kv_stride, h->keys, h->width, padded, kt);
-  transpose(h->v, h->kv_stride, h->keys, h->width, padded, vt);
-  for (size_t i = 0; i < h->queries; i++) {
-    size_t seen = h->causal && i + 1 < h->keys ? i + 1 : h->keys;
-    const float *d_o = h->d_o + i * h->o_stride, *q = h->q + i * h->q_stride;
-    float *d_q = h->d_q + i * h->dq_stride, lse = h->lse[i * h->lse_stride];
-    scores(h, i, seen, kt, padded, s);
-    products(d_o, vt, h->width, padded, round_up(seen), g);
-    dg_dropout d = row_dropout(h->dropout, i);
-    v16 dot = {0};
-    for (size_t j = 0; j < seen; j += L) {
-      v16 p = exp16(load(s + j) - lse), keep = keep16(d, (uint32_t)j);
-      v16 dp = load(g + j) * keep;
-      dot += p * dp;
-      store(s + j, p);
-      store(g + j, dp);
-    }
-    float delta = sum16(dot);
-    float *d_bias = h->d_bias ? h->d_bias + h->queries - 1 - i : NULL;
-    for (size_t j = 0; j < seen; j += L) {
-      v16 p = load(s + j), ds = p * (load(g + j) - delta);
-      if (d_bias) {
-        size_t n = seen - j < L ? seen - j : L;
-        put(d_bias + j, get(d_bias + j, n) + ds, n);
-      }
-      store(g + j, ds * h->scale);
-      store(s + j, p * keep16(d, (uint32_t)j));
-    }
-    weighted_sum(g, h->k, h->kv_stride, seen, h->width, d_q);
-    for (size_t j = 0; j < seen; j++) {
-      float *d_k = h->d_k + j * h->dkv_stride, *d_v = h->d_v + j * h->dkv_stride;
-      FOR_VECTORS(c, n, 0, h->width) {
-        put(d_k + c, get(d_k + c, n) + g[j] * get(q + c, n), n);
-        put(d_v + c, get(d_v + c, n) + s[j] * get(d_o + c, n), n);
-      }
-    }
-  }
-}
-
-static void attention_cached(size_t keys, size_t width, float scale, const float *q,
-                             const float *const *k, const float *const *v, const float *bias,
-                             float *s, float *o) {
-  float peak = -INFINITY;
-  for (size_t j = 0; j < keys; j++) {
-    v16 a = {0};
-    FOR_VECTORS(c, n, 0, width) a += get(q + c, n) * get(k[j] + c, n);
-    s[j] = sum16(a) * scale + (bias ? bias[j] : 0);
-    if (s[j] > peak) peak = s[j];
-  }
-  v16 sum = {0};
-  FOR_VECTORS(j, n, 0, keys) {
-    v16 e = pad16(exp16(get(s + j, n) - peak), n, 0);
-    sum += e;
-    put(s + j, e, n);
-  }
-  float inverse = 1 / sum16(sum);
-  FOR_VECTORS(c, n, 0, width) {
-    v16 a = {0};
-    for (size_t j = 0; j < keys; j++) a += s[j] * get(v[j] + c, n);
-    put(o + c, a * inverse, n);
-  }
-}
-
-/* log sum exp and the plain sum of a row. */
-static float log_sum_exp(size_t n, const float *x, double *plain) {
+/* The log of the sum of exp(x), its greatest term and the plain sum; with e also exp(x - peak). */
+typedef struct row_sums {
+  float peak, log_sum_exp;
+  double sum_exp, plain; /* of exp(x - peak), of x */
+} row_sums;
+static inline __attribute__((always_inline)) row_sums sums_of(size_t n, const float *x, float *e) {
   v16 top = splat(-INFINITY);
   FOR_VECTORS(c, w, 0, n) top = max16(top, pad16(get(x + c, w), w, -INFINITY));
-  float peak = top16(top);
-  double total = 0, sum = 0;
+  row_sums r = {.peak = top16(top)};
   for (size_t block = 0; block < n; block += 1024) { /* fp32 lanes, fp64 totals */
     size_t end = block + 1024 < n ? block + 1024 : n;
-    v16 e = {0}, s = {0};
+    v16 exps = {0}, plain = {0};
     FOR_VECTORS(c, w, block, end) {
-      v16 t = get(x + c, w);
-      e += pad16(exp16(t - peak), w, 0);
-      s += pad16(t, w, 0);
+      v16 t = pad16(get(x + c, w), w, 0);
+      v16 y = pad16(exp_below16(t - r.peak), w, 0);
+      exps += y;
+      plain += t;
+      if (e) put(e + c, y, w);
     }
-    total += (double)sum16(e);
-    sum += (double)sum16(s);
+    r.sum_exp += (double)sum16(exps);
+    r.plain += (double)sum16(plain);
   }
-  if (plain) *plain = sum;
-  return peak + (float)log(total);
+  r.log_sum_exp = r.peak + (float)log(r.sum_exp);
+  return r;
 }
 
 static void cross_entropy(size_t classes, float *logits, size_t label, float smoothing,
                           float gradient_scale, double *smoothed, double *nll) {
-  double plain;
-  float lse = log_sum_exp(classes, logits, &plain);
-  double loss = (double)lse - (double)logits[label];
+  float logit = logits[label];
+  row_sums r = sums_of(classes, logits, gradient_scale == 0 ? NULL : logits);
+  double lse = (double)r.log_sum_exp, loss = lse - (double)logit;
   *nll += loss;
   *smoothed += (1.0 - (double)smoothing) * loss +
-               (double)smoothing * ((double)lse - plain / (double)classes);
+               (double)smoothing * (lse - r.plain / (double)classes);
   if (gradient_scale == 0) return;
   float uniform = smoothing / (float)classes * gradient_scale;
-  FOR_VECTORS(c, n, 0, classes)
-    put(logits + c, exp16(get(logits + c, n) - lse) * gradient_scale - uniform, n);
+  float scale = (float)((double)gradient_scale / r.sum_exp);
+  FOR_VECTORS(c, n, 0, classes) put(logits + c, get(logits + c, n) * scale - uniform, n);
   logits[label] -= (1 - smoothing) * gradient_scale;
 }
 
 static void log_softmax(size_t classes, float *logits) {
-  float lse = log_sum_exp(classes, logits, NULL);
+  float lse = sums_of(classes, logits, NULL).log_sum_exp;
   FOR_VECTORS(c, n, 0, classes) put(logits + c, get(logits + c, n) - lse, n);
 }
 
