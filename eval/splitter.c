@@ -28,7 +28,7 @@ struct dg_splitter {
   char signature[64];
   dg_tokenizer *spm;
   dg_mecab *mecab;
-  char *categories; /* of the characters below BASIC, for intl */
+  struct categories *categories; /* of intl */
 };
 
 void dg_split_buffers_free(dg_split_buffers *b) {
@@ -181,54 +181,66 @@ static void split_13a(const char *text, size_t n, dg_split_buffers *b) {
 
 /* --- intl, char, zh -------------------------------------------------------------------------- */
 
+/* What intl asks of characters. */
+typedef struct categories {
+  char of[BASIC];     /* dg_py_category of those below */
+  bool plain[0x100]; /* no character with this byte is punctuation or a symbol */
+} categories;
+
+static categories *categories_new(void) {
+  categories *t = dg_calloc(1, sizeof *t);
+  for (int byte = 0; byte < 0xF0; byte++) t->plain[byte] = true;
+  for (uint32_t c = 0; c < BASIC; c++) {
+    t->of[c] = dg_py_category(c);
+    if (t->of[c] == 'P' || t->of[c] == 'S')
+      t->plain[c < 0x80 ? c : c < 0x800 ? 0xC0 | c >> 6 : 0xE0 | c >> 12] = false;
+  }
+  return t;
+}
+
 /* The category of the character at *s, which moves past it. */
-static char category(const dg_splitter *t, const char **s, const char *end) {
+static char category(const categories *t, const char **s, const char *end) {
   uint32_t c = dg_utf8_next(s, end);
-  return c < BASIC ? t->categories[c] : dg_py_category(c);
+  return c < BASIC ? t->of[c] : dg_py_category(c);
 }
 
-/* (\P{N})(\p{P}) -> "\1 \2 ", or with `before` (\p{P})(\P{N}) -> " \1 \2". */
-static void intl_points(const dg_splitter *t, dg_split_buffers *b, bool before) {
-  char *out = reserve(&b->b, 3 * b->a.length);
-  const char *s = b->a.text, *end = s + b->a.length, *next = s;
-  char first = category(t, &next, end);
-  while (s < end) {
-    const char *after = next;
-    char second = next < end ? category(t, &after, end) : 0;
-    bool match =
-        next < end && (before ? first == 'P' && second != 'N' : first != 'N' && second == 'P');
-    if (match && before) *out++ = ' ';
-    while (s < next) *out++ = *s++;
-    if (match) {
-      *out++ = ' ';
-      while (s < after) *out++ = *s++;
-      if (!before) *out++ = ' ';
-      next = s;
-      second = next < end ? category(t, &next, end) : 0;
-    } else {
-      next = after;
+static char category_before(const categories *t, const char *text, const char *s) {
+  const char *end = s;
+  do s--;
+  while (s > text && ((unsigned char)*s & 0xC0) == 0x80);
+  return category(t, &s, end);
+}
+
+/* sacreBLEU substitutes thrice:
+ *   (\P{N})(\p{P}) -> "\1 \2 "   (\p{P})(\P{N}) -> " \1 \2"   (\p{S}) -> " \1 "
+ * Matches do not overlap: what the first has set apart is no left side for the next. Such a
+ * mark is bounded by spaces, so that the second concerns only marks the first has not. */
+static void split_intl(const categories *t, const char *text, size_t n, dg_split_buffers *b) {
+  char *out = reserve(&b->b, 3 * n);
+  const char *s = text, *end = s + n, *rest = s; /* what is not yet copied */
+  const char *set_apart = NULL;                   /* the end of what the first has */
+  for (;;) {
+    while (s < end && t->plain[(unsigned char)*s]) s++;
+    if (s == end) break;
+    const char *mark = s;
+    char kind = category(t, &s, end);
+    bool apart = kind == 'S';
+    if (kind == 'P') {
+      if (mark > text && mark != set_apart && category_before(t, text, mark) != 'N')
+        set_apart = s, apart = true;
+      const char *next = s;
+      apart = apart || (s < end && category(t, &next, end) != 'N');
     }
-    first = second;
+    if (!apart) continue;
+    memcpy(out, rest, (size_t)(mark - rest));
+    out += mark - rest;
+    *out++ = ' ';
+    while (mark < s) *out++ = *mark++;
+    *out++ = ' ';
+    rest = s;
   }
-  finish(b, out);
-}
-
-static void split_intl(const dg_splitter *t, const char *text, size_t n, dg_split_buffers *b) {
-  reserve(&b->a, n);
-  dg_strbuf_addn(&b->a, text, n);
-  if (!n) return;
-  intl_points(t, b, false);
-  intl_points(t, b, true);
-  char *out = reserve(&b->b, 3 * b->a.length);
-  for (const char *s = b->a.text, *end = s + b->a.length; s < end;) {
-    const char *from = s;
-    bool apart = category(t, &s, end) == 'S';
-    if (apart) *out++ = ' ';
-    memcpy(out, from, (size_t)(s - from));
-    out += s - from;
-    if (apart) *out++ = ' ';
-  }
-  finish(b, out);
+  memcpy(out, rest, (size_t)(end - rest));
+  finish(b, out + (end - rest));
 }
 
 /* What sacreBLEU takes for a Chinese character. Two of its ranges were meant for planes 2
@@ -344,10 +356,7 @@ dg_splitter *dg_splitter_new(const char *name, const char *model, dg_error *err)
   dg_splitter *s = dg_calloc(1, sizeof *s);
   s->kind = known[i].kind;
   snprintf(s->signature, sizeof s->signature, "%s", known[i].signature);
-  if (s->kind == SPLIT_INTL) {
-    s->categories = dg_malloc(BASIC);
-    for (uint32_t c = 0; c < BASIC; c++) s->categories[c] = dg_py_category(c);
-  }
+  if (s->kind == SPLIT_INTL) s->categories = categories_new();
   if (s->kind == SPLIT_SPM) s->spm = load_spm(name, known[i].file, model, err);
   if (s->kind == SPLIT_MECAB) {
     s->mecab = dg_mecab_open(name, model, err);
@@ -383,7 +392,7 @@ bool dg_splitter_run(const dg_splitter *s, const char *text, size_t n, dg_split_
       split_13a(text, n, b);
       break;
     case SPLIT_INTL:
-      split_intl(s, text, n, b);
+      split_intl(s->categories, text, n, b);
       break;
     case SPLIT_CHAR:
       set_apart(text, n, every, b);
