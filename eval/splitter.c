@@ -183,7 +183,7 @@ static void split_13a(const char *text, size_t n, dg_split_buffers *b) {
 
 /* What intl asks of characters. */
 typedef struct categories {
-  char of[BASIC];     /* dg_py_category of those below */
+  char of[BASIC];    /* dg_py_category of those below */
   bool plain[0x100]; /* no character with this byte is punctuation or a symbol */
 } categories;
 
@@ -218,7 +218,7 @@ static char category_before(const categories *t, const char *text, const char *s
 static void split_intl(const categories *t, const char *text, size_t n, dg_split_buffers *b) {
   char *out = reserve(&b->b, 3 * n);
   const char *s = text, *end = s + n, *rest = s; /* what is not yet copied */
-  const char *set_apart = NULL;                   /* the end of what the first has */
+  const char *set_apart = NULL;                  /* the end of what the first has */
   for (;;) {
     while (s < end && t->plain[(unsigned char)*s]) s++;
     if (s == end) break;

@@ -1,4 +1,4 @@
-/* Scores against sacreBLEU's (tests/eval, made by tests/goldens/eval.py). */
+/* Scores against sacreBLEU's (tests/eval, made by tests/goldens/eval*.py). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -291,6 +291,84 @@ static void test_outputs(void **state) {
   assert_true(check_figures("tests/eval/outputs.txt") >= 20);
 }
 
+/* --- what sacreBLEU documents -------------------------------------------------------------- */
+
+/* "HYP ||| REF ||| REF" to column i of the lists; an empty REF is none if `optional`. Returns
+ * the references. */
+static size_t read_segment(char *segment, size_t i, bool optional,
+                           const char *lists[FIELDS][FIELDS]) {
+  static const char bar[] = " ||| ";
+  size_t n = 0;
+  for (char *next; segment; segment = next) {
+    next = strstr(segment, bar);
+    if (next) {
+      *next = 0;
+      next += sizeof bar - 1;
+    }
+    assert_true(n < FIELDS);
+    lists[n][i] = n && optional && !*segment ? NULL : segment;
+    n++;
+  }
+  return n - 1;
+}
+
+static double documented_statistics(const dg_scorer *m, const char *numbers) {
+  double totals[DG_STATISTICS_MAX] = {0};
+  dg_score score;
+  char *end;
+  for (size_t i = 0; i < dg_scorer_width(m); i++, numbers = end) totals[i] = strtod(numbers, &end);
+  dg_scorer_score(m, totals, DG_EXACT, &score);
+  return score.score;
+}
+
+static void check_documented(size_t number, char *line) {
+  enum { WHERE, METRIC, OPTIONS, KIND, WANT, TOLERANCE, DETAIL, SIGNATURE, SEGMENTS };
+  char *fields[FIELDS] = {NULL};
+  const char *lists[FIELDS][FIELDS], *const *references[FIELDS];
+  size_t n = cut(line, '\t', fields), segments = n - SEGMENTS, count = 0;
+  assert_true(n > SEGMENTS);
+  dg_scorer *m = make(fields[METRIC], fields[OPTIONS]);
+  dg_score score;
+  dg_error err;
+  if (!strcmp(fields[KIND], "statistics")) {
+    score.score = documented_statistics(m, fields[SEGMENTS]);
+  } else {
+    for (size_t i = 0; i < segments; i++)
+      count = read_segment(fields[SEGMENTS + i], i, !strcmp(fields[KIND], "optional"), lists);
+    for (size_t r = 0; r < count; r++) references[r] = lists[r + 1];
+    const dg_references r = {references, count};
+    if (!dg_scorer_corpus(m, lists[0], &r, segments, NULL, &score, &err))
+      fail_msg("%s", err.message);
+    char *verbose = dg_scorer_verbose(m, &score);
+    if (verbose && strcmp(fields[DETAIL], "-")) assert_string_equal(verbose, fields[DETAIL]);
+    if (!verbose && strcmp(fields[DETAIL], "-"))
+      assert_int_equal(score.edit_length, atoi(fields[DETAIL]));
+    free(verbose);
+    const dg_trials trials = {.references = dg_references_number(&r, segments)};
+    char *signature = dg_scorer_signature(m, &trials, false);
+    if (strcmp(fields[SIGNATURE], "-")) assert_string_equal(signature, fields[SIGNATURE]);
+    free(signature);
+  }
+  if (!(fabs(score.score - atof(fields[WANT])) <= atof(fields[TOLERANCE])))
+    fail_msg("example %zu of %s is %.17g, not %s", number, fields[WHERE], score.score,
+             fields[WANT]);
+  dg_scorer_free(m);
+}
+
+static void test_documented(void **state) {
+  (void)state;
+  dg_error err;
+  dg_lines *r = dg_lines_open("tests/eval/documented.txt", &err);
+  if (!r) fail_msg("%s", err.message);
+  char *line;
+  size_t n, count = 0;
+  while (dg_lines_next(r, &line, &n, &err) > 0) check_documented(++count, line);
+  dg_lines_close(r);
+  assert_true(count >= 100);
+}
+
+/* --- others -------------------------------------------------------------------------------- */
+
 static void test_mecab(void **state) {
   (void)state;
   dg_error err;
@@ -407,13 +485,10 @@ static void test_repr(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_figures),
-      cmocka_unit_test(test_outputs),
-      cmocka_unit_test(test_mecab),
-      cmocka_unit_test(test_mecab_absent),
-      cmocka_unit_test(test_unicode),
-      cmocka_unit_test(test_refusals),
-      cmocka_unit_test(test_repr),
+      cmocka_unit_test(test_figures),      cmocka_unit_test(test_outputs),
+      cmocka_unit_test(test_documented),   cmocka_unit_test(test_mecab),
+      cmocka_unit_test(test_mecab_absent), cmocka_unit_test(test_unicode),
+      cmocka_unit_test(test_refusals),     cmocka_unit_test(test_repr),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 /* How fast `dragoman eval` is and how much memory it takes, beside Python's sacreBLEU if
  * $SACREBLEU_PYTHON names a Python that has it; turn about, so that both meet the same
  * machine. Processor time of whole commands, one thread.
- *   bench/eval [SEGMENTS [ROUNDS]]      100000 segments, 3 rounds */
+ *   bench/eval [SEGMENTS [ROUNDS [NAME]]]      a million, of which slow tests take a part; one
+ * round; the tests whose name begins so */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +17,11 @@
 
 static const char *const languages[] = {"gl", "de", "tr", "ru", "el", "he", "hi", "ka", "ko"};
 
+/* Real segments, word by word; [0, starts.count) are where segments begin. */
 typedef struct words {
   char **list;
   size_t count, capacity;
+  size_t *starts, start_count, start_capacity;
 } words;
 
 static void read_words(words *w, const char *language) {
@@ -32,10 +35,14 @@ static void read_words(words *w, const char *language) {
     exit(1);
   }
   while (dg_lines_next(r, &line, &n, &err) > 0) {
-    strsep(&line, "\t");
-    for (char *word; (word = strsep(&line, " \t"));) {
-      DG_GROW(w->list, w->capacity, w->count + 1);
-      if (*word) w->list[w->count++] = dg_strdup(word);
+    strsep(&line, "\t"); /* the English */
+    for (char *segment; (segment = strsep(&line, "\t"));) {
+      DG_GROW(w->starts, w->start_capacity, w->start_count + 1);
+      w->starts[w->start_count++] = w->count;
+      for (char *word; (word = strsep(&segment, " "));) {
+        DG_GROW(w->list, w->capacity, w->count + 1);
+        if (*word) w->list[w->count++] = dg_strdup(word);
+      }
     }
   }
   dg_lines_close(r);
@@ -43,7 +50,9 @@ static void read_words(words *w, const char *language) {
 
 static const char *some(const words *w, dg_rng *r) { return w->list[dg_rng_below(r, w->count)]; }
 
-/* Segments of 5 to 35 words; the outputs share most of them, in places moved about. */
+/* A reference is real segments up to 5 to 35 words, of which one in ten is another, so that
+ * no segment comes twice (Python keeps the words of those it has seen); outputs share most of
+ * it, in places moved about. */
 static void write_texts(const char *folder, size_t segments) {
   words w = {0};
   for (size_t i = 0; i < sizeof languages / sizeof *languages; i++) read_words(&w, languages[i]);
@@ -57,9 +66,9 @@ static void write_texts(const char *folder, size_t segments) {
   }
   for (size_t i = 0; i < segments; i++) {
     const char *reference[40];
-    size_t n = 5 + dg_rng_below(&r, 31);
+    size_t n = 5 + dg_rng_below(&r, 31), from = w.starts[dg_rng_below(&r, w.start_count)];
     for (size_t k = 0; k < n; k++) {
-      reference[k] = some(&w, &r);
+      reference[k] = dg_rng_below(&r, 10) ? w.list[(from + k) % w.count] : some(&w, &r);
       fprintf(files[0], k ? " %s" : "%s", reference[k]);
     }
     for (int f = 1; f < 3; f++) {
@@ -74,6 +83,7 @@ static void write_texts(const char *folder, size_t segments) {
   for (int i = 0; i < 3; i++) fclose(files[i]);
   for (size_t i = 0; i < w.count; i++) free(w.list[i]);
   free(w.list);
+  free(w.starts);
 }
 
 typedef struct cost {
@@ -114,17 +124,20 @@ int main(int argc, char **argv) {
     bool paired;
   } tests[] = {
       {"BLEU", "-m bleu", "-m bleu", 1, false},
-      {"BLEU, intl", "-m bleu --tokenize intl", "-m bleu -tok intl", 2, false},
-      {"chrF", "-m chrf", "-m chrf", 2, false},
-      {"chrF++", "-m chrf++", "-m chrf --chrf-word-order 2", 2, false},
-      {"TER", "-m ter", "-m ter", 100, false},
+      {"BLEU, intl", "-m bleu --tokenize intl", "-m bleu -tok intl", 10, false},
+      {"BLEU, zh", "-m bleu --tokenize zh", "-m bleu -tok zh", 10, false},
+      {"BLEU, char", "-m bleu --tokenize char", "-m bleu -tok char", 20, false},
+      {"BLEU, none", "-m bleu --tokenize none --force", "-m bleu -tok none", 10, false},
+      {"chrF", "-m chrf", "-m chrf", 20, false},
+      {"chrF++", "-m chrf++", "-m chrf --chrf-word-order 2", 20, false},
+      {"TER", "-m ter", "-m ter", 500, false},
       {"paired bootstrap, BLEU and chrF", "-m bleu,chrf --paired-bs", "-m bleu chrf --paired-bs",
-       50, true},
-      {"paired randomization, BLEU", "-m bleu --paired-ar", "-m bleu --paired-ar", 50, true},
+       250, true},
+      {"paired randomization, BLEU", "-m bleu --paired-ar", "-m bleu --paired-ar", 250, true},
   };
-  size_t segments = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000;
-  int rounds = argc > 2 ? atoi(argv[2]) : 3;
-  const char *python = getenv("SACREBLEU_PYTHON");
+  size_t segments = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
+  int rounds = argc > 2 ? atoi(argv[2]) : 1;
+  const char *only = argc > 3 ? argv[3] : "", *python = getenv("SACREBLEU_PYTHON");
   char folder[] = "/tmp/bench-eval-XXXXXX", program[4096];
   ssize_t n = readlink("/proc/self/exe", program, sizeof program - 32);
   if (n < 0 || !mkdtemp(folder)) return 1;
@@ -133,6 +146,7 @@ int main(int argc, char **argv) {
   printf("%-32s %9s %11s %8s %11s %8s %7s\n", "", "segments", "ours, s", "MB", "Python, s", "MB",
          "ratio");
   for (size_t t = 0; t < sizeof tests / sizeof *tests; t++) {
+    if (strncmp(tests[t].name, only, strlen(only))) continue;
     size_t count = segments / tests[t].share;
     write_texts(folder, count);
     cost best[2] = {{1e9, 0}, {1e9, 0}};

@@ -410,4 +410,5 @@ def main():
     write("mecab.txt", mecab)
 
 
-main()
+if __name__ == "__main__":
+    main()
