@@ -19,7 +19,9 @@
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
+#include "mt/kernels/isa.h"
 #include "mt/model/adapter_file.h"
+#include "mt/model/loss.h"
 #include "mt/model/merge.h"
 #include "mt/model/stack.h"
 #include "mt/train/trainer.h"
@@ -130,6 +132,13 @@ static dg_base *load_base(const char *name) {
   return b;
 }
 
+static dg_base *load_thawed(const char *name) {
+  dg_error err;
+  dg_base *b = load_base(name);
+  if (!dg_base_thaw(b, &err)) fail_msg("%s", err.message);
+  return b;
+}
+
 static void save_base(const dg_base *b, const char *name, dg_storage storage, char *hash) {
   dg_error err;
   if (!dg_base_save(b, name, storage, hash, &err)) fail_msg("%s", err.message);
@@ -214,7 +223,7 @@ static void test_base_round_trip(void **state) {
   for (int storage = DG_STORE_FP32; storage <= DG_STORE_INT8; storage++) {
     char hash[DG_HASH_TEXT], again[DG_HASH_TEXT];
     save_base(a, path, (dg_storage)storage, hash);
-    dg_base *b = load_base(path);
+    dg_base *b = load_thawed(path);
     assert_string_equal(b->hash, hash);
     check_params(&a->model->params, &b->model->params, (dg_storage)storage);
     json_t *x = dg_options_to_json(dg_model_config_options, &a->model->config),
@@ -266,7 +275,7 @@ static void test_extreme_weights(void **state) {
   dg_error err;
   for (int storage = 0; storage <= DG_STORE_INT8; storage++) {
     save_base(a, path, (dg_storage)storage, NULL);
-    dg_base *b = load_base(path);
+    dg_base *b = load_thawed(path);
     const float *v = dg_params_find(&b->model->params, "embedding")->value;
     for (size_t k = 0; k < 9 * d; k++) assert_true(isfinite(v[k]));
     for (size_t k = 0; k < d; k++) {
@@ -306,6 +315,48 @@ static void test_frozen(void **state) {
   int status;
   assert_int_equal(waitpid(child, &status, 0), child);
   assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+  dg_base_free(a);
+}
+
+/* What a base computes while it is held as stored is what it computes in fp32. */
+static void test_held_as_stored(void **state) {
+  (void)state;
+  dg_base *a = new_base(1);
+  const int32_t source[] = {5, 6, 7, 3, 8, 9, 3}, input[] = {3, 10, 11, 3, 12},
+                labels[] = {10, 11, 3, 12, 3};
+  const uint32_t source_offsets[] = {0, 4, 7}, target_offsets[] = {0, 3, 5};
+  const dg_batch batch = {2, source, input, labels, source_offsets, target_offsets};
+  const dg_loss_options o = {.gradient_scale = 1};
+  for (int storage = 0; storage <= DG_STORE_INT8; storage++) {
+    save_base(a, path, (dg_storage)storage, NULL);
+    double losses[2];
+    float *grads[2];
+    size_t total = 0;
+    for (int thawed = 0; thawed < 2; thawed++) {
+      dg_error err;
+      dg_base *b = thawed ? load_thawed(path) : load_base(path);
+      const dg_params *p = &b->model->params;
+      assert_int_equal(dg_params_find(p, "embedding")->value != NULL, thawed);
+      assert_int_equal(p->size == p->total, thawed);
+      dg_adapter_file *f = new_adapter_of(b, "bottleneck+lora");
+      assert_true(dg_adapter_train(f->adapter, &err));
+      dg_network n = {.model = b->model, .adapters = {f->adapter}, .adapter_count = 1};
+      dg_arena *arena = dg_arena_new(1 << 20);
+      dg_loss loss = {0};
+      if (!dg_loss_backward(&n, &batch, &o, arena, &loss, &err)) fail_msg("%s", err.message);
+      losses[thawed] = loss.nll;
+      total = f->adapter->params.total;
+      grads[thawed] = memcpy(dg_malloc(total * sizeof(float)), f->adapter->params.grads,
+                             total * sizeof(float));
+      dg_arena_free(arena);
+      dg_adapter_file_free(f);
+      dg_base_free(b);
+    }
+    assert_true(losses[0] > 1 && fabs(losses[0] - losses[1]) < 1e-5 * losses[0]);
+    if (dg_isa_level() != DG_ISA_GENERIC) /* which multiplies by BLAS */
+      assert_memory_equal(grads[0], grads[1], total * sizeof(float));
+    free(grads[0]), free(grads[1]);
+  }
   dg_base_free(a);
 }
 
@@ -841,6 +892,7 @@ int main(void) {
       cmocka_unit_test(test_wrong_adapters),     cmocka_unit_test(test_languages),
       cmocka_unit_test(test_formats),            cmocka_unit_test(test_methods_round_trip),
       cmocka_unit_test(test_stacked),            cmocka_unit_test(test_merge),
+      cmocka_unit_test(test_held_as_stored),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

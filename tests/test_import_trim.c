@@ -125,7 +125,7 @@ static dg_base *imported(const char *name, const dg_import_options *o) {
   dg_error err;
   dg_import_report report;
   dg_base *b = dg_import(directory, path, o, &report, &err) ? dg_base_load(path, &err) : NULL;
-  if (!b) fail_msg("%s", err.message);
+  if (!b || !dg_base_thaw(b, &err)) fail_msg("%s", err.message);
   assert_int_equal(report.pieces, b->model->config.vocab_size);
   assert_int_equal(report.weights, dg_params_count(&b->model->params));
   unlink(path);

@@ -83,7 +83,10 @@ static bool go_on_from(run *r, const dg_base *from, dg_error *err) {
     dg_tokenizer_free(target);
     return false;
   }
-  memcpy(m->params.values, from->model->params.values, m->params.total * sizeof(float));
+  for (size_t i = 0; i < m->params.count; i++) {
+    const dg_tensor *x = &from->model->params.tensors[i];
+    dg_weights_in_memory(NULL, x, 0, x->rows, m->params.tensors[i].value, NULL);
+  }
   r->base = dg_base_new(m, t, target, from->languages, from->language_count, NULL, err);
   return r->base && dg_model_train(m, err);
 }

@@ -172,30 +172,34 @@ bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_tr
 /* --- weights -------------------------------------------------------------------------------- */
 
 /* The embedding of a tag of the base, or of an adapter below. */
-static const float *tag_row(const dg_trainee *t, int32_t tag) {
+static void tag_row(const dg_trainee *t, int32_t tag, float *out) {
   const dg_model *m = t->base->model;
   size_t d = (size_t)m->config.d_model;
   int32_t first = dg_first_extra(&m->config);
-  if (tag < first) return m->encoder.embedding + (size_t)tag * d;
+  if (tag < first) {
+    dg_matrix_rows(&m->encoder.embedding, d, (size_t)tag, 1, out);
+    return;
+  }
   size_t at = (size_t)(tag - first), k = 0;
   while (at >= t->stack.files[k]->adapter->extra_tokens)
     at -= t->stack.files[k++]->adapter->extra_tokens;
-  return t->stack.files[k]->adapter->extra + at * d;
+  memcpy(out, t->stack.files[k]->adapter->extra + at * d, d * sizeof *out);
 }
 
 static void add_mix(const dg_trainee *t, const mix *m, float *row) {
   size_t d = t->file->adapter->d_model;
+  float *theirs = dg_malloc(d * sizeof *theirs);
   for (size_t k = 0; k < m->count; k++) {
     if (m->languages[k]->tag < 0) continue; /* no format of the base tells it */
-    const float *theirs = tag_row(t, m->languages[k]->tag);
+    tag_row(t, m->languages[k]->tag, theirs);
     for (size_t c = 0; c < d; c++) row[c] += (float)m->weights[k] * theirs[c];
   }
+  free(theirs);
 }
 
 /* A tag begins as its relatives' mean, or as what it is below. */
 static bool begin_tag(dg_trainee *t, size_t i, float *row, dg_error *err) {
   const dg_language *l = &t->file->languages[i];
-  size_t d = t->file->adapter->d_model;
   int32_t tag;
   char canonical[DG_LANG_MAX];
   mix m;
@@ -206,7 +210,7 @@ static bool begin_tag(dg_trainee *t, size_t i, float *row, dg_error *err) {
   }
   if (!dg_adapter_stacked_tag(&t->stack, t->base, l->code, l->side, canonical, &tag, err))
     return false;
-  if (tag >= 0) memcpy(row, tag_row(t, tag), d * sizeof *row);
+  if (tag >= 0) tag_row(t, tag, row);
   return true;
 }
 
@@ -240,7 +244,7 @@ static bool begin_from(dg_trainee *t, const dg_adapter_file *from, const dg_cli 
 
 bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error *err) {
   dg_model *m = t->base->model;
-  if (!t->file) return dg_model_thaw(m, err) && dg_model_train(m, err);
+  if (!t->file) return dg_base_thaw(t->base, err) && dg_model_train(m, err);
   dg_adapter_file *f = t->file;
   if (t->like.count && !t->relatives)
     dg_cli_say(cli, "every language is known: --like %s has no effect\n", t->like.items[0]);

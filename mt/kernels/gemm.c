@@ -9,6 +9,7 @@
 #include "mt/core/mem.h"
 #include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
+#include "mt/kernels/widen.h"
 
 /* Blocks along k are fixed, so that sums do not depend on how C is divided;
  * blocks of B are as wide as a shared cache holds. */
@@ -62,18 +63,36 @@ typedef struct product {
   bool ta, tb, add;
   size_t m, n, k, lda, ldb, ldc; /* n and k are those of the current block */
   const float *a, *b;
+  const dg_matrix *held;        /* B where it is not in fp32 */
+  size_t held_row, held_column; /* of it, where the current block begins */
   float *c;
   float *packed_b;              /* the current block, [n, k] */
   float *packed_a;              /* one block a worker */
   size_t rows, columns, across; /* the share of a task, and tasks in a row of them */
 } product;
 
+/* Columns [j,end) of a block of B as it is held: whole panels are widened to where A will be
+ * packed, which is small enough to stay in the second-level cache. */
+static void pack_held(const product *p, size_t j, size_t end, float *wide) {
+  const dg_gemm_kernels *t = p->t;
+  size_t words = ceiling(p->k, t->per_word), panel = 3 * t->lanes;
+  size_t most = t->rows * words / p->k / panel * panel;
+  for (size_t n; j < end; j += n) {
+    n = least(most, end - j);
+    if (p->tb) t->widen(p->held, p->ldb, p->held_row + j, n, p->held_column, p->k, wide);
+    else t->widen(p->held, p->ldb, p->held_row, p->k, p->held_column + j, n, wide);
+    t->pack_b(p->tb, n, p->k, wide, p->tb ? p->k : n, p->packed_b + j * words);
+  }
+}
+
 static void pack_task(void *context, size_t task, int worker) {
-  (void)worker;
   const product *p = context;
-  size_t j = task * p->columns, words = ceiling(p->k, p->t->per_word);
-  p->t->pack_b(p->tb, least(p->columns, p->n - j), p->k, p->b + (p->tb ? j * p->ldb : j), p->ldb,
-               p->packed_b + j * words);
+  size_t j = task * p->columns, n = least(p->columns, p->n - j);
+  size_t words = ceiling(p->k, p->t->per_word);
+  if (p->held)
+    pack_held(p, j, j + n, p->packed_a + (size_t)worker * p->t->rows * words);
+  else
+    p->t->pack_b(p->tb, n, p->k, p->b + (p->tb ? j * p->ldb : j), p->ldb, p->packed_b + j * words);
 }
 
 static void multiply_task(void *context, size_t task, int worker) {
@@ -117,14 +136,34 @@ typedef struct blas_product {
   CBLAS_TRANSPOSE ta, tb;
   size_t m, n, k, lda, ldb, ldc, across;
   const float *a, *b;
+  const dg_matrix *held; /* B where it is not in fp32 */
   float beta, *c;
 } blas_product;
 enum { BLAS_BLOCK = 512 };
+
+/* A block of C, of B as it is held a block at a time. */
+static void blas_held(const blas_product *p, size_t i, size_t j) {
+  size_t m = least(BLAS_BLOCK, p->m - i), n = least(BLAS_BLOCK, p->n - j);
+  bool tb = p->tb == CblasTrans;
+  float *b = dg_gemm_space(BLAS_BLOCK * BLAS_BLOCK);
+  for (size_t q = 0; q < p->k; q += BLAS_BLOCK) {
+    size_t k = least(BLAS_BLOCK, p->k - q), rows = tb ? n : k, columns = tb ? k : n;
+    for (size_t r = 0; r < rows; r++)
+      dg_widen_row(p->held, p->ldb, (tb ? j : q) + r, tb ? q : j, columns, b + r * columns);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, p->tb, (blasint)m, (blasint)n, (blasint)k, 1,
+                p->a + i * p->lda + q, (blasint)p->lda, b, (blasint)columns, q ? 1 : p->beta,
+                p->c + i * p->ldc + j, (blasint)p->ldc);
+  }
+}
 
 static void blas_task(void *context, size_t task, int worker) {
   (void)worker;
   const blas_product *p = context;
   size_t i = task / p->across * BLAS_BLOCK, j = task % p->across * BLAS_BLOCK;
+  if (p->held) {
+    blas_held(p, i, j);
+    return;
+  }
   const float *a = p->a + (p->ta == CblasTrans ? i : i * p->lda);
   const float *b = p->b + (p->tb == CblasTrans ? j * p->ldb : j);
   cblas_sgemm(CblasRowMajor, p->ta, p->tb, (blasint)least(BLAS_BLOCK, p->m - i),
@@ -132,9 +171,10 @@ static void blas_task(void *context, size_t task, int worker) {
               (blasint)p->ldb, p->beta, p->c + i * p->ldc + j, (blasint)p->ldc);
 }
 
-void dg_gemm_with(const dg_gemm_kernels *t, dg_threads *threads, bool ta, bool tb, size_t m,
-                  size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
-                  float beta, float *c, size_t ldc) {
+/* B is `b`, or `held`. */
+static void any_product(const dg_gemm_kernels *t, dg_threads *threads, bool ta, bool tb, size_t m,
+                        size_t n, size_t k, const float *a, size_t lda, const float *b,
+                        const dg_matrix *held, size_t ldb, float beta, float *c, size_t ldc) {
   if (!m || !n) return;
   if (!k) {
     if (beta == 0) clear(m, n, c, ldc);
@@ -144,13 +184,14 @@ void dg_gemm_with(const dg_gemm_kernels *t, dg_threads *threads, bool ta, bool t
   if (m * n * k < SMALL) threads = NULL;
   if (!t) {
     blas_product p = {ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, m, n, k, lda,
-                      ldb, ldc, ceiling(n, BLAS_BLOCK), a, b, beta, c};
+                      ldb, ldc, ceiling(n, BLAS_BLOCK), a, b, held, beta, c};
     dg_parallel(threads, ceiling(m, BLAS_BLOCK) * p.across, blas_task, &p);
     return;
   }
   size_t workers = (size_t)dg_threads_count(threads), step = k_block(t, k);
   size_t words = step / t->per_word, wide = least(round_up(n, t->lanes), B_COLUMNS);
-  product p = {.t = t, .ta = ta, .tb = tb, .m = m, .lda = lda, .ldb = ldb, .ldc = ldc};
+  product p = {.t = t, .ta = ta, .tb = tb, .m = m, .lda = lda, .ldb = ldb, .ldc = ldc,
+               .held = held};
   p.packed_b = dg_gemm_space((wide + workers * t->rows) * words);
   p.packed_a = p.packed_b + wide * words;
   for (size_t j = 0; j < n; j += B_COLUMNS)
@@ -158,13 +199,28 @@ void dg_gemm_with(const dg_gemm_kernels *t, dg_threads *threads, bool ta, bool t
       p.n = least(B_COLUMNS, n - j);
       p.k = least(step, k - q);
       p.a = a + (ta ? q * lda : q);
-      p.b = b + (tb ? j * ldb + q : q * ldb + j);
+      if (held) p.held_row = tb ? j : q, p.held_column = tb ? q : j;
+      else p.b = b + (tb ? j * ldb + q : q * ldb + j);
       p.c = c + j;
       p.add = beta != 0 || q;
       p.columns = round_up(ceiling(p.n, 4 * workers), 3 * t->lanes);
       dg_parallel(threads, ceiling(p.n, p.columns), pack_task, &p);
       multiply(threads, &p);
     }
+}
+
+void dg_gemm_with(const dg_gemm_kernels *t, dg_threads *threads, bool transpose_a, bool transpose_b,
+                  size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
+                  size_t ldb, float beta, float *c, size_t ldc) {
+  any_product(t, threads, transpose_a, transpose_b, m, n, k, a, lda, b, NULL, ldb, beta, c, ldc);
+}
+
+void dg_gemm_weight_with(const dg_gemm_kernels *t, dg_threads *threads, bool transpose_b, size_t m,
+                         size_t n, size_t k, const float *a, size_t lda, const dg_matrix *b,
+                         size_t cols, float beta, float *c, size_t ldc) {
+  const float *floats = dg_matrix_floats(b);
+  any_product(t, threads, false, transpose_b, m, n, k, a, lda, floats, floats ? NULL : b, cols,
+              beta, c, ldc);
 }
 
 void dg_gemm(dg_threads *threads, dg_precision precision, bool transpose_a, bool transpose_b,
@@ -174,17 +230,24 @@ void dg_gemm(dg_threads *threads, dg_precision precision, bool transpose_a, bool
                c, ldc);
 }
 
+void dg_gemm_weight(dg_threads *threads, dg_precision precision, bool transpose_b, size_t m,
+                    size_t n, size_t k, const float *a, size_t lda, const dg_matrix *b, size_t cols,
+                    float beta, float *c, size_t ldc) {
+  dg_gemm_weight_with(kernels(precision), threads, transpose_b, m, n, k, a, lda, b, cols, beta, c,
+                      ldc);
+}
+
 struct dg_packed {
   const dg_gemm_kernels *t; /* NULL: BLAS reads the weight itself */
-  size_t out, in, ld;
-  const float *w;
+  size_t out, in;
+  dg_matrix w;
   float *words; /* one block of k after another */
 };
 
-dg_packed *dg_pack_with(const dg_gemm_kernels *t, size_t out, size_t in, const float *w, size_t ld,
+dg_packed *dg_pack_with(const dg_gemm_kernels *t, size_t out, size_t in, const dg_matrix *w,
                         dg_error *err) {
   dg_packed *p = dg_malloc(sizeof *p);
-  *p = (dg_packed){t, out, in, ld, w, NULL};
+  *p = (dg_packed){t, out, in, *w, NULL};
   if (!t || !in || !out) return p;
   size_t wide = round_up(out, t->lanes), step = k_block(t, in);
   p->words = dg_alloc_checked(wide * ceiling(in, t->per_word), sizeof *p->words, err);
@@ -192,14 +255,20 @@ dg_packed *dg_pack_with(const dg_gemm_kernels *t, size_t out, size_t in, const f
     free(p);
     return NULL;
   }
-  for (size_t q = 0; q < in; q += step)
-    t->pack_b(true, out, least(step, in - q), w + q, ld, p->words + wide * (q / t->per_word));
+  product b = {.t = t, .tb = true, .ldb = in, .held = w};
+  float *wide_rows = dg_gemm_space(t->rows * (step / t->per_word));
+  for (size_t q = 0; q < in; q += step) {
+    b.k = least(step, in - q);
+    b.held_column = q;
+    b.packed_b = p->words + wide * (q / t->per_word);
+    pack_held(&b, 0, out, wide_rows);
+  }
   return p;
 }
 
-dg_packed *dg_pack_new(dg_precision precision, size_t out, size_t in, const float *w, size_t ld,
+dg_packed *dg_pack_new(dg_precision precision, size_t out, size_t in, const dg_matrix *w,
                        dg_error *err) {
-  return dg_pack_with(kernels(precision), out, in, w, ld, err);
+  return dg_pack_with(kernels(precision), out, in, w, err);
 }
 
 void dg_pack_free(dg_packed *w) {
@@ -212,7 +281,7 @@ void dg_gemm_packed(dg_threads *threads, size_t rows, const float *x, size_t ldx
                     const dg_packed *w, float *y, size_t ldy) {
   const dg_gemm_kernels *t = w->t;
   if (!w->words) {
-    dg_gemm_with(t, threads, false, true, rows, w->out, w->in, x, ldx, w->w, w->ld, 0, y, ldy);
+    dg_gemm_weight_with(t, threads, true, rows, w->out, w->in, x, ldx, &w->w, w->in, 0, y, ldy);
     return;
   }
   if (!rows) return;

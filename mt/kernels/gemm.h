@@ -9,6 +9,7 @@
 
 #include "mt/core/error.h"
 #include "mt/core/threads.h"
+#include "mt/kernels/matrix.h"
 
 typedef enum dg_precision {
   DG_FP32, /* operands as they are */
@@ -28,14 +29,20 @@ void dg_gemm(dg_threads *threads, dg_precision precision, bool transpose_a, bool
              size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
              float beta, float *c, size_t ldc);
 
+/* The same with B a weight as it is held, its stored rows `cols` wide: what dg_gemm makes of its
+ * numbers in fp32, bit for bit where our own kernels run. */
+void dg_gemm_weight(dg_threads *threads, dg_precision precision, bool transpose_b, size_t m,
+                    size_t n, size_t k, const float *a, size_t lda, const dg_matrix *b, size_t cols,
+                    float beta, float *c, size_t ldc);
+
 /* A weight W [out,in] laid out once for y = x W^T with few rows, where packing W
  * for every product would cost more than the product (decoding). The result is
  * bit for bit that of dg_gemm. */
 typedef struct dg_packed dg_packed;
 
-/* W's rows are `ld` floats apart. W must outlive the handle, which need not copy
- * it. NULL with an error when memory runs out. */
-dg_packed *dg_pack_new(dg_precision precision, size_t out, size_t in, const float *w, size_t ld,
+/* What W borrows must outlive the handle, which need not copy it. NULL with an error when
+ * memory runs out. */
+dg_packed *dg_pack_new(dg_precision precision, size_t out, size_t in, const dg_matrix *w,
                        dg_error *err);
 void dg_pack_free(dg_packed *w);
 /* y[rows,out] = x[rows,in] W^T. */

@@ -14,6 +14,7 @@
 
 #include "mt/core/error.h"
 #include "mt/core/threads.h"
+#include "mt/kernels/matrix.h"
 
 typedef struct dg_gemm_kernels {
   size_t lanes;    /* words in a vector */
@@ -27,15 +28,21 @@ typedef struct dg_gemm_kernels {
   /* C[m,n] = packed A * packed B (+ C when `add`), k counted in words. */
   void (*multiply)(size_t m, size_t n, size_t k, const float *a, const float *b, bool add, float *c,
                    size_t ldc);
+  /* A part of a stored matrix in fp32, its rows `columns` apart. */
+  void (*widen)(const dg_matrix *b, size_t cols, size_t row, size_t rows, size_t column,
+                size_t columns, float *out);
 } dg_gemm_kernels;
 
-/* dg_gemm with the given kernels; with NULL, BLAS. */
+/* dg_gemm and dg_gemm_weight with the given kernels; with NULL, BLAS. */
 void dg_gemm_with(const dg_gemm_kernels *t, dg_threads *threads, bool transpose_a, bool transpose_b,
                   size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
                   size_t ldb, float beta, float *c, size_t ldc);
+void dg_gemm_weight_with(const dg_gemm_kernels *t, dg_threads *threads, bool transpose_b, size_t m,
+                         size_t n, size_t k, const float *a, size_t lda, const dg_matrix *b,
+                         size_t cols, float beta, float *c, size_t ldc);
 /* dg_pack_new likewise. */
-struct dg_packed *dg_pack_with(const dg_gemm_kernels *t, size_t out, size_t in, const float *w,
-                               size_t ld, dg_error *err);
+struct dg_packed *dg_pack_with(const dg_gemm_kernels *t, size_t out, size_t in, const dg_matrix *w,
+                               dg_error *err);
 /* Room for operands while they are packed, valid until this thread's next product. */
 float *dg_gemm_space(size_t words);
 

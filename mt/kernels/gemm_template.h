@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "mt/kernels/gemm_kernels.h"
+#include "mt/kernels/widen.h"
 
 enum { MR = V / 2, NV = 3, NR = NV * V };
 
@@ -66,6 +67,12 @@ static void pack_b(bool transposed, size_t n, size_t k, const float *b, size_t l
     else
       pack_across(least(V, n - j), k, b + j, ldb, low, high, step);
   }
+}
+
+static void widen(const dg_matrix *b, size_t cols, size_t row, size_t rows, size_t column,
+                  size_t columns, float *out) {
+  for (size_t r = 0; r < rows; r++, out += columns)
+    dg_widen_row(b, cols, row + r, column, columns, out);
 }
 
 /* GCC may leave the sums in memory without it, and Clang with it. */
@@ -139,4 +146,5 @@ const dg_gemm_kernels GEMM_TABLE = {.lanes = V,
                                     .rows = GEMM_ROWS,
                                     .pack_a = pack_a,
                                     .pack_b = pack_b,
-                                    .multiply = multiply};
+                                    .multiply = multiply,
+                                    .widen = widen};

@@ -94,6 +94,7 @@ void dg_base_free(dg_base *b) {
   dg_tokenizer_free(b->tokenizer);
   free(b->languages);
   json_decref(b->card);
+  dg_safetensors_close(b->file);
   free(b);
 }
 
@@ -167,7 +168,8 @@ static dg_base *read_base(const dg_safetensors *s, dg_error *err) {
   tokenizer = read_tokenizer(s, "tokenizer", true, &ok, err);
   if (ok) target = read_tokenizer(s, "target_tokenizer", false, &ok, err);
   if (!ok || !(known = dg_weights_languages(s, &count, err)) ||
-      !(model = dg_model_new(&c, err)) || !dg_weights_read(s, &model->params, err))
+      !(model = dg_model_outline(&c, err)) || !dg_weights_find(s, &model->params, err) ||
+      !dg_model_hold(model, err))
     goto done;
   b = dg_base_new(model, tokenizer, target, known, count, card, err);
   model = NULL, tokenizer = target = NULL, card = NULL;
@@ -187,12 +189,20 @@ dg_base *dg_base_load(const char *path, dg_error *err) {
   if (!s) return NULL;
   dg_base *b = read_base(s, err);
   if (!b) dg_weights_blame(err, path);
-  dg_safetensors_close(s);
+  if (b) b->file = s;
+  else dg_safetensors_close(s);
   if (b && !dg_model_freeze(b->model, err)) {
     dg_base_free(b);
     b = NULL;
   }
   return b;
+}
+
+bool dg_base_thaw(dg_base *b, dg_error *err) {
+  if (!dg_model_thaw(b->model, err)) return false;
+  dg_safetensors_close(b->file);
+  b->file = NULL;
+  return true;
 }
 
 /* --- formats ----------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@ typedef struct dg_base {
   size_t language_count;
   json_t *card;               /* what it was trained and measured on; an object */
   char hash[DG_HASH_TEXT];    /* of the file it was loaded from */
+  dg_safetensors *file;       /* where its weights are held, or NULL */
 } dg_base;
 
 /* Takes ownership of model, tokenizers and card (even on failure); target_tokenizer NULL:
@@ -22,8 +23,10 @@ typedef struct dg_base {
 dg_base *dg_base_new(dg_model *model, dg_tokenizer *tokenizer, dg_tokenizer *target_tokenizer,
                      const dg_language *languages, size_t language_count, json_t *card,
                      dg_error *err);
-/* Loads, dequantises to fp32 and freezes. */
+/* Maps the file and freezes: weights stay in it as they are stored. */
 dg_base *dg_base_load(const char *path, dg_error *err);
+/* Weights in memory, fp32, to be written; the file is closed. */
+bool dg_base_thaw(dg_base *b, dg_error *err);
 bool dg_base_save(const dg_base *b, const char *path, dg_storage storage,
                   char hash[DG_HASH_TEXT], dg_error *err);
 /* Saves a base whose weights are not in memory: `b` needs only the outline of its model. */

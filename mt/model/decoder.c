@@ -184,9 +184,9 @@ void dg_decoder_step(dg_decoder *d, size_t rows, const int32_t *tokens, const ui
   const float *position = dg_position_row(m, stack, t);
   float scale = dg_embedding_scale(c);
   for (size_t r = 0; r < rows; r++) {
-    const float *e = dg_embedding_row(n, stack, tokens[r]);
-    for (size_t i = 0; i < width; i++)
-      x[r * width + i] = e[i] * scale + (position ? position[i] : 0);
+    float *e = x + r * width;
+    dg_embedding_row(n, stack, tokens[r], e);
+    for (size_t i = 0; i < width; i++) e[i] = e[i] * scale + (position ? position[i] : 0);
   }
   float *mean = dg_pass_floats(&p, rows, 1), *rstd = dg_pass_floats(&p, rows, 1);
   if (c->embedding_norm) {

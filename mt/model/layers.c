@@ -160,8 +160,8 @@ void dg_linear_forward(const dg_pass *p, const dg_linear *l, size_t rows, const 
   if (packed)
     dg_gemm_packed(n->threads, rows, x, l->in, packed, y, l->out);
   else
-    dg_gemm(n->threads, n->precision, false, true, rows, l->out, l->in, x, l->in, l->weight, l->in,
-            0, y, l->out);
+    dg_gemm_weight(n->threads, n->precision, true, rows, l->out, l->in, x, l->in, &l->weight,
+                   l->in, 0, y, l->out);
 }
 
 void dg_linear_backward(const dg_pass *p, const dg_linear *l, size_t rows, const float *x,
@@ -172,8 +172,8 @@ void dg_linear_backward(const dg_pass *p, const dg_linear *l, size_t rows, const
             l->weight_grad, l->in);
   if (l->bias_grad) dg_bias_backward(p, rows, l->out, dy, l->bias_grad);
   if (dx)
-    dg_gemm(threads, p->network->precision, false, false, rows, l->in, l->out, dy, l->out, l->weight,
-            l->in, beta, dx, l->in);
+    dg_gemm_weight(threads, p->network->precision, false, rows, l->in, l->out, dy, l->out,
+                   &l->weight, l->in, beta, dx, l->in);
 }
 
 /* --- what every sublayer shares: norm, dropout, residual ------------------- */

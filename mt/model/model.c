@@ -10,7 +10,14 @@
 
 static dg_linear rows_of(const dg_linear *l, size_t first, size_t count) {
   dg_linear part = {.out = count, .in = l->in};
-  part.weight = l->weight + first * l->in;
+  size_t rows = l->weight.block_rows;
+  if (rows) {
+    for (size_t i = 0; i < count / rows; i++) part.weight.block[i] = l->weight.block[first / rows + i];
+    if (count > rows) part.weight.block_rows = rows;
+  } else {
+    const float *floats = dg_matrix_floats(&l->weight);
+    part.weight = dg_matrix_fp32(floats + first * l->in);
+  }
   if (l->weight_grad) part.weight_grad = l->weight_grad + first * l->in;
   if (l->bias) part.bias = l->bias + first;
   if (l->bias_grad) part.bias_grad = l->bias_grad + first;
@@ -46,10 +53,8 @@ static dg_ffn take_ffn(dg_plan *p, const dg_model_config *c, const char *path) {
 
 static void take_embedding(dg_plan *p, const dg_model_config *c, dg_stack *s, size_t vocab,
                            const char *name) {
-  dg_plan_align(p);
-  dg_tensor *t = dg_plan_tensor(p, vocab, (size_t)c->d_model, "%s", name);
   s->vocab = vocab;
-  s->embedding = t->value, s->embedding_grad = t->grad;
+  s->embedding = dg_plan_weight(p, vocab, (size_t)c->d_model, name, &s->embedding_grad);
 }
 
 static void take_stack(dg_plan *p, const dg_model_config *c, dg_stack *s, const char *side,
@@ -104,11 +109,8 @@ static void plan_model(dg_plan *p, void *structure) {
   take_stack(p, c, &m->decoder, "decoder", true);
   m->output = (dg_linear){.out = vocab, .in = d};
   m->output.weight = m->decoder.embedding, m->output.weight_grad = m->decoder.embedding_grad;
-  if (!c->tie_output) {
-    dg_plan_align(p);
-    dg_tensor *t = dg_plan_tensor(p, vocab, d, "output.weight");
-    m->output.weight = t->value, m->output.weight_grad = t->grad;
-  }
+  if (!c->tie_output)
+    m->output.weight = dg_plan_weight(p, vocab, d, "output.weight", &m->output.weight_grad);
   if (c->output_bias) {
     dg_plan_align(p);
     dg_tensor *t = dg_plan_tensor(p, 1, vocab, "output.bias");
@@ -157,6 +159,12 @@ dg_model *dg_model_new(const dg_model_config *config, dg_error *err) {
   return m;
 }
 
+bool dg_model_hold(dg_model *m, dg_error *err) {
+  if (!dg_params_hold(&m->params, plan_model, m, err)) return false;
+  if (m->config.position == DG_POSITION_SINUSOIDAL) make_sinusoids(m);
+  return true;
+}
+
 void dg_model_initialize(dg_model *m, uint64_t seed) {
   dg_params_initialize(&m->params, seed, (size_t)m->config.d_model);
 }
@@ -166,13 +174,20 @@ bool dg_model_train(dg_model *m, dg_error *err) {
 }
 
 bool dg_model_freeze(dg_model *m, dg_error *err) {
-  if (mprotect(m->params.values, m->params.total * sizeof(float), PROT_READ))
+  if (mprotect(m->params.values, m->params.size * sizeof(float), PROT_READ))
     return dg_fail_errno(err, "cannot protect the frozen weights");
   return true;
 }
 
+static bool all_in_memory(const dg_params *p) {
+  for (size_t i = 0; i < p->count; i++)
+    if (p->tensors[i].value != p->values + p->tensors[i].offset) return false;
+  return true;
+}
+
 bool dg_model_thaw(dg_model *m, dg_error *err) {
-  if (mprotect(m->params.values, m->params.total * sizeof(float), PROT_READ | PROT_WRITE))
+  if (!all_in_memory(&m->params)) return dg_params_thaw(&m->params, plan_model, m, err);
+  if (mprotect(m->params.values, m->params.size * sizeof(float), PROT_READ | PROT_WRITE))
     return dg_fail_errno(err, "cannot thaw the frozen weights");
   return true;
 }

@@ -6,7 +6,7 @@
 
 /* Ordered by weight; q, kv and qkv share memory, so a view is told by its size too. */
 typedef struct entry {
-  const float *weight;
+  const void *weight;
   size_t out;
   dg_packed *packed;
 } entry;
@@ -23,10 +23,10 @@ static int compare(const void *a, const void *b) {
 }
 
 static bool add(dg_packed_model *p, dg_precision precision, const dg_linear *l, dg_error *err) {
-  dg_packed *w = dg_pack_new(precision, l->out, l->in, l->weight, l->in, err);
+  dg_packed *w = dg_pack_new(precision, l->out, l->in, &l->weight, err);
   if (!w) return false;
   DG_GROW(p->entries, p->capacity, p->count + 1);
-  p->entries[p->count++] = (entry){l->weight, l->out, w};
+  p->entries[p->count++] = (entry){l->weight.block[0].data, l->out, w};
   return true;
 }
 
@@ -64,7 +64,7 @@ void dg_packed_model_free(dg_packed_model *p) {
 
 const dg_packed *dg_packed_model_find(const dg_packed_model *p, const dg_linear *l) {
   if (!p) return NULL;
-  entry key = {l->weight, l->out, NULL};
+  entry key = {l->weight.block[0].data, l->out, NULL};
   const entry *found = bsearch(&key, p->entries, p->count, sizeof key, compare);
   return found ? found->packed : NULL;
 }

@@ -30,6 +30,14 @@ dg_tensor *dg_plan_tensor(dg_plan *p, size_t rows, size_t cols, const char *form
   return t;
 }
 
+dg_matrix dg_plan_weight(dg_plan *p, size_t rows, size_t cols, const char *name, float **grad) {
+  dg_plan_align(p);
+  dg_tensor *t = dg_plan_tensor(p, rows, cols, "%s", name);
+  t->weight = true;
+  *grad = t->grad;
+  return (dg_matrix){.block = {t->held}};
+}
+
 dg_norm dg_plan_norm(dg_plan *p, const char *path, size_t width, bool bias) {
   dg_norm n = {0};
   dg_plan_align(p);
@@ -47,10 +55,17 @@ dg_linear dg_plan_linear(dg_plan *p, const char *path, size_t parts, const char 
                          size_t out, size_t in, bool bias) {
   dg_linear l = {.out = parts * out, .in = in};
   dg_plan_align(p);
+  bool together = true;
+  const float *first = NULL;
   for (size_t i = 0; i < parts; i++) {
     dg_tensor *t = dg_plan_tensor(p, out, in, "%s.%s.weight", path, names[i]);
-    if (!i) l.weight = t->value, l.weight_grad = t->grad;
+    t->weight = true;
+    if (!i) l.weight_grad = t->grad, first = t->value;
+    l.weight.block[i] = t->held;
+    together = together && t->value && t->value == first + i * out * in;
   }
+  if (together) l.weight = dg_matrix_fp32(first);
+  else if (parts > 1) l.weight.block_rows = out;
   if (bias) {
     dg_plan_align(p);
     for (size_t i = 0; i < parts; i++) {
@@ -62,11 +77,8 @@ dg_linear dg_plan_linear(dg_plan *p, const char *path, size_t parts, const char 
 }
 
 static void link_views(dg_params *params, dg_plan_fn *describe, void *structure) {
-  for (size_t i = 0; i < params->count; i++) {
-    dg_tensor *t = &params->tensors[i];
-    t->value = params->values + t->offset;
-    t->grad = params->grads ? params->grads + t->offset : NULL;
-  }
+  for (size_t i = 0; i < params->count; i++)
+    params->tensors[i].grad = params->grads ? params->grads + params->tensors[i].offset : NULL;
   size_t total = params->total;
   describe(&(dg_plan){.params = params, .linking = true}, structure);
   params->total = total; /* aligning is idle when linking, but moves it */
@@ -85,8 +97,58 @@ bool dg_params_allocate(dg_params *params, dg_plan_fn *describe, void *structure
                         dg_error *err) {
   params->values = pages(params->total, err);
   if (!params->values) return false;
+  params->size = params->total;
+  for (size_t i = 0; i < params->count; i++) {
+    dg_tensor *t = &params->tensors[i];
+    t->value = params->values + t->offset;
+    t->held = dg_matrix_fp32(t->value).block[0];
+  }
   link_views(params, describe, structure);
   return true;
+}
+
+/* A file that others wrote may have numbers at odd places. */
+static bool is_aligned(const dg_matrix_block *b) {
+  uintptr_t at = (uintptr_t)b->data, scale = (uintptr_t)b->scale;
+  size_t need = b->type == DG_STORE_FP32 ? 4 : b->type == DG_STORE_BF16 ? 2 : 1;
+  return at % need == 0 && scale % sizeof(float) == 0;
+}
+
+/* Brings tensors to memory of their own: all in their places, or close together those that
+ * cannot stay where they are. */
+static bool settle(dg_params *params, bool all, dg_plan_fn *describe, void *structure,
+                   dg_error *err) {
+  size_t size = all ? params->total : 0;
+  for (size_t i = 0; i < params->count && !all; i++) {
+    dg_tensor *t = &params->tensors[i];
+    if (t->weight && is_aligned(&t->held)) continue;
+    size += (t->rows * t->cols + ALIGN - 1) / ALIGN * ALIGN;
+  }
+  float *values = pages(size ? size : 1, err);
+  if (!values) return false;
+  size_t next = 0;
+  for (size_t i = 0; i < params->count; i++) {
+    dg_tensor *t = &params->tensors[i];
+    if (!all && t->weight && is_aligned(&t->held)) continue;
+    dg_matrix from = {.block = {t->held}};
+    t->value = values + (all ? t->offset : next);
+    dg_matrix_rows(&from, t->cols, 0, t->rows, t->value);
+    t->held = dg_matrix_fp32(t->value).block[0];
+    next += (t->rows * t->cols + ALIGN - 1) / ALIGN * ALIGN;
+  }
+  if (params->values) munmap(params->values, params->size * sizeof(float));
+  params->values = values;
+  params->size = size ? size : 1;
+  link_views(params, describe, structure);
+  return true;
+}
+
+bool dg_params_hold(dg_params *p, dg_plan_fn *describe, void *structure, dg_error *err) {
+  return settle(p, false, describe, structure, err);
+}
+
+bool dg_params_thaw(dg_params *p, dg_plan_fn *describe, void *structure, dg_error *err) {
+  return settle(p, true, describe, structure, err);
 }
 
 bool dg_params_train(dg_params *params, dg_plan_fn *describe, void *structure, dg_error *err) {
@@ -98,7 +160,7 @@ bool dg_params_train(dg_params *params, dg_plan_fn *describe, void *structure, d
 }
 
 void dg_params_free(dg_params *p) {
-  if (p->values) munmap(p->values, p->total * sizeof(float));
+  if (p->values) munmap(p->values, p->size * sizeof(float));
   if (p->grads) munmap(p->grads, p->total * sizeof(float));
   free(p->tensors);
 }

@@ -8,12 +8,15 @@
 #include <stdint.h>
 
 #include "mt/core/error.h"
+#include "mt/kernels/matrix.h"
 
 /* A named matrix (rows 1 for vectors). `grad` is NULL when it is frozen. */
 typedef struct dg_tensor {
   char name[80];
   size_t rows, cols, offset; /* in floats, inside the block */
-  float *value, *grad;
+  bool weight;               /* read only by products and row by row: it may be held as stored */
+  float *value, *grad;       /* value NULL: it is held as its file stores it */
+  dg_matrix_block held;      /* where it is: `value`, or in its file */
 } dg_tensor;
 
 /* Tensors laid one after another in one block, so that an optimizer, a
@@ -23,6 +26,7 @@ typedef struct dg_params {
   dg_tensor *tensors;
   size_t count, total; /* total floats, padding included */
   float *values, *grads;
+  size_t size; /* floats at `values`: total, or fewer when weights are held as stored */
 } dg_params;
 
 dg_tensor *dg_params_find(const dg_params *p, const char *name); /* NULL if absent */
@@ -31,7 +35,8 @@ void dg_params_zero_grads(dg_params *p);
 
 typedef struct dg_linear {
   size_t out, in;
-  const float *weight, *bias; /* [out,in], [out] or NULL */
+  dg_matrix weight;  /* [out,in] */
+  const float *bias; /* [out] or NULL */
   float *weight_grad, *bias_grad;
 } dg_linear;
 
@@ -58,6 +63,7 @@ typedef void dg_plan_fn(dg_plan *p, void *structure);
 void dg_plan_align(dg_plan *p); /* the next tensor begins a cache line */
 dg_tensor *dg_plan_tensor(dg_plan *p, size_t rows, size_t cols, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+dg_matrix dg_plan_weight(dg_plan *p, size_t rows, size_t cols, const char *name, float **grad);
 dg_norm dg_plan_norm(dg_plan *p, const char *path, size_t width, bool bias);
 /* `parts` projections of the same input, adjacent in memory: weights, then biases. */
 dg_linear dg_plan_linear(dg_plan *p, const char *path, size_t parts, const char *const *names,
@@ -65,6 +71,11 @@ dg_linear dg_plan_linear(dg_plan *p, const char *path, size_t parts, const char 
 
 /* For a structure that `describe` has laid out: zeroed values; zeroed gradients. */
 bool dg_params_allocate(dg_params *p, dg_plan_fn *describe, void *structure, dg_error *err);
+/* For one whose tensors' `held` point into a file: weights stay there, which must outlive them;
+ * memory is taken for the others. */
+bool dg_params_hold(dg_params *p, dg_plan_fn *describe, void *structure, dg_error *err);
+/* Everything to memory of its own, in fp32, for writing. */
+bool dg_params_thaw(dg_params *p, dg_plan_fn *describe, void *structure, dg_error *err);
 bool dg_params_train(dg_params *p, dg_plan_fn *describe, void *structure, dg_error *err);
 void dg_params_free(dg_params *p);
 /* Gains 1, biases 0, embeddings normal, projections Xavier-uniform; each tensor

@@ -132,12 +132,13 @@ static void low_rank_forward(dg_pass *p, const dg_low_rank *r, const dg_linear *
   dg_threads *threads = p->network->threads;
   dg_precision precision = p->network->precision;
   size_t wide = r->down.out, rank = r->up[0].in;
-  dg_gemm(threads, precision, false, true, rows, wide, l->in,
-          low_rank_input(p, rows, l->in, x, drop), l->in, r->down.weight, l->in, 0, low, wide);
+  dg_gemm_weight(threads, precision, true, rows, wide, l->in,
+                 low_rank_input(p, rows, l->in, x, drop), l->in, &r->down.weight, l->in, 0, low,
+                 wide);
   scale_all(low, rows * wide, r->scale);
   for (size_t i = 0; i < r->count; i++)
-    dg_gemm(threads, precision, false, true, rows, r->up[i].out, rank, low + i * rank, wide,
-            r->up[i].weight, rank, 1, y + r->first[i], l->out);
+    dg_gemm_weight(threads, precision, true, rows, r->up[i].out, rank, low + i * rank, wide,
+                   &r->up[i].weight, rank, 1, y + r->first[i], l->out);
 }
 
 static void low_rank_backward(dg_pass *p, const dg_low_rank *r, const dg_linear *l, size_t rows,
@@ -150,8 +151,8 @@ static void low_rank_backward(dg_pass *p, const dg_low_rank *r, const dg_linear 
   float *d_low = dg_pass_floats(p, rows, wide);
   for (size_t i = 0; i < r->count; i++) {
     const float *d = dy + r->first[i];
-    dg_gemm(threads, precision, false, false, rows, rank, r->up[i].out, d, l->out, r->up[i].weight,
-            rank, 0, d_low + i * rank, wide);
+    dg_gemm_weight(threads, precision, false, rows, rank, r->up[i].out, d, l->out,
+                   &r->up[i].weight, rank, 0, d_low + i * rank, wide);
     if (r->up[i].weight_grad)
       dg_gemm(threads, precision, true, false, r->up[i].out, rank, rows, d, l->out, low + i * rank,
               wide, 1, r->up[i].weight_grad, rank);
@@ -162,8 +163,8 @@ static void low_rank_backward(dg_pass *p, const dg_low_rank *r, const dg_linear 
             low_rank_input(p, rows, l->in, x, drop), l->in, 1, r->down.weight_grad, l->in);
   if (!dx) return;
   float *into = drop.threshold ? dg_pass_floats(p, rows, l->in) : dx;
-  dg_gemm(threads, precision, false, false, rows, l->in, wide, d_low, wide, r->down.weight, l->in,
-          drop.threshold ? 0 : 1, into, l->in);
+  dg_gemm_weight(threads, precision, false, rows, l->in, wide, d_low, wide, &r->down.weight, l->in,
+                 drop.threshold ? 0 : 1, into, l->in);
   block_job j = {.p = p, .rows = rows, .width = l->in, .x = into, .y = dx, .drop = drop};
   if (drop.threshold) run(p, add_dropped_block, &j);
 }

@@ -19,11 +19,14 @@ static const dg_adapter *extra_owner(const dg_network *n, int32_t id, size_t *ro
   return NULL;
 }
 
-const float *dg_embedding_row(const dg_network *n, const dg_stack *stack, int32_t id) {
+void dg_embedding_row(const dg_network *n, const dg_stack *stack, int32_t id, float *out) {
   size_t d = (size_t)n->model->config.d_model, row;
-  if ((size_t)id < stack->vocab) return stack->embedding + (size_t)id * d;
+  if ((size_t)id < stack->vocab) {
+    dg_matrix_rows(&stack->embedding, d, (size_t)id, 1, out);
+    return;
+  }
   const dg_adapter *a = extra_owner(n, id, &row);
-  return a->extra + row * d;
+  memcpy(out, a->extra + row * d, d * sizeof *out);
 }
 
 static float *embedding_grad_row(const dg_network *n, const dg_stack *stack, int32_t id) {
@@ -161,10 +164,10 @@ static void embed_sequence(void *context, size_t task, int worker) {
   size_t first = j->text->offsets[task] - j->text->offsets[0];
   size_t length = j->text->offsets[task + 1] - j->text->offsets[task];
   for (size_t i = 0; i < length; i++) {
-    const float *e = dg_embedding_row(n, j->stack, j->text->ids[first + i]);
     const float *position = dg_position_row(n->model, j->stack, i);
     float *y = j->y + (first + i) * d;
-    for (size_t c = 0; c < d; c++) y[c] = e[c] * j->scale + (position ? position[c] : 0);
+    dg_embedding_row(n, j->stack, j->text->ids[first + i], y);
+    for (size_t c = 0; c < d; c++) y[c] = y[c] * j->scale + (position ? position[c] : 0);
   }
 }
 

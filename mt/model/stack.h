@@ -46,8 +46,8 @@ void dg_stack_backward(dg_pass *p, const dg_stack_walk *w, float *g, float *d_me
 dg_norm dg_stack_embedding_norm(dg_pass *p, const dg_stack *stack, bool decoder);
 dg_norm dg_stack_final_norm(dg_pass *p, const dg_stack *stack, bool decoder);
 
-/* Row of an input embedding: the model's, or an adapter's for ids past the vocabulary. */
-const float *dg_embedding_row(const dg_network *n, const dg_stack *stack, int32_t id);
+/* Copies a row of an input embedding: the model's, or an adapter's for ids past the vocabulary. */
+void dg_embedding_row(const dg_network *n, const dg_stack *stack, int32_t id, float *out);
 size_t dg_network_ids(const dg_network *n); /* one past the last, adapters' included */
 const float *dg_position_row(const dg_model *m, const dg_stack *stack, size_t position); /* or NULL */
 float dg_embedding_scale(const dg_model_config *c);

@@ -18,13 +18,6 @@ static uint16_t to_bf16(float x) { /* nearest even; a finite x stays finite */
   return (uint16_t)rounded;
 }
 
-static float from_bf16(uint16_t h) {
-  uint32_t bits = (uint32_t)h << 16;
-  float x;
-  memcpy(&x, &bits, sizeof x);
-  return x;
-}
-
 /* Small and delicate: vectors, biases by distance, tags of new languages. */
 static bool stays_fp32(const dg_tensor *t) {
   return t->rows == 1 || dg_ends_with(t->name, ".relative") || !strcmp(t->name, "extra");
@@ -111,7 +104,8 @@ static bool put_tensor(dg_st_writer *w, const dg_tensor *t, dg_storage storage, 
 bool dg_weights_in_memory(void *context, const dg_tensor *t, size_t first, size_t count,
                           float *out, dg_error *err) {
   (void)context, (void)err;
-  memcpy(out, t->value + first * t->cols, count * t->cols * sizeof *out);
+  dg_matrix m = {.block = {t->held}};
+  dg_matrix_rows(&m, t->cols, first, count, out);
   return true;
 }
 
@@ -141,51 +135,66 @@ static bool bad_shape(const dg_tensor *want, const dg_st_tensor *found, dg_error
   return false;
 }
 
-static bool read_tensor(const dg_safetensors *s, dg_tensor *t, dg_error *err) {
+static bool check_finite(const dg_tensor *t, const dg_matrix *m, dg_error *err) {
+  bool integers = m->block[0].type == DG_STORE_INT8; /* then a row's scale tells */
+  size_t rows = integers ? 1 : t->rows, cols = integers ? t->rows : t->cols;
+  dg_matrix looked = integers ? dg_matrix_fp32(m->block[0].scale) : *m;
+  float *row = dg_malloc(cols * sizeof *row);
+  const float *bad = NULL;
+  size_t r = 0;
+  for (; r < rows && !bad; r++) {
+    dg_matrix_rows(&looked, cols, r, 1, row);
+    bad = first_non_finite(row, cols);
+  }
+  size_t at = bad ? (r - 1) * cols + (size_t)(bad - row) : 0;
+  free(row);
+  return !bad || dg_fail(err, DG_ERR_FORMAT, "tensor %s holds a NaN or infinity at element %zu",
+                         t->name, integers ? at * t->cols : at);
+}
+
+static bool find_tensor(const dg_safetensors *s, dg_tensor *t, dg_error *err) {
   const dg_st_tensor *x = dg_safetensors_find(s, t->name);
   if (!x) return bad_tensor(t->name, "is missing", err);
   bool vector = x->dims == 1 && t->rows == 1 && x->shape[0] == t->cols;
   bool matrix = x->dims == 2 && x->shape[0] == t->rows && x->shape[1] == t->cols;
   if (!vector && !matrix) return bad_shape(t, x, err);
-  size_t n = t->rows * t->cols;
-  const uint8_t *raw = x->data;
+  dg_matrix m = {.block = {{.data = x->data}}};
   switch (x->dtype) {
-    case DG_F32: memcpy(t->value, raw, n * sizeof(float)); break;
-    case DG_BF16_T:
-      for (size_t i = 0; i < n; i++) {
-        uint16_t h;
-        memcpy(&h, raw + 2 * i, sizeof h);
-        t->value[i] = from_bf16(h);
-      }
-      break;
+    case DG_F32: m.block[0].type = DG_STORE_FP32; break;
+    case DG_BF16_T: m.block[0].type = DG_STORE_BF16; break;
     case DG_I8: {
       char name[sizeof t->name + 8];
       scale_name(t, name);
       const dg_st_tensor *scale = dg_safetensors_find(s, name);
       if (!scale || scale->dtype != DG_F32 || scale->dims != 1 || scale->shape[0] != t->rows)
         return bad_tensor(name, "is missing or not one F32 a row", err);
-      for (size_t r = 0; r < t->rows; r++) {
-        float k;
-        memcpy(&k, (const uint8_t *)scale->data + 4 * r, sizeof k);
-        for (size_t c = 0; c < t->cols; c++)
-          t->value[r * t->cols + c] = k * (float)(int8_t)raw[r * t->cols + c];
-      }
+      m.block[0].type = DG_STORE_INT8;
+      m.block[0].scale = scale->data;
       break;
     }
     default:
       return dg_fail(err, DG_ERR_FORMAT, "tensor %s has type %s; weights are F32, BF16 or I8",
                      t->name, dg_dtype_name(x->dtype));
   }
-  const float *bad = first_non_finite(t->value, n);
-  if (bad)
-    return dg_fail(err, DG_ERR_FORMAT, "tensor %s holds a NaN or infinity at element %zu", t->name,
-                   (size_t)(bad - t->value));
+  t->held = m.block[0];
+  return check_finite(t, &m, err);
+}
+
+bool dg_weights_find(const dg_safetensors *s, dg_params *p, dg_error *err) {
+  for (size_t i = 0; i < p->count; i++)
+    if (!find_tensor(s, &p->tensors[i], err)) return false;
   return true;
 }
 
 bool dg_weights_read(const dg_safetensors *s, dg_params *p, dg_error *err) {
-  for (size_t i = 0; i < p->count; i++)
-    if (!read_tensor(s, &p->tensors[i], err)) return false;
+  for (size_t i = 0; i < p->count; i++) {
+    dg_tensor *t = &p->tensors[i];
+    bool ok = find_tensor(s, t, err);
+    dg_matrix m = {.block = {t->held}};
+    if (ok) dg_matrix_rows(&m, t->cols, 0, t->rows, t->value);
+    t->held = dg_matrix_fp32(t->value).block[0];
+    if (!ok) return false;
+  }
   return true;
 }
 

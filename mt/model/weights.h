@@ -9,8 +9,6 @@
 #include "mt/model/params.h"
 #include "tokenizer/lang.h"
 
-typedef enum dg_storage { DG_STORE_FP32, DG_STORE_BF16, DG_STORE_INT8 } dg_storage;
-
 typedef enum dg_side { DG_SIDE_BOTH, DG_SIDE_SOURCE, DG_SIDE_TARGET } dg_side;
 
 typedef struct dg_language {
@@ -23,13 +21,16 @@ typedef struct dg_language {
 typedef bool dg_rows_fn(void *context, const dg_tensor *t, size_t first, size_t count, float *out,
                         dg_error *err);
 bool dg_weights_in_memory(void *context, const dg_tensor *t, size_t first, size_t count,
-                          float *out, dg_error *err); /* a dg_rows_fn: those of t->value */
+                          float *out, dg_error *err); /* a dg_rows_fn: those of t->held */
 /* Adds the tensors to a writer that has the rest, and writes the file. Refuses values that
  * are not finite. */
 bool dg_weights_write(dg_st_writer *w, const dg_params *p, dg_rows_fn *rows, void *context,
                       const char *path, dg_storage storage, char hash[DG_HASH_TEXT],
                       dg_error *err);
-/* Dequantises to fp32. Errors do not name the file: dg_weights_blame puts it in front. */
+/* Points every tensor's `held` at its numbers in the file, which are looked at. Errors do not
+ * name the file: dg_weights_blame puts it in front. */
+bool dg_weights_find(const dg_safetensors *s, dg_params *p, dg_error *err);
+/* The same, and dequantises them to `value`. */
 bool dg_weights_read(const dg_safetensors *s, dg_params *p, dg_error *err);
 bool dg_weights_missing(const char *name, dg_error *err);
 /* Names the file; what the file said wrong is no mistake of the caller's. */

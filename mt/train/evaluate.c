@@ -6,6 +6,10 @@
 #include "mt/decode/translator.h"
 #include "mt/model/packed.h"
 
+/* Packing lays weights out in fp32, which is faster; of a large base that would take several
+ * times the memory it is held in. */
+enum { PACK_MOST = 1 << 26 /* numbers */ };
+
 bool dg_evaluate_loss(const dg_network *n, const dg_examples *e, const dg_direction *d,
                       size_t micro_tokens, dg_arena *arena, double *loss, dg_error *err) {
   dg_batch_buffer b = {0};
@@ -31,9 +35,10 @@ char **dg_evaluate_translate(const dg_network *n, const dg_base *b, const dg_dev
   dg_translation *out = dg_calloc(set->sentences + 1, sizeof *out);
   char **texts = NULL;
   dg_network packed = *n;
-  dg_packed_model *weights = dg_packed_model_new(n->model, n->precision, err);
+  bool pack = n->model->params.total <= PACK_MOST;
+  dg_packed_model *weights = pack ? dg_packed_model_new(n->model, n->precision, err) : NULL;
   packed.packed = weights;
-  if (weights && dg_translate(&packed, b, set->direction.source_tag, set->direction.target_tag, &o,
+  if ((weights || !pack) && dg_translate(&packed, b, set->direction.source_tag, set->direction.target_tag, &o,
                               set->sources, set->sentences, out, err)) {
     texts = dg_calloc(set->sentences + 1, sizeof *texts);
     for (size_t i = 0; i < set->sentences; i++)

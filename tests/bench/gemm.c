@@ -75,7 +75,8 @@ static double ceiling_rate(const dg_gemm_kernels *t, dg_threads *threads) {
 static double rate(const dg_gemm_kernels *t, dg_threads *threads, const shape *s, bool packed,
                    double seconds) {
   float *a = matrix(s->m * s->k, 1), *b = matrix(s->n * s->k, 2), *c = matrix(s->m * s->n, 3);
-  dg_packed *w = packed ? dg_pack_with(t, s->n, s->k, b, s->k, NULL) : NULL;
+  dg_matrix held = dg_matrix_fp32(b);
+  dg_packed *w = packed ? dg_pack_with(t, s->n, s->k, &held, NULL) : NULL;
   double best = 1e30, start = now();
   for (int i = 0; i < 3 || now() - start < seconds; i++) {
     double begun = now();
