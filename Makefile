@@ -126,7 +126,7 @@ install: build ## install under $(DESTDIR)$(PREFIX)
 	ln -sf libdragoman.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libdragoman.so.0
 	ln -sf libdragoman.so.0 $(DESTDIR)$(PREFIX)/lib/libdragoman.so
 	install -m 644 $(BUILD)/dragoman.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
-	for h in $(wildcard mt/core/*.h mt/kernels/gemm.h mt/kernels/isa.h mt/model/*.h mt/decode/*.h mt/train/*.h mt/import/checkpoint.h mt/import/family.h mt/import/import.h mt/import/exchange.h $(filter-out tokenizer/model.h,$(wildcard tokenizer/*.h)) data/*.h eval/*.h); do \
+	for h in $(wildcard mt/core/*.h mt/kernels/gemm.h mt/kernels/matrix.h mt/kernels/isa.h mt/model/*.h mt/decode/*.h mt/train/*.h mt/import/checkpoint.h mt/import/family.h mt/import/import.h mt/import/exchange.h $(filter-out tokenizer/model.h,$(wildcard tokenizer/*.h)) data/*.h eval/*.h); do \
 	  install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/dragoman/$$h; done
 	install -D -m 644 mt/import/attach_adapter.py $(DESTDIR)$(PREFIX)/share/dragoman/attach_adapter.py
 	for f in data/models/*.safetensors; do [ ! -f $$f ] || \

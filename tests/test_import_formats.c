@@ -353,6 +353,7 @@ static void test_argos(void **state) {
   assert_non_null(dg_base_language(b, "gl", DG_SIDE_TARGET, &err));
   refuses(b, "gl", DG_SIDE_SOURCE, "does not translate from gl");
   assert_int_equal(b->model->params.total, d->model->params.total);
+  assert_true(dg_base_thaw(b, NULL) && dg_base_thaw(d, NULL));
   assert_memory_equal(b->model->params.values, d->model->params.values,
                       b->model->params.total * sizeof(float));
   dg_base_free(b);

@@ -114,15 +114,15 @@ static bool is_aligned(const dg_matrix_block *b) {
   return at % need == 0 && scale % sizeof(float) == 0;
 }
 
-/* Brings tensors to memory of their own: all in their places, or close together those that
- * cannot stay where they are. */
+/* Brings tensors to memory of their own: all in their places, or without gaps (biases of
+ * projections that are multiplied together stay adjacent) those that cannot stay where they are. */
 static bool settle(dg_params *params, bool all, dg_plan_fn *describe, void *structure,
                    dg_error *err) {
   size_t size = all ? params->total : 0;
   for (size_t i = 0; i < params->count && !all; i++) {
     dg_tensor *t = &params->tensors[i];
     if (t->weight && is_aligned(&t->held)) continue;
-    size += (t->rows * t->cols + ALIGN - 1) / ALIGN * ALIGN;
+    size += t->rows * t->cols;
   }
   float *values = pages(size ? size : 1, err);
   if (!values) return false;
@@ -134,7 +134,7 @@ static bool settle(dg_params *params, bool all, dg_plan_fn *describe, void *stru
     t->value = values + (all ? t->offset : next);
     dg_matrix_rows(&from, t->cols, 0, t->rows, t->value);
     t->held = dg_matrix_fp32(t->value).block[0];
-    next += (t->rows * t->cols + ALIGN - 1) / ALIGN * ALIGN;
+    next += t->rows * t->cols;
   }
   if (params->values) munmap(params->values, params->size * sizeof(float));
   params->values = values;
