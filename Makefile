@@ -44,7 +44,7 @@ LIBS = $(PKG_LIBS) -lstdc++ -lm -pthread
 
 # Kernels are compiled once per instruction set and chosen at run time.
 ifneq ($(filter x86_64 amd64,$(MACHINE)),)
-ISA_AVX2 := -mavx2 -mfma -mf16c
+ISA_AVX2 := -mavx2 -mfma -mf16c -ffp-contract=fast
 ISA_AVX512 := $(ISA_AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
 ISA_AVX512_BF16 := $(ISA_AVX512) -mavx512bf16
 ISA_AVX512_VNNI := $(ISA_AVX512) -mavx512vnni

@@ -1,17 +1,6 @@
 /* Attention of one head of one sequence; part of ops_template.h. A block of queries is
  * taken at a time, so no full matrix of scores exists (Dao et al. 2022); its products are
- * too small to be worth packing, and run from registers. */
-
-/* Vectors of the machine's own width: the compiler keeps these in registers. */
-#if defined(__AVX512F__)
-enum { W = 16 };
-#elif defined(__AVX__)
-enum { W = 8 };
-#else
-enum { W = 4 };
-#endif
-typedef float vw __attribute__((vector_size(W * sizeof(float))));
-typedef float vwu __attribute__((vector_size(W * sizeof(float)), aligned(4), may_alias));
+ * too small to be worth packing, and run from registers of the machine's own width. */
 
 enum { TILE_ROWS = 6, TILE_VECTORS = 2, QUERIES = DG_ATTENTION_QUERIES };
 
@@ -28,17 +17,17 @@ typedef struct small_product {
 static inline __attribute__((always_inline)) void tile(const small_product *s, size_t m, size_t nv,
                                                        size_t lanes, const float *a,
                                                        const float *b, float *c) {
-  vw sum[TILE_ROWS][TILE_VECTORS], x[TILE_VECTORS];
+  vec sum[TILE_ROWS][TILE_VECTORS], x[TILE_VECTORS];
   UNROLL for (size_t i = 0; i < m; i++)
-    UNROLL for (size_t j = 0; j < nv; j++) sum[i][j] = (vw){0};
+    UNROLL for (size_t j = 0; j < nv; j++) sum[i][j] = (vec){0};
   size_t part = lanes * sizeof *c;
   for (size_t p = 0; p < s->k; p++, a += s->ap, b += s->ldb) {
     UNROLL for (size_t j = 0; j < nv; j++) {
-      if (j + 1 < nv || lanes == W) {
-        x[j] = *(const vwu *)(b + j * W);
+      if (j + 1 < nv || lanes == L) {
+        x[j] = *(const vec_at *)(b + j * L);
       } else {
-        x[j] = (vw){0};
-        memcpy(&x[j], b + j * W, part);
+        x[j] = (vec){0};
+        memcpy(&x[j], b + j * L, part);
       }
     }
     UNROLL for (size_t i = 0; i < m; i++)
@@ -46,15 +35,15 @@ static inline __attribute__((always_inline)) void tile(const small_product *s, s
   }
   UNROLL for (size_t i = 0; i < m; i++, c += s->ldc)
     UNROLL for (size_t j = 0; j < nv; j++) {
-      if (j + 1 < nv || lanes == W) {
-        vwu *to = (vwu *)(c + j * W);
+      if (j + 1 < nv || lanes == L) {
+        vec_at *to = (vec_at *)(c + j * L);
         if (s->add) sum[i][j] += *to;
         *to = sum[i][j];
       } else {
-        vw old = {0};
-        if (s->add) memcpy(&old, c + j * W, part);
+        vec old = {0};
+        if (s->add) memcpy(&old, c + j * L, part);
         old += sum[i][j];
-        memcpy(c + j * W, &old, part);
+        memcpy(c + j * L, &old, part);
       }
     }
 }
@@ -65,12 +54,12 @@ typedef void tile_fn(const small_product *s, size_t lanes, const float *a, const
   static void tile_##m##_2(const small_product *s, size_t lanes, const float *a,               \
                            const float *b, float *c) {                                         \
     (void)lanes;                                                                               \
-    tile(s, m, 2, W, a, b, c);                                                                 \
+    tile(s, m, 2, L, a, b, c);                                                                 \
   }                                                                                            \
   static void tile_##m##_1(const small_product *s, size_t lanes, const float *a,               \
                            const float *b, float *c) {                                         \
     (void)lanes;                                                                               \
-    tile(s, m, 1, W, a, b, c);                                                                 \
+    tile(s, m, 1, L, a, b, c);                                                                 \
   }                                                                                            \
   static void tile_##m##_part(const small_product *s, size_t lanes, const float *a,            \
                               const float *b, float *c) {                                      \
@@ -83,8 +72,8 @@ static tile_fn *const tiles[TILE_ROWS][TILE_VECTORS + 1] = {NAMES(1), NAMES(2), 
 
 static void multiply(const small_product *s) {
   for (size_t j = 0, wide; j < s->n; j += wide) {
-    size_t left = s->n - j, nv = left / W < TILE_VECTORS ? left / W : TILE_VECTORS;
-    wide = nv ? nv * W : left;
+    size_t left = s->n - j, nv = left / L < TILE_VECTORS ? left / L : TILE_VECTORS;
+    wide = nv ? nv * L : left;
     for (size_t i = 0; i < s->m; i += TILE_ROWS) {
       size_t rows = s->m - i < TILE_ROWS ? s->m - i : TILE_ROWS;
       tiles[rows - 1][nv](s, left, s->a + i * s->ai, s->b + j, s->c + i * s->ldc + j);
@@ -134,9 +123,9 @@ static inline size_t keys_seen(const dg_attention_head *h, size_t query) {
 static void finish_scores(const dg_attention_head *h, size_t i, size_t seen, float *s) {
   const float *bias = h->bias ? h->bias + h->queries - 1 - i : NULL;
   FOR_VECTORS(j, n, 0, seen) {
-    v16 t = load(s + j) * h->scale;
+    vec t = load(s + j) * h->scale;
     if (bias) t += get(bias + j, n);
-    store(s + j, pad16(t, n, -INFINITY));
+    store(s + j, vpad(t, n, -INFINITY));
   }
 }
 
@@ -146,7 +135,7 @@ static inline dg_dropout row_dropout(dg_dropout d, size_t i) {
 }
 
 static void clear(float *x, size_t from, size_t to) {
-  for (size_t j = from; j < to; j += L) store(x + j, (v16){0});
+  for (size_t j = from; j < to; j += L) store(x + j, (vec){0});
 }
 
 static void attention(const dg_attention_head *h, float *scratch) {
@@ -163,18 +152,18 @@ static void attention(const dg_attention_head *h, float *scratch) {
       float *s = weights + (i - first) * padded;
       size_t seen = keys_seen(h, i);
       finish_scores(h, i, seen, s);
-      v16 top = splat(-INFINITY), sum = {0};
-      for (size_t j = 0; j < seen; j += L) top = max16(top, load(s + j));
-      float peak = top16(top);
+      vec top = splat(-INFINITY), sum = {0};
+      for (size_t j = 0; j < seen; j += L) top = vmax(top, load(s + j));
+      float peak = vtop(top);
       for (size_t j = 0; j < seen; j += L) {
-        v16 e = exp_below16(load(s + j) - peak);
+        vec e = vexp_below(load(s + j) - peak);
         sum += e;
         store(s + j, e);
       }
-      float total = sum16(sum), inverse = 1 / total;
+      float total = vsum(sum), inverse = 1 / total;
       dg_dropout d = row_dropout(h->dropout, i);
       for (size_t j = 0; j < seen; j += L)
-        store(s + j, load(s + j) * inverse * keep16(d, (uint32_t)j));
+        store(s + j, load(s + j) * inverse * vkeep(d, (uint32_t)j));
       clear(s, round_up(seen), used);
       if (h->lse) h->lse[i * h->lse_stride] = peak + logf(total);
     }
@@ -206,23 +195,23 @@ static void attention_backward(const dg_attention_head *h, float *scratch) {
       float lse = h->lse[i * h->lse_stride];
       finish_scores(h, i, seen, s);
       dg_dropout d = row_dropout(h->dropout, i);
-      v16 dot = {0};
+      vec dot = {0};
       for (size_t j = 0; j < seen; j += L) {
-        v16 w = exp_below16(load(s + j) - lse), dw = load(g + j) * keep16(d, (uint32_t)j);
+        vec w = vexp_below(load(s + j) - lse), dw = load(g + j) * vkeep(d, (uint32_t)j);
         dot += w * dw;
         store(s + j, w);
         store(g + j, dw);
       }
-      float delta = sum16(dot);
+      float delta = vsum(dot);
       float *d_bias = h->d_bias ? h->d_bias + h->queries - 1 - i : NULL;
       for (size_t j = 0; j < seen; j += L) {
-        v16 w = load(s + j), ds = w * (load(g + j) - delta);
+        vec w = load(s + j), ds = w * (load(g + j) - delta);
         if (d_bias) {
           size_t n = seen - j < L ? seen - j : L;
           put(d_bias + j, get(d_bias + j, n) + ds, n);
         }
         store(g + j, ds * h->scale);
-        store(s + j, w * keep16(d, (uint32_t)j));
+        store(s + j, w * vkeep(d, (uint32_t)j));
       }
       clear(s, round_up(seen), used);
       clear(g, round_up(seen), used);
@@ -244,20 +233,20 @@ static void attention_cached(size_t keys, size_t width, float scale, const float
                              float *s, float *o) {
   float peak = -INFINITY;
   for (size_t j = 0; j < keys; j++) {
-    v16 a = {0};
+    vec a = {0};
     FOR_VECTORS(c, n, 0, width) a += get(q + c, n) * get(k[j] + c, n);
-    s[j] = sum16(a) * scale + (bias ? bias[j] : 0);
+    s[j] = vsum(a) * scale + (bias ? bias[j] : 0);
     if (s[j] > peak) peak = s[j];
   }
-  v16 sum = {0};
+  vec sum = {0};
   FOR_VECTORS(j, n, 0, keys) {
-    v16 e = pad16(exp_below16(get(s + j, n) - peak), n, 0);
+    vec e = vpad(vexp_below(get(s + j, n) - peak), n, 0);
     sum += e;
     put(s + j, e, n);
   }
-  float inverse = 1 / sum16(sum);
+  float inverse = 1 / vsum(sum);
   FOR_VECTORS(c, n, 0, width) {
-    v16 a = {0};
+    vec a = {0};
     for (size_t j = 0; j < keys; j++) a += s[j] * get(v[j] + c, n);
     put(o + c, a * inverse, n);
   }

@@ -1,5 +1,5 @@
-/* The body of every ops_*.c: plain C over 16-float vectors (GCC and Clang lower
- * them to whatever the file is compiled for). Define OPS_TABLE before including. */
+/* The body of every ops_*.c: plain C over vectors that GCC and Clang lower to what the file
+ * is compiled for. Define OPS_TABLE before including. */
 #include <math.h>
 #include <string.h>
 
@@ -12,108 +12,118 @@
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
 
+/* Vectors of the machine's own width: wider ones GCC takes apart, comparisons number by
+ * number. L floats each. */
+#if defined(__AVX512F__)
 enum { L = 16 };
-typedef float v16 __attribute__((vector_size(64)));
-typedef int32_t i16 __attribute__((vector_size(64)));
-typedef uint32_t u16 __attribute__((vector_size(64)));
-typedef float v16u __attribute__((vector_size(64), aligned(4), may_alias));
+#elif defined(__AVX__)
+enum { L = 8 };
+#else
+enum { L = 4 };
+#endif
+typedef float vec __attribute__((vector_size(L * sizeof(float))));
+typedef float vec_at __attribute__((vector_size(L * sizeof(float)), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(L * sizeof(float))));
+typedef int32_t ivec_at __attribute__((vector_size(L * sizeof(float)), aligned(4), may_alias));
+typedef uint32_t uvec __attribute__((vector_size(L * sizeof(float))));
 
-static inline v16 load(const float *p) { return *(const v16u *)p; }
-static inline void store(float *p, v16 x) { *(v16u *)p = x; }
-static inline v16 splat(float x) { return x - (v16){0}; }
-static inline v16 load_part(const float *p, size_t n) {
+static inline vec load(const float *p) { return *(const vec_at *)p; }
+static inline void store(float *p, vec x) { *(vec_at *)p = x; }
+static inline vec splat(float x) { return x - (vec){0}; }
+static inline vec load_part(const float *p, size_t n) {
   float t[L] = {0};
   memcpy(t, p, n * sizeof *t);
   return load(t);
 }
-static inline void store_part(float *p, v16 x, size_t n) {
+static inline void store_part(float *p, vec x, size_t n) {
   float t[L];
   store(t, x);
   memcpy(p, t, n * sizeof *t);
 }
-static inline v16 select16(i16 mask, v16 a, v16 b) {
-  return (v16)((mask & (i16)a) | (~mask & (i16)b));
+static inline vec vmask(ivec mask, vec x) { return (vec)(mask & (ivec)x); }
+static inline vec vselect(ivec mask, vec a, vec b) {
+  return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
 }
-static inline v16 max16(v16 a, v16 b) { return select16(a > b, a, b); }
-/* A fixed tree, so that every instruction set adds in the same order. */
-static inline float sum16(v16 x) {
+static inline vec vmax(vec a, vec b) { return vselect(a > b, a, b); }
+static inline ivec lane_numbers(void) {
+  static const int32_t numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return *(const ivec_at *)numbers;
+}
+static inline float vsum(vec x) {
   float t[L];
   store(t, x);
-  for (int w = 8; w; w /= 2)
+  for (int w = L / 2; w; w /= 2)
     for (int i = 0; i < w; i++) t[i] += t[i + w];
   return t[0];
 }
-static inline float top16(v16 x) {
+static inline float vtop(vec x) {
   float t[L];
   store(t, x);
-  for (int w = 8; w; w /= 2)
+  for (int w = L / 2; w; w /= 2)
     for (int i = 0; i < w; i++) t[i] = t[i] > t[i + w] ? t[i] : t[i + w];
   return t[0];
 }
 
-static inline v16 mask16(i16 mask, v16 x) { return (v16)(mask & (i16)x); }
-
 /* exp to about 1 ulp (Cephes polynomial) of x at most 88.3; 0 below -87.3. */
-static inline __attribute__((always_inline)) v16 exp_below16(v16 x) {
-  const v16 magic = splat(12582912.0f); /* 1.5 * 2^23: rounds to an integer */
-  i16 within = x >= splat(-87.3f);
-  x = mask16(within, x);
-  v16 t = x * splat(1.44269504f) + magic;
-  v16 n = t - magic;
+static inline __attribute__((always_inline)) vec vexp_below(vec x) {
+  const vec magic = splat(12582912.0f); /* 1.5 * 2^23: rounds to an integer */
+  ivec within = x >= splat(-87.3f);
+  x = vmask(within, x);
+  vec t = x * splat(1.44269504f) + magic;
+  vec n = t - magic;
   x = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
-  v16 y = splat(1.9875691500e-4f);
+  vec y = splat(1.9875691500e-4f);
   y = y * x + splat(1.3981999507e-3f);
   y = y * x + splat(8.3334519073e-3f);
   y = y * x + splat(4.1665795894e-2f);
   y = y * x + splat(1.6666665459e-1f);
   y = y * x + splat(5.0000001201e-1f);
   y = y * x * x + x + splat(1.0f);
-  i16 power = ((i16)t - (i16)magic) << 23;
-  return mask16(within, (v16)((i16)y + power));
+  ivec power = ((ivec)t - (ivec)magic) << 23;
+  return vmask(within, (vec)((ivec)y + power));
 }
-static inline v16 exp16(v16 x) {
-  return exp_below16(select16(x > splat(88.3f), splat(88.3f), x));
+static inline vec vexp(vec x) {
+  return vexp_below(vselect(x > splat(88.3f), splat(88.3f), x));
 }
-static inline v16 sigmoid16(v16 x) { return splat(1) / (splat(1) + exp16(-x)); }
-static inline v16 tanh16(v16 x) { return splat(2) * sigmoid16(splat(2) * x) - splat(1); }
+static inline vec vsigmoid(vec x) { return splat(1) / (splat(1) + vexp(-x)); }
+static inline vec vtanh(vec x) { return splat(2) * vsigmoid(splat(2) * x) - splat(1); }
 /* Abramowitz & Stegun 7.1.26, absolute error below 1.5e-7. */
-static inline v16 erf16(v16 x) {
-  i16 negative = x < splat(0);
-  v16 a = select16(negative, -x, x);
-  v16 t = splat(1) / (splat(1) + splat(0.3275911f) * a);
-  v16 p = ((((splat(1.061405429f) * t - splat(1.453152027f)) * t + splat(1.421413741f)) * t -
+static inline vec verf(vec x) {
+  ivec negative = x < splat(0);
+  vec a = vselect(negative, -x, x);
+  vec t = splat(1) / (splat(1) + splat(0.3275911f) * a);
+  vec p = ((((splat(1.061405429f) * t - splat(1.453152027f)) * t + splat(1.421413741f)) * t -
             splat(0.284496736f)) * t + splat(0.254829592f)) * t;
-  v16 y = splat(1) - p * exp16(-a * a);
-  return select16(negative, -y, y);
+  vec y = splat(1) - p * vexp(-a * a);
+  return vselect(negative, -y, y);
 }
 
-static inline v16 keep16(dg_dropout d, uint32_t index) {
+static inline vec vkeep(dg_dropout d, uint32_t index) {
   if (!d.threshold) return splat(d.scale);
-  u16 h = (u16){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} + index;
+  uvec h = (uvec)lane_numbers() + index;
   h = (h ^ d.key) * 0x9E3779B1u;
   h ^= h >> 16;
   h *= 0x85EBCA6Bu;
   h ^= h >> 13;
   h *= 0xC2B2AE35u;
   h ^= h >> 16;
-  return select16((i16)(h >= d.threshold + (u16){0}), splat(d.scale), splat(0));
+  return vmask((ivec)(h >= d.threshold + (uvec){0}), splat(d.scale));
 }
 
 /* Runs BODY for every vector of a row: c is the column, n how many lanes hold
  * data, LOAD/STORE honour n. The whole-vector case is branch-free inside. */
 #define FOR_VECTORS(c, n, begin, end)                                            \
   for (size_t c = (begin), n; c < (end) && (n = (end) - c < L ? (end) - c : L); c += L)
-static inline v16 get(const float *p, size_t n) { return n == L ? load(p) : load_part(p, n); }
-static inline void put(float *p, v16 x, size_t n) {
+static inline vec get(const float *p, size_t n) { return n == L ? load(p) : load_part(p, n); }
+static inline void put(float *p, vec x, size_t n) {
   if (n == L)
     store(p, x);
   else
     store_part(p, x, n);
 }
 /* Lanes past n set to `fill`. */
-static inline v16 pad16(v16 x, size_t n, float fill) {
-  i16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  return n == L ? x : select16(lane < (int32_t)n + (i16){0}, x, splat(fill));
+static inline vec vpad(vec x, size_t n, float fill) {
+  return n == L ? x : vselect(lane_numbers() < (int32_t)n + (ivec){0}, x, splat(fill));
 }
 
 static void norm(bool rms, size_t rows, size_t width, float eps, const float *x, const float *gain,
@@ -121,18 +131,18 @@ static void norm(bool rms, size_t rows, size_t width, float eps, const float *x,
   for (size_t r = 0; r < rows; r++, x += width, y += width) {
     float mu = 0;
     if (!rms) {
-      v16 s = {0};
+      vec s = {0};
       FOR_VECTORS(c, n, 0, width) s += get(x + c, n);
-      mu = sum16(s) / (float)width;
+      mu = vsum(s) / (float)width;
     }
-    v16 q = {0};
+    vec q = {0};
     FOR_VECTORS(c, n, 0, width) {
-      v16 d = pad16(get(x + c, n) - mu, n, 0);
+      vec d = vpad(get(x + c, n) - mu, n, 0);
       q += d * d;
     }
-    float inverse = 1.0f / sqrtf(sum16(q) / (float)width + eps);
+    float inverse = 1.0f / sqrtf(vsum(q) / (float)width + eps);
     FOR_VECTORS(c, n, 0, width) {
-      v16 t = (get(x + c, n) - mu) * inverse * get(gain + c, n);
+      vec t = (get(x + c, n) - mu) * inverse * get(gain + c, n);
       put(y + c, bias ? t + get(bias + c, n) : t, n);
     }
     if (mean) mean[r] = mu;
@@ -145,16 +155,16 @@ static void norm_backward(bool rms, size_t rows, size_t width, const float *x, c
                           bool accumulate) {
   for (size_t r = 0; r < rows; r++, x += width, dy += width, dx += width) {
     float mu = rms ? 0 : mean[r], inverse = rstd[r];
-    v16 s = {0}, q = {0};
+    vec s = {0}, q = {0};
     FOR_VECTORS(c, n, 0, width) {
-      v16 g = get(dy + c, n) * get(gain + c, n);
+      vec g = get(dy + c, n) * get(gain + c, n);
       s += g;
       q += g * ((get(x + c, n) - mu) * inverse);
     }
-    float sum = rms ? 0 : sum16(s) / (float)width, dot = sum16(q) / (float)width;
+    float sum = rms ? 0 : vsum(s) / (float)width, dot = vsum(q) / (float)width;
     FOR_VECTORS(c, n, 0, width) {
-      v16 g = get(dy + c, n) * get(gain + c, n);
-      v16 t = (g - sum - (get(x + c, n) - mu) * inverse * dot) * inverse;
+      vec g = get(dy + c, n) * get(gain + c, n);
+      vec t = (g - sum - (get(x + c, n) - mu) * inverse * dot) * inverse;
       put(dx + c, accumulate ? get(dx + c, n) + t : t, n);
     }
   }
@@ -164,9 +174,9 @@ static void norm_grads(bool rms, size_t rows, size_t width, size_t c0, size_t c1
                        const float *mean, const float *rstd, const float *dy, float *d_gain,
                        float *d_bias) {
   FOR_VECTORS(c, n, c0, c1) {
-    v16 sg = {0}, sb = {0};
+    vec sg = {0}, sb = {0};
     for (size_t r = 0; r < rows; r++) {
-      v16 g = get(dy + r * width + c, n);
+      vec g = get(dy + r * width + c, n);
       sb += g;
       sg += g * ((get(x + r * width + c, n) - (rms ? 0 : mean[r])) * rstd[r]);
     }
@@ -178,7 +188,7 @@ static void norm_grads(bool rms, size_t rows, size_t width, size_t c0, size_t c1
 static void column_sums(size_t rows, size_t width, size_t c0, size_t c1, const float *x,
                         float *out) {
   FOR_VECTORS(c, n, c0, c1) {
-    v16 s = {0};
+    vec s = {0};
     for (size_t r = 0; r < rows; r++) s += get(x + r * width + c, n);
     put(out + c, get(out + c, n) + s, n);
   }
@@ -189,30 +199,30 @@ static void add_bias(size_t rows, size_t width, const float *bias, float *y) {
     FOR_VECTORS(c, n, 0, width) put(y + c, get(y + c, n) + get(bias + c, n), n);
 }
 
-static inline v16 act_value(int act, v16 x) {
+static inline vec act_value(int act, vec x) {
   switch (act) {
-    case DG_ACT_RELU: return max16(x, splat(0));
-    case DG_ACT_GELU: return x * splat(0.5f) * (splat(1) + erf16(x * splat(0.70710678f)));
+    case DG_ACT_RELU: return vmax(x, splat(0));
+    case DG_ACT_GELU: return x * splat(0.5f) * (splat(1) + verf(x * splat(0.70710678f)));
     case DG_ACT_GELU_TANH:
       return x * splat(0.5f) *
-             (splat(1) + tanh16(splat(0.79788456f) * (x + splat(0.044715f) * x * x * x)));
-    default: return x * sigmoid16(x);
+             (splat(1) + vtanh(splat(0.79788456f) * (x + splat(0.044715f) * x * x * x)));
+    default: return x * vsigmoid(x);
   }
 }
-static inline v16 act_slope(int act, v16 x) {
+static inline vec act_slope(int act, vec x) {
   switch (act) {
-    case DG_ACT_RELU: return select16(x > splat(0), splat(1), splat(0));
+    case DG_ACT_RELU: return vmask(x > splat(0), splat(1));
     case DG_ACT_GELU:
-      return splat(0.5f) * (splat(1) + erf16(x * splat(0.70710678f))) +
-             x * splat(0.39894228f) * exp16(splat(-0.5f) * x * x);
+      return splat(0.5f) * (splat(1) + verf(x * splat(0.70710678f))) +
+             x * splat(0.39894228f) * vexp(splat(-0.5f) * x * x);
     case DG_ACT_GELU_TANH: {
-      v16 t = tanh16(splat(0.79788456f) * (x + splat(0.044715f) * x * x * x));
+      vec t = vtanh(splat(0.79788456f) * (x + splat(0.044715f) * x * x * x));
       return splat(0.5f) * (splat(1) + t) +
              splat(0.5f) * x * (splat(1) - t * t) * splat(0.79788456f) *
                  (splat(1) + splat(3 * 0.044715f) * x * x);
     }
     default: {
-      v16 s = sigmoid16(x);
+      vec s = vsigmoid(x);
       return s * (splat(1) + x * (splat(1) - s));
     }
   }
@@ -224,15 +234,15 @@ static void activate(int act, bool gated, size_t row0, size_t rows, size_t width
   for (size_t r = 0; r < rows; r++, h += stride, a += width) {
     uint32_t index = (uint32_t)((row0 + r) * width);
     FOR_VECTORS(c, n, 0, width) {
-      v16 u = get(h + c, n);
+      vec u = get(h + c, n);
       if (bias) put(h + c, u += get(bias + c, n), n);
-      v16 y = act_value(act, u);
+      vec y = act_value(act, u);
       if (gated) {
-        v16 g = get(h + width + c, n);
+        vec g = get(h + width + c, n);
         if (bias) put(h + width + c, g += get(bias + width + c, n), n);
         y *= g;
       }
-      put(a + c, y * keep16(dropout, index + (uint32_t)c), n);
+      put(a + c, y * vkeep(dropout, index + (uint32_t)c), n);
     }
   }
 }
@@ -243,7 +253,7 @@ static void activate_backward(int act, bool gated, size_t row0, size_t rows, siz
   for (size_t r = 0; r < rows; r++, h += stride, dh += stride, da += width) {
     uint32_t index = (uint32_t)((row0 + r) * width);
     FOR_VECTORS(c, n, 0, width) {
-      v16 u = get(h + c, n), g = get(da + c, n) * keep16(dropout, index + (uint32_t)c);
+      vec u = get(h + c, n), g = get(da + c, n) * vkeep(dropout, index + (uint32_t)c);
       if (gated) {
         put(dh + width + c, g * act_value(act, u), n);
         g *= get(h + width + c, n);
@@ -258,9 +268,9 @@ static void residual(size_t row0, size_t rows, size_t width, const float *x, con
   for (size_t i = 0; i < rows; i++, x += width, r += width, y += width) {
     uint32_t index = (uint32_t)((row0 + i) * width);
     FOR_VECTORS(c, n, 0, width) {
-      v16 t = get(r + c, n);
+      vec t = get(r + c, n);
       if (bias) t += get(bias + c, n);
-      put(y + c, get(x + c, n) + t * keep16(dropout, index + (uint32_t)c), n);
+      put(y + c, get(x + c, n) + t * vkeep(dropout, index + (uint32_t)c), n);
     }
   }
 }
@@ -270,7 +280,7 @@ static void drop(size_t row0, size_t rows, size_t width, const float *x, float *
   for (size_t i = 0; i < rows; i++, x += width, y += width) {
     uint32_t index = (uint32_t)((row0 + i) * width);
     FOR_VECTORS(c, n, 0, width)
-      put(y + c, get(x + c, n) * keep16(dropout, index + (uint32_t)c), n);
+      put(y + c, get(x + c, n) * vkeep(dropout, index + (uint32_t)c), n);
   }
 }
 
@@ -282,21 +292,21 @@ typedef struct row_sums {
   double sum_exp, plain; /* of exp(x - peak), of x */
 } row_sums;
 static inline __attribute__((always_inline)) row_sums sums_of(size_t n, const float *x, float *e) {
-  v16 top = splat(-INFINITY);
-  FOR_VECTORS(c, w, 0, n) top = max16(top, pad16(get(x + c, w), w, -INFINITY));
-  row_sums r = {.peak = top16(top)};
+  vec top = splat(-INFINITY);
+  FOR_VECTORS(c, w, 0, n) top = vmax(top, vpad(get(x + c, w), w, -INFINITY));
+  row_sums r = {.peak = vtop(top)};
   for (size_t block = 0; block < n; block += 1024) { /* fp32 lanes, fp64 totals */
     size_t end = block + 1024 < n ? block + 1024 : n;
-    v16 exps = {0}, plain = {0};
+    vec exps = {0}, plain = {0};
     FOR_VECTORS(c, w, block, end) {
-      v16 t = pad16(get(x + c, w), w, 0);
-      v16 y = pad16(exp_below16(t - r.peak), w, 0);
+      vec t = vpad(get(x + c, w), w, 0);
+      vec y = vpad(vexp_below(t - r.peak), w, 0);
       exps += y;
       plain += t;
       if (e) put(e + c, y, w);
     }
-    r.sum_exp += (double)sum16(exps);
-    r.plain += (double)sum16(plain);
+    r.sum_exp += (double)vsum(exps);
+    r.plain += (double)vsum(plain);
   }
   r.log_sum_exp = r.peak + (float)log(r.sum_exp);
   return r;
@@ -335,21 +345,21 @@ static void rdrop(size_t classes, float *first, float *second, size_t label, flo
   double forward = 0, back = 0; /* KL(p|q), KL(q|p) */
   for (size_t block = 0; block < classes; block += 1024) {
     size_t end = block + 1024 < classes ? block + 1024 : classes;
-    v16 there = {0}, here = {0};
+    vec there = {0}, here = {0};
     FOR_VECTORS(c, n, block, end) {
-      v16 p = get(first + c, n), q = get(second + c, n), d = pad16(p - q, n, 0);
-      there += exp16(p) * d;
-      here -= exp16(q) * d;
+      vec p = get(first + c, n), q = get(second + c, n), d = vpad(p - q, n, 0);
+      there += vexp(p) * d;
+      here -= vexp(q) * d;
     }
-    forward += (double)sum16(there);
-    back += (double)sum16(here);
+    forward += (double)vsum(there);
+    back += (double)vsum(here);
   }
   *divergence += (forward + back) / 2;
   float entropy = gradient_scale / 2, kl = alpha / 4 * gradient_scale;
   float uniform = smoothing / (float)classes * entropy;
   FOR_VECTORS(c, n, 0, classes) {
-    v16 lp = get(first + c, n), lq = get(second + c, n), d = lp - lq;
-    v16 p = exp16(lp), q = exp16(lq);
+    vec lp = get(first + c, n), lq = get(second + c, n), d = lp - lq;
+    vec p = vexp(lp), q = vexp(lq);
     put(first + c, p * entropy - uniform + (p * (d - (float)forward) + p - q) * kl, n);
     put(second + c, q * entropy - uniform - (q * (d + (float)back) + p - q) * kl, n);
   }
@@ -361,17 +371,17 @@ static double sum_squares(size_t n, const float *x) {
   double total = 0;
   for (size_t block = 0; block < n; block += 1024) {
     size_t end = block + 1024 < n ? block + 1024 : n;
-    v16 s = {0};
+    vec s = {0};
     FOR_VECTORS(c, w, block, end) {
-      v16 t = get(x + c, w);
+      vec t = get(x + c, w);
       s += t * t;
     }
-    total += (double)sum16(s);
+    total += (double)vsum(s);
   }
   return total;
 }
 
-static inline v16 sqrt16(v16 x) {
+static inline vec vsqrt(vec x) {
   float t[L];
   store(t, x);
   for (int i = 0; i < L; i++) t[i] = sqrtf(t[i]);
@@ -380,13 +390,13 @@ static inline v16 sqrt16(v16 x) {
 
 static void adam(size_t n, const dg_adam_step *s, const float *g, float *w, float *m, float *v) {
   FOR_VECTORS(c, k, 0, n) {
-    v16 grad = get(g + c, k) * s->gradient_scale, x = get(w + c, k);
-    v16 a = get(m + c, k) * s->beta1 + grad * (1 - s->beta1);
-    v16 b = get(v + c, k) * s->beta2 + grad * grad * (1 - s->beta2);
+    vec grad = get(g + c, k) * s->gradient_scale, x = get(w + c, k);
+    vec a = get(m + c, k) * s->beta1 + grad * (1 - s->beta1);
+    vec b = get(v + c, k) * s->beta2 + grad * grad * (1 - s->beta2);
     put(m + c, a, k);
     put(v + c, b, k);
     x -= x * (s->lr * s->weight_decay);
-    x -= s->lr * (a * s->correction1) / (sqrt16(b * s->correction2) + s->eps);
+    x -= s->lr * (a * s->correction1) / (vsqrt(b * s->correction2) + s->eps);
     put(w + c, x, k);
   }
 }
