@@ -42,6 +42,13 @@ void dg_unmap(dg_mapping *m) {
   *m = (dg_mapping){NULL, 0};
 }
 
+void dg_map_forget(const void *data, size_t n) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t begin = (uintptr_t)data / page * page;
+  uintptr_t end = ((uintptr_t)data + n) / page * page;
+  if (end > begin) madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 struct dg_output {
   FILE *file;
   char *path, *temporary; /* temporary is NULL where nothing can be renamed */

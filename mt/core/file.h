@@ -18,6 +18,8 @@ typedef struct dg_mapping {
 
 bool dg_map(const char *path, dg_mapping *out, dg_error *err);
 void dg_unmap(dg_mapping *m);
+/* Of a mapping, what is not needed again soon: it may leave memory until it is. */
+void dg_map_forget(const void *data, size_t n);
 
 /* All of a text file, lines ended by LF, without white space at its end; the caller frees
  * it. Invalid UTF-8 is an error. */

@@ -3,10 +3,10 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 #include <zip.h>
 
+#include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/import/number.h"
 #include "mt/import/pickle.h"
@@ -332,14 +332,6 @@ static void convert(dg_dtype type, const uint8_t *from, size_t n, float *out) {
   for (size_t i = 0; i < n; i++) out[i] = dg_number(type, from + i * size);
 }
 
-/* Mapped pages of what was read are not needed again soon. */
-static void forget(const void *data, size_t bytes) {
-  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-  uintptr_t begin = (uintptr_t)data / page * page;
-  uintptr_t end = ((uintptr_t)data + bytes) / page * page;
-  if (end > begin) madvise((void *)begin, end - begin, MADV_DONTNEED);
-}
-
 static bool row_major(const dg_pickle_tensor *t) {
   size_t want = 1;
   for (size_t i = t->dims; i-- > 0; want *= t->shape[i])
@@ -447,6 +439,6 @@ bool dg_checkpoint_read(dg_checkpoint *c, const dg_checkpoint_tensor *t, size_t 
   size_t size = dg_dtype_size(t->dtype);
   const uint8_t *from = (const uint8_t *)r->data + first * size;
   convert(t->dtype, from, n, out);
-  forget(from, n * size);
+  dg_map_forget(from, n * size);
   return true;
 }

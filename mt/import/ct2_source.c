@@ -59,10 +59,20 @@ static const dg_ct2_variable *embeddings(const model *m, bool decoder) {
   return v || decoder ? v : find(m, "encoder/embeddings_0/weight");
 }
 
+/* Rows of a variable, as bytes of the mapped file, are not needed again soon. */
+static void forget(const dg_ct2_variable *v, size_t first, size_t rows) {
+  size_t row = v->shape[0] ? v->count / v->shape[0] * dg_dtype_size(v->dtype) : 0;
+  dg_map_forget(v->data + first * row, rows * row);
+}
+
 static bool same(const dg_ct2_variable *a, const dg_ct2_variable *b) {
-  return a && b && (a == b || (a->dtype == b->dtype && a->dims == b->dims && a->count == b->count &&
-                               !memcmp(a->shape, b->shape, sizeof a->shape) &&
-                               !memcmp(a->data, b->data, a->count * dg_dtype_size(a->dtype))));
+  if (!a || !b || a == b) return a == b && a;
+  bool equal = a->dtype == b->dtype && a->dims == b->dims && a->count == b->count &&
+               !memcmp(a->shape, b->shape, sizeof a->shape) &&
+               !memcmp(a->data, b->data, a->count * dg_dtype_size(a->dtype));
+  forget(a, 0, a->shape[0]);
+  forget(b, 0, b->shape[0]);
+  return equal;
 }
 
 /* Whatever is not known here would be computed in some way that is not known either. */
@@ -356,6 +366,7 @@ static bool read_rows(void *context, const dg_tensor *t, size_t first, size_t co
   size_t begin = t->rows > 1 ? first : 0, n = t->rows > 1 ? count : t->cols;
   size_t real = begin + n > theirs ? theirs - begin : n;
   if (!dg_ct2_rows(m->ct2, v, skip + begin, real, out, err)) return false;
+  forget(v, skip + begin, real);
   for (size_t i = real * cols; i < n * cols; i++) out[i] = bias ? never : 0;
   return true;
 }

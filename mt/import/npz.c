@@ -169,9 +169,6 @@ void dg_npz_close(dg_npz *z) {
   free(z);
 }
 
-size_t dg_npz_count(const dg_npz *z) { return z->count; }
-const dg_npz_array *dg_npz_at(const dg_npz *z, size_t i) { return &z->records[i].array; }
-
 const dg_npz_array *dg_npz_find(const dg_npz *z, const char *name) {
   record key = {.name = (char *)(uintptr_t)name};
   const record *r =
@@ -181,55 +178,68 @@ const dg_npz_array *dg_npz_find(const dg_npz *z, const char *name) {
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* The entry's bytes; libzip compares the checksum at their end. */
-static uint8_t *read_bytes(dg_npz *z, const dg_npz_array *a, size_t *n, dg_error *err) {
+/* The entry at its first number. */
+static zip_file_t *open_numbers(dg_npz *z, const dg_npz_array *a, dg_error *err) {
   const record *r = (const record *)((const char *)a - offsetof(record, array));
-  *n = a->count * dg_dtype_size(a->dtype);
-  size_t all = r->offset + *n;
-  uint8_t *bytes = dg_alloc_checked(all + 1, 1, err);
-  zip_file_t *f = bytes ? zip_fopen_index(z->zip, r->index, 0) : NULL;
-  uint8_t beyond;
-  bool ok = f && read_exactly(f, bytes, all, err);
-  if (ok && zip_fread(f, &beyond, 1) != 0)
-    ok = dg_fail(err, DG_ERR_FORMAT, "it is damaged: its checksum is wrong");
-  if (bytes && !f) dg_fail(err, DG_ERR_FORMAT, "%s", zip_strerror(z->zip));
-  if (f) zip_fclose(f);
-  if (ok) {
-    memmove(bytes, bytes + r->offset, *n);
-    return bytes;
-  }
-  dg_error_context(err, "%s: %.80s", z->path, a->name);
-  free(bytes);
+  uint8_t header[HEADER_MOST + 12];
+  zip_file_t *f = zip_fopen_index(z->zip, r->index, 0);
+  if (!f) dg_fail(err, DG_ERR_FORMAT, "%s", zip_strerror(z->zip));
+  if (!f || read_exactly(f, header, r->offset, err)) return f;
+  zip_fclose(f);
   return NULL;
+}
+
+/* At an entry's end libzip compares the checksum. */
+static bool at_end(zip_file_t *f, dg_error *err) {
+  uint8_t beyond;
+  return !zip_fread(f, &beyond, 1) ||
+         dg_fail(err, DG_ERR_FORMAT, "it is damaged: its checksum is wrong");
+}
+
+static bool read_numbers(zip_file_t *f, const dg_npz_array *a, float *out, dg_error *err) {
+  uint8_t chunk[1 << 14];
+  size_t size = dg_dtype_size(a->dtype), part;
+  for (size_t left = a->count; left; left -= part) {
+    part = left < sizeof chunk / size ? left : sizeof chunk / size;
+    if (!read_exactly(f, chunk, part * size, err)) return false;
+    for (size_t i = 0; i < part; i++) *out++ = dg_number(a->dtype, chunk + i * size);
+  }
+  return at_end(f, err);
 }
 
 const float *dg_npz_read(dg_npz *z, const dg_npz_array *a, dg_error *err) {
   if (z->kept == a) return z->values;
+  free(z->values);
+  z->values = NULL, z->kept = NULL;
   if (a->dtype != DG_F32 && a->dtype != DG_F16 && a->dtype != DG_F64) {
     dg_fail(err, DG_ERR_UNSUPPORTED, "%s: %.80s has type %s; weights are F32, F16 or F64", z->path,
             a->name, dg_dtype_name(a->dtype));
     return NULL;
   }
-  free(z->values);
-  z->values = NULL, z->kept = NULL;
-  size_t n, size = dg_dtype_size(a->dtype);
-  uint8_t *bytes = read_bytes(z, a, &n, err);
-  float *values = bytes ? dg_alloc_checked(a->count + 1, sizeof *values, err) : NULL;
-  if (values) {
-    for (size_t i = 0; i < a->count; i++) values[i] = dg_number(a->dtype, bytes + i * size);
-    z->values = values, z->kept = a;
-  }
-  free(bytes);
-  return values;
+  float *values = dg_alloc_checked(a->count + 1, sizeof *values, err);
+  zip_file_t *f = values ? open_numbers(z, a, err) : NULL;
+  bool ok = f && read_numbers(f, a, values, err);
+  if (f) zip_fclose(f);
+  z->values = values; /* freed with it, read or not */
+  if (ok) z->kept = a;
+  else dg_error_context(err, "%s: %.80s", z->path, a->name);
+  return ok ? values : NULL;
 }
 
 char *dg_npz_text(dg_npz *z, const dg_npz_array *a, dg_error *err) {
-  size_t n;
   if (dg_dtype_size(a->dtype) != 1) {
     dg_fail(err, DG_ERR_FORMAT, "%s: %.80s is no text", z->path, a->name);
     return NULL;
   }
-  uint8_t *bytes = read_bytes(z, a, &n, err);
-  if (bytes) bytes[n] = 0;
-  return (char *)bytes;
+  char *text = dg_alloc_checked(a->count + 1, 1, err);
+  zip_file_t *f = text ? open_numbers(z, a, err) : NULL;
+  bool ok = f && read_exactly(f, text, a->count, err) && at_end(f, err);
+  if (f) zip_fclose(f);
+  if (ok) {
+    text[a->count] = 0;
+    return text;
+  }
+  dg_error_context(err, "%s: %.80s", z->path, a->name);
+  free(text);
+  return NULL;
 }

@@ -17,8 +17,6 @@ typedef struct dg_npz_array {
 
 dg_npz *dg_npz_open(const char *path, dg_error *err);
 void dg_npz_close(dg_npz *z);
-size_t dg_npz_count(const dg_npz *z);
-const dg_npz_array *dg_npz_at(const dg_npz *z, size_t i);
 const dg_npz_array *dg_npz_find(const dg_npz *z, const char *name); /* or NULL */
 /* All of it as fp32; the last one read is kept until another is. */
 const float *dg_npz_read(dg_npz *z, const dg_npz_array *a, dg_error *err);

@@ -1,22 +1,18 @@
-/* seeds: tests/import/formats/ct2_opennmt/model.bin
- * tests/import/formats/ct2_marian_tags/model.bin */
-#include "mt/import/ctranslate2.h"
+/* model.bin of a CTranslate2 directory, and the weights of the base it becomes.
+ * seeds: tests/import/formats/ct2_small/model.bin tests/import/formats/ct2_small/model-2.bin */
 #include "tests/fuzz/fuzz.h"
 
+#define FROM "tests/import/formats/ct2_small/"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  dg_error err;
-  dg_ct2 *m = dg_ct2_open(data, size, &err);
-  if (m) {
-    static const char *const names[] = {"decoder/embeddings/weight", "decoder/projection/weight",
-                                        "encoder/layer_0/ffn/linear_0/weight"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-      const dg_ct2_variable *v = dg_ct2_find(m, names[i]);
-      float row[4096];
-      if (v && v->dims == 2 && v->shape[0] && v->shape[1] <= 4096)
-        dg_ct2_rows(m, v, v->shape[0] - 1, 1, row, &err);
-    }
-    dg_ct2_number(m, "encoder/num_heads", 8);
+  static bool copied;
+  if (!copied) {
+    fuzz_copy(FROM "config.json", "config.json");
+    fuzz_copy(FROM "shared_vocabulary.json", "shared_vocabulary.json");
+    fuzz_copy(FROM "sentencepiece.model", "sentencepiece.model");
+    copied = true;
   }
-  dg_ct2_close(m);
+  fuzz_file("model.bin", data, size);
+  fuzz_import(fuzz_directory(), true);
   return 0;
 }

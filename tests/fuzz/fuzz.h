@@ -4,6 +4,7 @@
 #ifndef DG_TESTS_FUZZ_H
 #define DG_TESTS_FUZZ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,5 +13,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* A scratch file of these bytes, in a directory of this process. Its path stays valid. */
 const char *fuzz_file(const char *name, const uint8_t *data, size_t size);
 const char *fuzz_directory(void);
+void fuzz_copy(const char *from, const char *name); /* a file of the repository, into it */
+
+/* Imports what is at the path as a model from English to Galician, with its weights or
+ * all but them, and throws the base away. */
+void fuzz_import(const char *path, bool weights);
 
 #endif

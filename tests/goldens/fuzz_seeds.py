@@ -2,11 +2,16 @@
 """Makes tests/fuzz/seeds/: small files that the targets of tests/fuzz begin from, where no
 other test has them."""
 import gzip
+import io
+import json
 import os
 import pathlib
 import struct
 import subprocess
 import zipfile
+
+import numpy
+import sentencepiece
 
 tests = pathlib.Path(__file__).resolve().parent.parent
 out = tests / "fuzz" / "seeds"
@@ -22,11 +27,41 @@ for folder, name in ("bin", "data"), ("bin4", "data4"), ("hostile", "hostile"):
     archive = zipfile.ZipFile(tests / "import" / "checkpoint" / folder / "pytorch_model.bin")
     entry, = (n for n in archive.namelist() if n.endswith("data.pkl"))
     put(name + ".pkl", archive.read(entry))
-# The first byte says which file it is: see vocabulary.c and mozilla.c.
-put("vocab.json", "-", (base / "m2m100" / "vocab.json").read_bytes())
-put("added.json", "/", '{"__en__": 1001, "__gl__": 1002, "</s>": 2}')
-put("special.json", "0", (base / "m2m100" / "special_tokens_map.json").read_bytes())
+# The first byte says which file it is: see directory.c and mozilla.c.
+sp = sentencepiece.SentencePieceProcessor(model_file=str(tests / "tokenizer" / "tiny.model"))
+pieces = {sp.id_to_piece(i): i for i in range(len(sp))}
+put("vocab.json", "-", json.dumps(pieces))
+put("added.json", "/", '{"__en__": 101, "__gl__": 102, "</s>": 3}')
+put("special.json", "0", '{"additional_special_tokens": ["__en__", {"content": "__gl__"}]}')
 put("index.json", "1", '{"weight_map": {"model.shared.weight": "one.safetensors"}}')
+# Marian's own, of two pieces a letter: see npz.c.
+spm = io.BytesIO()
+sentencepiece.SentencePieceTrainer.train(
+    sentence_iterator=iter(["the file could not be opened"] * 9), model_writer=spm, vocab_size=16,
+    unk_id=1, eos_id=0, bos_id=-1, pad_id=-1, num_threads=1, minloglevel=2,
+    normalization_rule_name="identity")
+put("small.vocab.spm", spm.getvalue())
+rng = numpy.random.default_rng(3)
+n = lambda rows, cols: rng.standard_normal((rows, cols)).astype("float32")
+d, ffn, vocab = 4, 6, 16
+arrays = {"Wemb": n(vocab, d), "decoder_ff_logit_out_b": n(1, vocab)}
+for side, blocks in ("encoder_l1_", ("self",)), ("decoder_l1_", ("self", "context")):
+    for block in blocks:
+        arrays |= {f"{side}{block}_W{x}": n(d, d) for x in "qkvo"}
+        arrays |= {f"{side}{block}_b{x}": n(1, d) for x in "qkvo"}
+        arrays |= {f"{side}{block}_Wo_ln_{x}": n(1, d) for x in ("scale", "bias")}
+    arrays |= {side + "ffn_W1": n(d, ffn), side + "ffn_b1": n(1, ffn), side + "ffn_W2": n(ffn, d),
+               side + "ffn_b2": n(1, d), side + "ffn_ffn_ln_scale": n(1, d),
+               side + "ffn_ffn_ln_bias": n(1, d)}
+settings = (f"type: transformer\ndim-vocabs: [{vocab}, {vocab}]\ndim-emb: {d}\nenc-depth: 1\n"
+            f"dec-depth: 1\ntransformer-heads: 2\ntransformer-dim-ffn: {ffn}\n"
+            "transformer-ffn-activation: relu\ntransformer-postprocess: dan\n"
+            "tied-embeddings-all: true\n")
+arrays["special:model.yml"] = numpy.frombuffer(settings.encode(), "int8")
+numpy.savez(out / "small.npz", **arrays)
+put("model.yml", settings)
+numpy.save(out / "array.npy", arrays["Wemb"])
+
 put("fluent.ftl", "0", """-brand = Firefox
 key = Open { -brand }
     .title = { $n ->

@@ -5,16 +5,21 @@ quantizations, and what it computes of them in float32:
 
   scores.tsv   source ids, target ids, log-probabilities of these and of the end
   search.tsv   beam, score, source ids, forced ids, ids found (length penalty 1)
+  ids.tsv      of each of tests/import/sentences.tsv the ids of its pieces, as a source and
+               as a target
 
 and argos.argosmodel, a package of one as Argos Translate has it. Ids are places in the
-vocabulary.
+vocabulary. ct2_small is also in the formats of earlier versions, model-2.bin to model-5.bin,
+of which ctranslate2 computes the same.
 
 Needs: pip install torch transformers==4.40 sentencepiece ctranslate2
 """
+import filecmp
 import json
 import pathlib
 import random
 import shutil
+import struct
 import tempfile
 import zipfile
 
@@ -90,6 +95,20 @@ def record(name, tokens, target_tokens, prefix, tail, forced, compute="float32")
         file.chmod(0o644)
 
 
+sentences = [line.split("\t")[1] for line in
+             (tests / "import" / "sentences.tsv").read_text("utf8").splitlines()]
+
+
+def record_ids(name, spms, vocabularies, unknown="<unk>"):
+    columns = []
+    for spm, tokens in zip(spms, vocabularies):
+        sp = sentencepiece.SentencePieceProcessor(model_file=str(out / name / spm))
+        ids = {t: i for i, t in reversed(list(enumerate(tokens)))}
+        columns.append([" ".join(str(ids.get(p, ids[unknown])) for p in sp.encode(text, out_type=str))
+                        for text in sentences])
+    (out / name / "ids.tsv").write_text("".join("\t".join(row) + "\n" for row in zip(*columns)))
+
+
 def converted(name, directory, quantization, copy, prefix, tail, forced, **change):
     with tempfile.TemporaryDirectory() as scratch:
         work = pathlib.Path(scratch) / "model"
@@ -127,6 +146,7 @@ def converted(name, directory, quantization, copy, prefix, tail, forced, **chang
         Converter(str(work), copy_files=copy).convert(
             str(fresh(name)), quantization=quantization)
     tokens = json.loads((out / name / "shared_vocabulary.json").read_text("utf8"))
+    record_ids(name, (copy * 2)[:2], [tokens, tokens])
     record(name, tokens, tokens, prefix, tail, forced)
 
 
@@ -148,16 +168,11 @@ converted("ct2_marian_tags", out / "marian_tags", "bfloat16", ["source.spm", "ta
 
 # --- OpenNMT-py's shape, in a package of Argos ---------------------------------------------------
 
-def argos():
-    spm = (base / "madlad" / "spiece.model").read_bytes()
-    sp = sentencepiece.SentencePieceProcessor(model_proto=spm)
-    pieces = [sp.id_to_piece(i) for i in range(sp.get_piece_size())]
-    words = [p for p in pieces if not p.startswith("<")]
-    source = ["<unk>", "<s>", "</s>", *words[:-30]]  # some pieces are unknown
-    target = ["<blank>", "<unk>", "<s>", "</s>", *words[40:]]
-    spec = transformer_spec.TransformerSpec.from_config((1, 2), 2, activation=common_spec.Activation.RELU)
+def opennmt(name, spm, source, target, d, ffn, layers):
+    """A random model of these pieces, in 8 bits, as OpenNMT-py's are converted."""
+    spec = transformer_spec.TransformerSpec.from_config(
+        layers, 2, activation=common_spec.Activation.RELU)
     rng = numpy.random.default_rng(5)
-    d, ffn = 8, 12
     n = lambda *shape: (0.6 * rng.standard_normal(shape)).astype("float32")
 
     def linear(s, rows, cols):
@@ -190,24 +205,97 @@ def argos():
     for l in spec.decoder.layer:
         layer(l, True)
     linear(spec.decoder.projection, len(target), d)
-    spec.decoder.projection.bias[3] += 4
+    spec.decoder.projection.bias[target.index("</s>")] += 4
     spec.register_source_vocabulary(source)
     spec.register_target_vocabulary(target)
     spec.validate()
     spec.optimize("int8")
-    path = fresh("ct2_opennmt")
+    path = fresh(name)
     path.mkdir(parents=True)
     spec.save(str(path))
     (path / "sentencepiece.model").write_bytes(spm)
-    record("ct2_opennmt", source, target, [], [], [])
+    record(name, source, target, [], [], [])
+    return path
+
+
+def argos(name, path):
     metadata = {"package_version": "1.9", "from_code": "en", "to_code": "gl", "type": "translate"}
-    with zipfile.ZipFile(out / "argos.argosmodel", "w", zipfile.ZIP_DEFLATED) as z:
+    with zipfile.ZipFile(out / name, "w", zipfile.ZIP_DEFLATED) as z:
         date = lambda name: zipfile.ZipInfo("translate-en_gl-1_9/" + name, (2024, 1, 1, 0, 0, 0))
         z.writestr(date("metadata.json"), json.dumps(metadata), zipfile.ZIP_DEFLATED)
-        z.writestr(date("sentencepiece.model"), spm, zipfile.ZIP_DEFLATED)
-        for name in "model.bin", "config.json", "source_vocabulary.json", "target_vocabulary.json":
-            z.writestr(date("model/" + name), (path / name).read_bytes(), zipfile.ZIP_DEFLATED)
-    (out / "argos.argosmodel").chmod(0o644)
+        spm = "sentencepiece.model"
+        z.writestr(date(spm), (path / spm).read_bytes(), zipfile.ZIP_DEFLATED)
+        for file in sorted(path.glob("*.json")) + [path / "model.bin"]:
+            z.writestr(date("model/" + file.name), file.read_bytes(), zipfile.ZIP_DEFLATED)
+    (out / name).chmod(0o644)
 
 
-argos()
+def pieces_of(spm):
+    sp = sentencepiece.SentencePieceProcessor(model_proto=spm)
+    return [p for p in map(sp.id_to_piece, range(len(sp))) if not p.startswith("<")]
+
+
+spm = (base / "madlad" / "spiece.model").read_bytes()
+words = pieces_of(spm)
+source = ["<unk>", "<s>", "</s>", *words[:-30]]  # some pieces are unknown
+target = ["<blank>", "<unk>", "<s>", "</s>", *words[40:]]
+argos("argos.argosmodel", opennmt("ct2_opennmt", spm, source, target, 8, 12, (1, 2)))
+record_ids("ct2_opennmt", ["sentencepiece.model"] * 2, [source, target])
+
+
+# --- earlier versions (ctranslate2/specs/model_spec.py and src/models/model.cc) ------------------
+
+def earlier(binary, version):
+    """The same variables as that version writes them."""
+    types = [("f", 4), ("b", 1), ("h", 2), ("i", 4), ("e", 2), (None, 2)]
+    at = 0
+
+    def take(form):
+        nonlocal at
+        values = struct.unpack_from("<" + form, binary, at)
+        at += struct.calcsize("<" + form)
+        return values[0]
+
+    text = lambda: take(f"{take('H')}s")
+    put = lambda name: struct.pack("<H", len(name)) + name
+    assert take("I") == 6
+    made = struct.pack("<I", version) + put(text()) + struct.pack("<I", take("I"))
+    variables = {}
+    for _ in range(take("I")):
+        name, shape = text(), [take("I") for _ in range(take("B"))]
+        variables[name] = (shape, take("B"), take(f"{take('I')}s"))
+    aliases = [(text(), text()) for _ in range(take("I"))]
+    assert at == len(binary)
+    if version < 3:
+        variables |= {name: variables[of] for name, of in aliases}
+    made += struct.pack("<I", len(variables))
+    for name, (shape, kind, data) in variables.items():
+        made += put(name) + struct.pack(f"<B{len(shape)}I", len(shape), *shape)
+        width = types[kind][1]
+        if version >= 4:
+            made += struct.pack("<BI", kind, len(data))
+        else:
+            made += struct.pack("<BI", width, len(data) // width)
+        made += data
+    if version >= 3:
+        made += struct.pack("<I", len(aliases)) + b"".join(put(x) for pair in aliases for x in pair)
+    return made
+
+
+spm = (tests / "tokenizer" / "tiny.model").read_bytes()
+words = ["<blank>", "<unk>", "<s>", "</s>", *pieces_of(spm)]
+path = opennmt("ct2_small", spm, words, words, 4, 6, (1, 1))
+argos("small.argosmodel", path)
+for version in 2, 3, 4, 5:
+    with tempfile.TemporaryDirectory() as scratch:
+        old = pathlib.Path(scratch) / "ct2_small"
+        shutil.copytree(path, old)
+        binary = earlier((path / "model.bin").read_bytes(), version)
+        (old / "model.bin").write_bytes(binary)
+        (old / "config.json").unlink()
+        out, newest = old.parent, out
+        record("ct2_small", words, words, [], [], [])
+        out = newest
+        for file in "scores.tsv", "search.tsv":
+            assert filecmp.cmp(old / file, path / file, shallow=False), (version, file)
+    (path / f"model-{version}.bin").write_bytes(binary)
