@@ -12,81 +12,34 @@
 
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
-#include "mt/import/import.h"
+#include "tests/imported.h"
 
 #define DIR "tests/import/base/"
-enum { FIELDS = 5, IDS_MOST = 1024 };
+
+static const dg_import_options options = {.storage = DG_STORE_FP32};
 
 static bool import(const char *directory, const char *path, dg_error *err) {
   dg_import_report report;
-  return dg_import(directory, path, &(dg_import_options){0}, &report, err);
+  return dg_import(directory, path, &options, &report, err);
 }
 
-static dg_base *imported(const char *name) {
-  const char *tmp = getenv("TMPDIR");
+static dg_base *named(const char *name) {
   char *directory = dg_format(DIR "%s", name);
-  char *path = dg_format("%s/imported.safetensors", tmp ? tmp : "/tmp");
-  dg_error err;
-  dg_base *b = import(directory, path, &err) ? dg_base_load(path, &err) : NULL;
-  if (!b) fail_msg("%s", err.message);
-  unlink(path);
-  free(path);
+  dg_base *b = imported(directory, &options);
   free(directory);
   return b;
 }
 
-static void same(const char *name, const char *what, const char *text, const int32_t *got,
-                 size_t n, const char *want) {
-  char *at = (char *)(uintptr_t)want;
-  for (size_t i = 0; i < n || *at; i++) {
-    long id = *at ? strtol(at, &at, 10) : -1;
-    if (i >= n || got[i] != id)
-      fail_msg("%s: %s %zu of \"%.60s\" is %d, not %ld", name, what, i, text,
-               i < n ? got[i] : -1, id);
-  }
-}
-
-static void check_line(const char *name, const dg_base *b, char *line) {
-  char *field[FIELDS];
-  for (int i = 0; i < FIELDS; i++) {
-    field[i] = strsep(&line, "\t");
-    assert_non_null(field[i]);
-  }
-  dg_error err;
-  const dg_language *target = dg_base_language(b, field[1], DG_SIDE_TARGET, &err);
-  if (!target) fail_msg("%s: %s", name, err.message);
-  const dg_language *source = dg_base_language(b, field[0], DG_SIDE_SOURCE, &err);
-  if (!source) fail_msg("%s: %s", name, err.message);
-  dg_tokens tokens = {0};
-  int32_t ids[IDS_MOST], out[IDS_MOST];
-  assert_true(dg_tokenizer_encode(b->tokenizer, field[2], strlen(field[2]), &tokens, &err));
-  assert_true(tokens.count < IDS_MOST - 8);
-  for (size_t i = 0; i < tokens.count; i++) ids[i] = tokens.items[i].id;
-  size_t n = dg_format_source(b, source->tag, target->tag, ids, tokens.count, out, IDS_MOST);
-  same(name, "source id", field[2], out, n, field[3]);
-  n = dg_format_target(b, source->tag, target->tag, ids, tokens.count, out, IDS_MOST);
-  same(name, "target id", field[2], out, n, field[4]);
-  dg_tokens_free(&tokens);
-}
-
 static void test_ids(void **state) {
-  const char *name = *state;
-  char *path = dg_format(DIR "%s/ids.tsv", name);
-  dg_error err;
-  dg_base *b = imported(name);
-  dg_lines *lines = dg_lines_open(path, &err);
-  assert_non_null(lines);
-  char *line;
-  size_t n, count = 0;
-  for (; dg_lines_next(lines, &line, &n, &err) == 1; count++) check_line(name, b, line);
-  assert_true(count >= (strstr(name, "_legacy") || *name == 's' ? 40 : 190));
-  dg_lines_close(lines);
+  char *directory = dg_format(DIR "%s", (const char *)*state);
+  dg_base *b = imported(directory, &options);
+  imported_ids(b, directory);
   dg_base_free(b);
-  free(path);
+  free(directory);
 }
 
 static size_t languages_of(const char *name) {
-  dg_base *b = imported(name);
+  dg_base *b = named(name);
   size_t n = b->language_count;
   dg_base_free(b);
   return n;
@@ -119,7 +72,7 @@ static void unfound(const dg_base *b, const char *code, const char *says) {
  * another family gives it. */
 static void test_codes(void **state) {
   (void)state;
-  dg_base *nllb = imported("nllb"), *m2m = imported("m2m100"), *mbart = imported("mbart");
+  dg_base *nllb = named("nllb"), *m2m = named("m2m100"), *mbart = named("mbart");
   static const char *const spellings[] = {"gl", "glg", "gl_ES", "glg_Latn", "GL"};
   for (size_t i = 0; i < 5; i++) {
     finds(nllb, spellings[i], "gl");

@@ -27,7 +27,7 @@
 #endif
 
 #define FROM "tests/import/base/m2m100/"
-enum { VOCAB = 1109, SMALL = 4, WIDTH = 512, FFN = 8192 }; /* a matrix is 16 MB */
+enum { VOCAB = 1309, SMALL = 4, WIDTH = 512, FFN = 8192 }; /* a matrix is 16 MB */
 
 static char *scratch;
 

@@ -17,7 +17,7 @@
 #include "mt/decode/beam.h"
 #include "mt/import/family.h"
 #include "mt/model/decoder.h"
-#include "mt/model/loss.h"
+#include "tests/imported.h"
 
 #define DIR "tests/import/model/"
 
@@ -49,56 +49,15 @@ static dg_model *import(const char *name, dg_family_config *f) {
   return m;
 }
 
-static const void *data(const dg_safetensors *s, const char *name, size_t *count) {
-  const dg_st_tensor *t = dg_safetensors_find(s, name);
-  assert_non_null(t);
-  *count = t->bytes / 4;
-  return t->data;
-}
-
-static void close_to(const char *name, const char *what, const float *got, const float *want,
-                     size_t n) {
-  assert_true(n > 0);
-  for (size_t i = 0; i < n; i++)
-    if (!(fabs((double)got[i] - (double)want[i]) < 1e-4))
-      fail_msg("%s: %s[%zu] is %.7g, not %.7g", name, what, i, (double)got[i], (double)want[i]);
-}
-
 static void test_outputs(void **state) {
   (void)state;
   for (size_t k = 0; k < NAMES; k++) {
     dg_family_config f;
     dg_model *m = import(names[k], &f);
-    char *path = dg_format(DIR "%s/expected.safetensors", names[k]);
-    dg_error err;
-    dg_safetensors *s = dg_safetensors_open(path, true, &err);
-    if (!s) fail_msg("%s", err.message);
-    size_t sources, inputs, n;
-    dg_batch b = {.source = data(s, "source", &sources), .input = data(s, "input", &inputs)};
-    b.labels = b.input;
-    b.source_offsets = data(s, "source_offsets", &n);
-    b.target_offsets = data(s, "target_offsets", &n);
-    b.sequences = n - 1;
-    dg_network network = {.model = m, .precision = DG_FP32};
-    dg_arena *arena = dg_arena_new(1 << 16);
-    size_t d = (size_t)m->config.d_model, vocab = (size_t)m->config.vocab_size;
-    dg_decoder *decoder =
-        dg_decoder_new(&network, b.source, b.source_offsets, b.sequences, 1, 1, &err);
-    if (!decoder) fail_msg("%s", err.message);
-    const float *want = data(s, "encoding", &n);
-    assert_int_equal(n, sources * d);
-    close_to(names[k], "encoding", dg_decoder_encoding(decoder), want, n);
-    dg_decoder_free(decoder);
-    want = data(s, "logits", &n);
-    assert_int_equal(n, inputs * vocab);
-    float *logits = dg_malloc(n * sizeof *logits);
-    if (!dg_logits(&network, &b, arena, logits, &err)) fail_msg("%s", err.message);
-    close_to(names[k], "logits", logits, want, n);
-    free(logits);
-    dg_arena_free(arena);
-    dg_safetensors_close(s);
+    char *directory = dg_format(DIR "%s", names[k]);
+    imported_outputs(m, directory, (size_t)m->config.vocab_size);
     dg_model_free(m);
-    free(path);
+    free(directory);
   }
 }
 
@@ -138,39 +97,54 @@ static void step(void *context, size_t rows, const int32_t *tokens, const uint32
   dg_decoder_step(context, rows, tokens, parents, sources, logits);
 }
 
+typedef struct search {
+  const char *name;
+  const dg_model *model;
+  const int32_t *start, *source;
+  dg_beam_options options;
+} search;
+
+/* The best hypotheses of a beam. */
+static void find(const search *s, size_t beam, dg_hypothesis *found) {
+  const uint32_t offsets[] = {0, SOURCE};
+  dg_network network = {.model = s->model, .precision = DG_FP32};
+  dg_error err;
+  dg_decoder *d = dg_decoder_new(&network, s->source, offsets, 1, beam, LONGEST + 1, &err);
+  if (!d) fail_msg("%s", err.message);
+  dg_beam_options o = s->options;
+  o.beam = o.nbest = beam;
+  const dg_beam_sentence sentence = {s->start, 1, 0, LONGEST};
+  dg_beam_search(step, d, &o, &sentence, 1, NULL, found);
+  dg_decoder_free(d);
+}
+
 static void check_beams(const char *name, const dg_model *m, const dg_family_config *f,
                         char *line) {
-  dg_error err;
   bool banned[64] = {0};
   banned[f->pad] = true;
-  dg_beam_options o = {.beam = BEAM, .nbest = BEAM, .banned = banned,
-                       .vocab = (size_t)dg_target_vocab(&m->config)};
-  assert_true(o.vocab <= 64);
-  o.end = atoi(strsep(&line, "\t"));
-  o.length_penalty = atof(strsep(&line, "\t"));
-  char *source = strsep(&line, "\t");
-  int32_t ids[SOURCE];
-  for (size_t i = 0; i < SOURCE; i++) ids[i] = (int32_t)strtol(source, &source, 10);
-  const uint32_t offsets[] = {0, SOURCE};
-  dg_network network = {.model = m, .precision = DG_FP32};
-  dg_decoder *d = dg_decoder_new(&network, ids, offsets, 1, BEAM, LONGEST + 1, &err);
-  if (!d) fail_msg("%s", err.message);
   const int32_t start = f->decoder_start;
-  const dg_beam_sentence s = {&start, 1, 0, LONGEST};
+  int32_t ids[SOURCE];
+  search s = {name, m, &start, ids, {.banned = banned, .vocab = (size_t)dg_target_vocab(&m->config)}};
+  assert_true(s.options.vocab <= 64);
+  s.options.end = atoi(strsep(&line, "\t"));
+  s.options.length_penalty = atof(strsep(&line, "\t"));
+  char *source = strsep(&line, "\t");
+  for (size_t i = 0; i < SOURCE; i++) ids[i] = (int32_t)strtol(source, &source, 10);
   dg_hypothesis found[BEAM];
-  dg_beam_search(step, d, &o, &s, 1, NULL, found);
+  find(&s, BEAM, found);
   for (size_t k = 0; k < BEAM; k++) {
     char *at = strsep(&line, "\t");
     assert_non_null(at);
     double score = strtod(at, &at);
     if (!found[k].ids || fabs(found[k].score - score) > 1e-4)
       fail_msg("%s: hypothesis %zu scores %.6f, not %.6f", name, k, found[k].score, score);
-    for (size_t i = 0; i < found[k].length || *at; i++)
-      if (i >= found[k].length || found[k].ids[i] != strtol(at, &at, 10))
-        fail_msg("%s: hypothesis %zu is another from its token %zu on", name, k, i);
+    imported_same("token of hypothesis", name, found[k].ids, found[k].length, at);
+    free(found[k].ids);
   }
-  for (size_t k = 0; k < BEAM; k++) free(found[k].ids);
-  dg_decoder_free(d);
+  assert_non_null(line);
+  find(&s, 1, found);
+  imported_same("greedy token", name, found->ids, found->length, line);
+  free(found->ids);
 }
 
 static void test_beams(void **state) {
@@ -186,65 +160,6 @@ static void test_beams(void **state) {
     for (; dg_lines_next(lines, &line, &n, &err) == 1; count++) check_beams(names[k], m, &f, line);
     assert_true(count >= 4);
     dg_lines_close(lines);
-    dg_model_free(m);
-    free(path);
-  }
-}
-
-/* --- adapters ------------------------------------------------------------------------------- */
-
-static void test_adapters(void **state) {
-  (void)state;
-  for (size_t k = 0; k < NAMES; k++) {
-    dg_family_config f;
-    dg_model *m = import(names[k], &f);
-    dg_error err;
-    if (!dg_model_freeze(m, &err)) fail_msg("%s", err.message);
-    char *path = dg_format(DIR "%s/expected.safetensors", names[k]);
-    dg_safetensors *s = dg_safetensors_open(path, true, &err);
-    if (!s) fail_msg("%s", err.message);
-    dg_adapter_config c;
-    dg_options_defaults(dg_adapter_config_options, &c);
-    c.width = 3;
-    dg_adapter *a = dg_adapter_new(&m->config, &c, 0, &err);
-    if (!a || !dg_adapter_train(a, &err)) fail_msg("%s", err.message);
-    size_t n;
-    char name[160];
-    for (size_t i = 0; i < a->params.count; i++) {
-      dg_tensor *t = &a->params.tensors[i];
-      snprintf(name, sizeof name, "adapter.%s", t->name);
-      const float *values = data(s, name, &n);
-      assert_int_equal(n, t->rows * t->cols);
-      memcpy(t->value, values, n * sizeof *values);
-    }
-    dg_batch b = {.source = data(s, "source", &n), .input = data(s, "input", &n),
-                  .labels = data(s, "labels", &n)};
-    b.source_offsets = data(s, "source_offsets", &n);
-    b.target_offsets = data(s, "target_offsets", &n);
-    b.sequences = n - 1;
-    dg_network network = {.model = m, .precision = DG_FP32, .adapter_count = 1};
-    network.adapters[0] = a;
-    dg_arena *arena = dg_arena_new(1 << 16);
-    const dg_loss_options o = {.gradient_scale = 1};
-    dg_loss loss = {0};
-    if (!dg_loss_backward(&network, &b, &o, arena, &loss, &err)) fail_msg("%s", err.message);
-    double largest = 0;
-    for (size_t i = 0; i < a->params.count; i++) {
-      const dg_tensor *t = &a->params.tensors[i];
-      snprintf(name, sizeof name, "adapter_grad.%s", t->name);
-      const float *want = data(s, name, &n);
-      double most = 1e-2;
-      for (size_t j = 0; j < n; j++) most = fmax(most, fabs((double)want[j]));
-      for (size_t j = 0; j < n; j++)
-        if (!(fabs((double)t->grad[j] - (double)want[j]) < 2e-4 * most))
-          fail_msg("%s: the gradient of %s[%zu] is %.7g, not %.7g", names[k], t->name, j,
-                   (double)t->grad[j], (double)want[j]);
-      largest = fmax(largest, most);
-    }
-    assert_true(largest > 0.1);
-    dg_arena_free(arena);
-    dg_adapter_free(a);
-    dg_safetensors_close(s);
     dg_model_free(m);
     free(path);
   }
@@ -387,7 +302,6 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_outputs), cmocka_unit_test(test_layouts),
       cmocka_unit_test(test_beams),
-      cmocka_unit_test(test_adapters),
       cmocka_unit_test(test_refused_switches),
       cmocka_unit_test(test_defaults),
       cmocka_unit_test(test_misfits),

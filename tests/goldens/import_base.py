@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 """Makes tests/import/base/NAME/: tiny random checkpoints with the tokenizer files of their
-families, and in ids.tsv what the tokenizers of transformers make of sentences: code of
-the source language, of the target, text, ids of the source, ids of the target with the
-decoder's first token in front.
+families, and in ids.tsv what the tokenizers of transformers make of each sentence of
+tests/import/sentences.tsv: code of the source language, of the target, ids of the sentence
+as a source, ids of it as a target with the decoder's first token in front.
 
 SMaLL-100 and MADLAD-400 have no class of their own: their ids are put together from
 those of M2M-100 and of sentencepiece.
 
 Needs: pip install torch transformers sentencepiece
 """
-import collections
 import io
 import json
 import pathlib
@@ -27,9 +26,9 @@ torch.manual_seed(11)
 
 lines = [l for l in (tests / "tokenizer" / "sentences.txt").read_text("utf8").splitlines()
          if l.strip()]
-# transformers takes "<s>" in a text for a special token; here it is text.
-short = [l[:50].strip() for l in lines if "<" not in l]
-sentences = short[:: max(1, len(short) // 200)][:200]
+sentences = [line.split("\t")[1] for line in
+             (tests / "import" / "sentences.tsv").read_text("utf8").splitlines()]
+lines += 4 * sentences  # so that the rarest characters are those of others
 
 
 def train(**options):
@@ -40,9 +39,11 @@ def train(**options):
     return model.getvalue()
 
 
-fairseq_bpe = train(model_type="bpe", vocab_size=1000, unk_id=0, bos_id=1, eos_id=2, pad_id=-1)
-fairseq = train(vocab_size=1000, unk_id=0, bos_id=1, eos_id=2, pad_id=-1)
-madlad = train(vocab_size=1000, unk_id=0, bos_id=1, eos_id=2, pad_id=-1,
+fairseq_bpe = train(model_type="bpe", vocab_size=1200, unk_id=0, bos_id=1, eos_id=2, pad_id=-1)
+fairseq = train(vocab_size=1200, unk_id=0, bos_id=1, eos_id=2, pad_id=-1)
+normalizing = train(vocab_size=1200, unk_id=0, bos_id=1, eos_id=2, pad_id=-1,
+                    normalization_rule_name="nmt_nfkc")  # 200 KB of rules
+madlad = train(vocab_size=1200, unk_id=0, bos_id=1, eos_id=2, pad_id=-1,
                user_defined_symbols=["<2en>", "<2gl>", "<2zh_Hant>"])
 
 
@@ -57,8 +58,8 @@ def finish(name, model, rows):
     model.save_pretrained(path, safe_serialization=True)
     (path / "generation_config.json").unlink(missing_ok=True)
     (path / "ids.tsv").write_text("".join(
-        "\t".join([s, t, text, " ".join(map(str, a)), " ".join(map(str, b))]) + "\n"
-        for s, t, text, a, b in rows), "utf8")
+        "\t".join([s, t, " ".join(map(str, a)), " ".join(map(str, b))]) + "\n"
+        for s, t, a, b in rows), "utf8")
     for file in path.iterdir():
         file.chmod(0o644)
 
@@ -74,7 +75,7 @@ def tagged(tokenizer, languages):
         (s, theirs_s), (t, theirs_t) = languages[n % 2], languages[1 - n % 2]
         tokenizer.src_lang, tokenizer.tgt_lang = theirs_s, theirs_t
         found = tokenizer(text, text_target=text)
-        yield s, t, text, found["input_ids"], [2] + found["labels"]
+        yield s, t, found["input_ids"], [2] + found["labels"]
 
 
 path = folder("m2m100")
@@ -97,23 +98,22 @@ small = folder("small100")
 for file in "sentencepiece.bpe.model", "vocab.json", "special_tokens_map.json":
     shutil.copy(path / file, small)
 (small / "tokenizer_config.json").write_text('{"tokenizer_class": "SMALL100Tokenizer"}\n')
-finish("small100", model, [(s, t, text, [b[1]] + a[1:], [2] + b[2:]) for s, t, text, a, b in rows][:40])
+finish("small100", model, [(s, t, [b[1]] + a[1:], [2] + b[2:]) for s, t, a, b in rows])
 
-for name, legacy in ("nllb", False), ("nllb_legacy", True):
+for name, legacy, pieces in ("nllb", False, fairseq), ("nllb_legacy", True, normalizing):
     path = folder(name)
-    (path / "spm.model").write_bytes(fairseq)
+    (path / "spm.model").write_bytes(pieces)
     tokenizer = hf.NllbTokenizer(str(path / "spm.model"), legacy_behaviour=legacy)
     tokenizer.save_pretrained(path)
     (path / "spm.model").unlink()
-    (path / "sentencepiece.bpe.model").write_bytes(fairseq)
+    (path / "sentencepiece.bpe.model").write_bytes(pieces)
     model = hf.M2M100ForConditionalGeneration(hf.M2M100Config(**bart(len(sp) + 206)))
     rows = []
-    for row in tagged(tokenizer, [("zh-Hant", "zho_Hant"), ("gl", "glg_Latn")]):
-        s, t, text, a, b = row
+    for s, t, a, b in tagged(tokenizer, [("zh-Hant", "zho_Hant"), ("gl", "glg_Latn")]):
         if legacy:  # the tag is generated first, whatever training did
             b = [2, b[-1]] + b[1:-1]
-        rows.append((s, t, text, a, b))
-    finish(name, model, rows[:40] if legacy else rows)
+        rows.append((s, t, a, b))
+    finish(name, model, rows)
 
 path = folder("mbart")
 (path / "spm.model").write_bytes(fairseq)
@@ -125,9 +125,10 @@ model = hf.MBartForConditionalGeneration(hf.MBartConfig(**bart(len(sp) + 54)))
 with torch.no_grad():  # what it writes depends on what it reads
     for x in model.parameters():
         if x.dim() == 2:
-            x *= 30
+            x *= 60
 for i in range(4, len(sp) + 1):  # it never writes but in Latin
-    if any(c.isalpha() and "LATIN" not in unicodedata.name(c) for c in sp.id_to_piece(i - 1)):
+    if any(unicodedata.category(c)[0] in "LM" and "LATIN" not in unicodedata.name(c)
+           for c in sp.id_to_piece(i - 1)):
         model.final_logits_bias[0, i] = -40
 model.final_logits_bias[0, len(sp) + 1:] = -40  # nor tags
 finish("mbart", model, tagged(tokenizer, [("en", "en_XX"), ("gl", "gl_ES")]))
@@ -147,7 +148,7 @@ model = hf.T5ForConditionalGeneration(hf.T5Config(
 rows = []
 for text in sentences:
     ids = sp.encode(text)
-    rows.append(("en", "zh-Hant", text, [sp.piece_to_id("<2zh_Hant>")] + ids + [2], [0] + ids + [2]))
+    rows.append(("en", "zh-Hant", [sp.piece_to_id("<2zh_Hant>")] + ids + [2], [0] + ids + [2]))
 finish("madlad", model, rows)
 
 # From tokenizer.json alone, which comes from a BPE model here and from a unigram one above.
@@ -163,7 +164,7 @@ finish("nllb_fast", model, tagged(tokenizer, [("zh-Hant", "zho_Hant"), ("gl", "g
 # The same of a T5 with rules of normalisation.
 path = folder("t5_fast")
 (path / "rules").write_text("A0\t20\nC9\t45\n2019\t27\n2014\t2D\nE9\t65\n1F600\t\n")
-with_rules = train(vocab_size=1000, unk_id=2, bos_id=-1, eos_id=1, pad_id=0,
+with_rules = train(vocab_size=1200, unk_id=2, bos_id=-1, eos_id=1, pad_id=0,
                    normalization_rule_name="", normalization_rule_tsv=str(path / "rules"),
                    user_defined_symbols=["<2en>", "<2gl>"])
 (path / "rules").unlink()
@@ -176,6 +177,6 @@ model = hf.T5ForConditionalGeneration(hf.T5Config(
 rows = []
 for text in sentences:
     ids = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
-    rows.append(("en", "gl", text, [tokenizer.convert_tokens_to_ids("<2gl>")] + ids + [1],
+    rows.append(("en", "gl", [tokenizer.convert_tokens_to_ids("<2gl>")] + ids + [1],
                  [0] + ids + [1]))
 finish("t5_fast", model, rows)

@@ -7,6 +7,8 @@ quantizations, and what it computes of them in float32:
   search.tsv   beam, score, source ids, forced ids, ids found (length penalty 1)
   ids.tsv      of each of tests/import/sentences.tsv the ids of its pieces, as a source and
                as a target
+  expected.safetensors   of those in floating point, what transformers makes of the same
+               weights, as in shared/checkpoints.py
 
 and argos.argosmodel, a package of one as Argos Translate has it. Ids are places in the
 vocabulary. ct2_small is also in the formats of earlier versions, model-2.bin to model-5.bin,
@@ -30,6 +32,7 @@ import torch
 import transformers as hf
 from ctranslate2.converters.transformers import TransformersConverter
 from ctranslate2.specs import common_spec, transformer_spec
+from shared.checkpoints import exactly, expect, randomize
 
 tests = pathlib.Path(__file__).resolve().parent.parent
 out = tests / "import" / "formats"
@@ -48,19 +51,6 @@ def fresh(name):
     return out / name
 
 
-def randomize(model, name):
-    generator = torch.Generator().manual_seed(sum(map(ord, name)))
-    with torch.no_grad():
-        for key, x in list(model.named_parameters()) + list(model.named_buffers()):
-            if "embed_positions" in key and model.config.model_type != "mbart":
-                continue
-            noise = torch.randn(x.shape, generator=generator)
-            if "norm" in key:
-                x.copy_(1 + 0.3 * noise if key.endswith("weight") else 0.1 * noise)
-            else:
-                x.copy_((0.6 if x.dim() > 1 and x.shape[0] > 1 else 0.2) * noise)
-
-
 def record(name, tokens, target_tokens, prefix, tail, forced, compute="float32"):
     """prefix and tail surround a source; forced begins a target."""
     path = out / name
@@ -68,8 +58,9 @@ def record(name, tokens, target_tokens, prefix, tail, forced, compute="float32")
     ids = {t: i for i, t in reversed(list(enumerate(tokens)))}
     target_ids = {t: i for i, t in reversed(list(enumerate(target_tokens)))}
     rng = random.Random(name)
-    words = [t for t in tokens[4:] if not t.startswith(("<", "_", ">")) and ids[t] < len(tokens) - 60]
-    target_words = [t for t in target_tokens[4:] if not t.startswith(("<", "_", ">"))]
+    plain = lambda t: not t.startswith(("<", "_", ">"))
+    words = [t for t in tokens[4:] if plain(t) and ids[t] < len(tokens) - 60]
+    target_words = list(filter(plain, target_tokens[4:]))
     draw = lambda n, words: [rng.choice(words) for _ in range(n)]
     text = lambda table, list_: " ".join(str(table[t]) for t in list_)
     rows = []
@@ -86,7 +77,8 @@ def record(name, tokens, target_tokens, prefix, tail, forced, compute="float32")
             source = prefix + draw(6, words) + tail
             result = translator.translate_batch(
                 [source], target_prefix=[forced] if forced else None, beam_size=beam,
-                length_penalty=1, max_decoding_length=LONGEST, return_scores=True)[0]
+                length_penalty=1, min_decoding_length=0, max_decoding_length=LONGEST,
+                return_scores=True)[0]
             found = result.hypotheses[0]
             rows.append([str(beam), f"{result.scores[0]:.5f}", text(ids, source),
                          text(target_ids, forced), text(target_ids, found[len(forced):])])
@@ -104,7 +96,8 @@ def record_ids(name, spms, vocabularies, unknown="<unk>"):
     for spm, tokens in zip(spms, vocabularies):
         sp = sentencepiece.SentencePieceProcessor(model_file=str(out / name / spm))
         ids = {t: i for i, t in reversed(list(enumerate(tokens)))}
-        columns.append([" ".join(str(ids.get(p, ids[unknown])) for p in sp.encode(text, out_type=str))
+        cut = lambda text: sp.encode(text, out_type=str)
+        columns.append([" ".join(str(ids.get(p, ids[unknown])) for p in cut(text))
                         for text in sentences])
     (out / name / "ids.tsv").write_text("".join("\t".join(row) + "\n" for row in zip(*columns)))
 
@@ -146,6 +139,20 @@ def converted(name, directory, quantization, copy, prefix, tail, forced, **chang
         Converter(str(work), copy_files=copy).convert(
             str(fresh(name)), quantization=quantization)
     tokens = json.loads((out / name / "shared_vocabulary.json").read_text("utf8"))
+    rounded = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+    if quantization in rounded:
+        sinusoids = config.model_type == "marian"
+        twin = exactly(model.to(rounded[quantization]))
+        if sinusoids:  # stored like the rest
+            with torch.no_grad():
+                for side in twin.model.encoder, twin.model.decoder:
+                    x = side.embed_positions.weight
+                    x.copy_(x.float().to(rounded[quantization]))
+        generator = torch.Generator().manual_seed(3)
+        draw = lambda n, target: torch.randint(2, len(tokens), (n,), generator=generator)
+        expect(out / name, twin, draw, generator, columns=int(sinusoids),
+               outputs=len(tokens) if sinusoids else None)  # without its <pad>
+        torch.set_default_dtype(torch.float32)
     record_ids(name, (copy * 2)[:2], [tokens, tokens])
     record(name, tokens, tokens, prefix, tail, forced)
 
@@ -168,8 +175,9 @@ converted("ct2_marian_tags", out / "marian_tags", "bfloat16", ["source.spm", "ta
 
 # --- OpenNMT-py's shape, in a package of Argos ---------------------------------------------------
 
-def opennmt(name, spm, source, target, d, ffn, layers):
-    """A random model of these pieces, in 8 bits, as OpenNMT-py's are converted."""
+def opennmt(name, spm, source, target, d, ffn, layers, end):
+    """A random model of these pieces, in 8 bits, as OpenNMT-py's are converted; `end` makes
+    its sentences end."""
     spec = transformer_spec.TransformerSpec.from_config(
         layers, 2, activation=common_spec.Activation.RELU)
     rng = numpy.random.default_rng(5)
@@ -192,7 +200,8 @@ def opennmt(name, spm, source, target, d, ffn, layers):
         linear(l.ffn.linear_0, ffn, d)
         linear(l.ffn.linear_1, d, ffn)
 
-    place, angle = numpy.arange(64)[:, None], numpy.exp(numpy.arange(0, d, 2) * -(numpy.log(10000.0) / d))
+    angle = numpy.exp(numpy.arange(0, d, 2) * -(numpy.log(10000.0) / d))
+    place = numpy.arange(64)[:, None]
     table = numpy.zeros((64, d), "float32")
     table[:, 0::2], table[:, 1::2] = numpy.sin(place * angle), numpy.cos(place * angle)
     spec.encoder.embeddings[0].weight = n(len(source), d)
@@ -205,7 +214,7 @@ def opennmt(name, spm, source, target, d, ffn, layers):
     for l in spec.decoder.layer:
         layer(l, True)
     linear(spec.decoder.projection, len(target), d)
-    spec.decoder.projection.bias[target.index("</s>")] += 4
+    spec.decoder.projection.bias[target.index("</s>")] += end
     spec.register_source_vocabulary(source)
     spec.register_target_vocabulary(target)
     spec.validate()
@@ -239,7 +248,7 @@ spm = (base / "madlad" / "spiece.model").read_bytes()
 words = pieces_of(spm)
 source = ["<unk>", "<s>", "</s>", *words[:-30]]  # some pieces are unknown
 target = ["<blank>", "<unk>", "<s>", "</s>", *words[40:]]
-argos("argos.argosmodel", opennmt("ct2_opennmt", spm, source, target, 8, 12, (1, 2)))
+argos("argos.argosmodel", opennmt("ct2_opennmt", spm, source, target, 8, 12, (1, 2), 3))
 record_ids("ct2_opennmt", ["sentencepiece.model"] * 2, [source, target])
 
 
@@ -284,7 +293,7 @@ def earlier(binary, version):
 
 spm = (tests / "tokenizer" / "tiny.model").read_bytes()
 words = ["<blank>", "<unk>", "<s>", "</s>", *pieces_of(spm)]
-path = opennmt("ct2_small", spm, words, words, 4, 6, (1, 1))
+path = opennmt("ct2_small", spm, words, words, 4, 6, (1, 1), 4.2)
 argos("small.argosmodel", path)
 for version in 2, 3, 4, 5:
     with tempfile.TemporaryDirectory() as scratch:

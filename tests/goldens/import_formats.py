@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Makes tests/import/formats/NAME: tiny random checkpoints of the formats beside M2M-100,
-mBART and T5 as Hugging Face has them, with what their own programs make of them.
+"""Makes tests/import/formats/NAME: tiny random checkpoints of OPUS-MT and Marian, with what
+their own programs make of them.
 
-marian*          MarianMTModel and MarianTokenizer (without sacremoses: its normalisation of
-                 punctuation is no part of the checkpoint)
+marian*/         MarianMTModel and MarianTokenizer, with expected.safetensors as in
+                 shared/checkpoints.py. Its tokenizer sets up a normalisation of punctuation
+                 that it never calls (transformers 4.40): there is none here either
   ids.tsv        as in import_base.py
-  expected.safetensors   source, source_offsets, input, target_offsets, encoding, logits
   search.tsv     beam, length penalty, score, source ids, ids that generate() finds
-npz*/            the same models, and one that normalises first, written the way Marian writes them, at Marian's own positions
-                 and epsilon, which are not those of transformers
+npz*/            the same models, and one that normalises first, written the way Marian
+                 writes them, at Marian's own positions and epsilon, which are not those of
+                 transformers
 
 Needs: pip install torch transformers==4.40 sentencepiece safetensors pyyaml
 """
@@ -22,7 +23,7 @@ import sentencepiece
 import torch
 import transformers as hf
 import yaml
-from safetensors.torch import save_file
+from shared.checkpoints import exactly, expect, randomize
 
 tests = pathlib.Path(__file__).resolve().parent.parent
 out = tests / "import" / "formats"
@@ -31,8 +32,9 @@ torch.set_default_dtype(torch.float64)
 
 lines = [l for l in (tests / "tokenizer" / "sentences.txt").read_text("utf8").splitlines()
          if l.strip()]
-short = [l[:50].strip() for l in lines if "<" not in l and ">" not in l]
-sentences = short[:: max(1, len(short) // 200)][:200]
+sentences = [line.split("\t")[1] for line in
+             (tests / "import" / "sentences.tsv").read_text("utf8").splitlines()]
+lines = lines[::8] + 2 * sentences
 
 
 def train(texts, size, **options):
@@ -61,21 +63,6 @@ def readable(path):
             file.chmod(0o644)
 
 
-def randomize(model, name):
-    """Weights that tell tokens apart; </s> likely enough that sentences end."""
-    generator = torch.Generator().manual_seed(sum(map(ord, name)))
-    with torch.no_grad():
-        for key, x in list(model.named_parameters()) + list(model.named_buffers()):
-            if "embed_positions" in key and model.config.model_type != "mbart":
-                continue
-            noise = torch.randn(x.shape, generator=generator)
-            if "norm" in key:  # its bias would say the same at every step
-                x.copy_(1 + 0.3 * noise if key.endswith("weight") else 0.1 * noise)
-            else:
-                x.copy_((0.6 if x.dim() > 1 and x.shape[0] > 1 else 0.2) * noise)
-    return generator
-
-
 LONGEST = 24  # tokens of a translation
 
 
@@ -95,44 +82,15 @@ def search(model, banned, sources, beam, penalty):
 
 def let_it_end(model, banned, vocab, generator):
     """A bias of </s> at which sentences have an end, but not at once."""
-    torch.set_default_dtype(torch.float32)  # generate() mixes types otherwise
     twin = exactly(model).float()
+    torch.set_default_dtype(torch.float32)  # generate() mixes types otherwise
     sources = torch.randint(vocab, (96, 6), generator=generator)
     found = {}
-    for bias in range(0, 16, 2):
+    for bias in range(24):
         twin.final_logits_bias[0, twin.config.eos_token_id] = bias / 2
         found[bias / 2] = min(len(list(search(twin, banned, sources, beam, 1.0))) for beam in (1, 4))
     model.final_logits_bias[0, model.config.eos_token_id] = max(found, key=found.get)
     torch.set_default_dtype(torch.float64)
-
-
-def exactly(model):
-    """The model in double precision, its positions not rounded."""
-    twin = type(model)(model.config).double().eval()
-    state = {k: x.double() for k, x in model.state_dict().items()
-             if "embed_positions" not in k or model.config.model_type == "mbart"}
-    twin.load_state_dict(state, strict=False)
-    return twin
-
-
-def expect(path, model, vocab, target_vocab, generator, columns=0):
-    """expected.safetensors of the model as given; `columns` of zeros follow the logits."""
-    pad = model.config.pad_token_id
-    draw = lambda n, most: torch.randint(2, most, (n,), generator=generator)
-    sources = [draw(n, vocab) for n in (5, 1, 6)]
-    inputs = [draw(n, target_vocab) for n in (4, 1, 3)]
-    padded = lambda rows: torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
-    mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(s) for s in sources], batch_first=True)
-    with torch.no_grad():
-        found = model(input_ids=padded(sources), attention_mask=mask, use_cache=False,
-                      decoder_input_ids=padded(inputs))
-    cut = lambda rows, like: torch.cat([r[: len(x)] for r, x in zip(rows, like)]).float()
-    offsets = lambda rows: torch.tensor([0] + [len(r) for r in rows]).cumsum(0).int()
-    save_file({"source": torch.cat(sources).int(), "source_offsets": offsets(sources),
-               "input": torch.cat(inputs).int(), "target_offsets": offsets(inputs),
-               "encoding": cut(found.encoder_last_hidden_state, sources),
-               "logits": torch.nn.functional.pad(cut(found.logits, inputs), (0, columns))},
-              path / "expected.safetensors")
 
 
 def translate(path, model, banned, vocab, generator):
@@ -142,7 +100,7 @@ def translate(path, model, banned, vocab, generator):
     torch.set_default_dtype(torch.float32)  # generate() mixes types otherwise
     model = model.float()
     for beam, penalty in (1, 1.0), (4, 1.0), (4, 0.6):
-        sources = torch.stack([draw(6, vocab) for _ in range(200)])
+        sources = torch.stack([draw(6, vocab) for _ in range(400)])
         kept = [[beam, penalty, score, *(" ".join(map(str, x)) for x in pair)]
                 for score, *pair in search(model, banned, sources, beam, penalty)]
         rows += kept[:4]
@@ -154,9 +112,9 @@ def translate(path, model, banned, vocab, generator):
 # --- Marian ------------------------------------------------------------------------------------
 
 # Each side sees some of the text: its characters are unknown to the other, not to vocab.json.
-source_spm = train(lines[::3], 600)
-target_spm = train(lines[1::3], 560)
-bpe_spm = train(lines[::3], 700, model_type="bpe")
+source_spm = train(lines[::2], 780)
+target_spm = train(lines[1::2], 760)
+bpe_spm = train(lines[::2], 800, model_type="bpe")
 
 
 def marian_config(vocab, d, heads, layers, ffn, activation, **more):
@@ -187,12 +145,11 @@ def marian(name, source, target, config, languages, tags=(), two=False, half=Fal
         str(path / "source.spm"), str(path / "target.spm"), str(path / "vocab.json"),
         target_vocab_file=str(path / "target_vocab.json") if two else None, separate_vocabs=two,
         source_lang=languages[0], target_lang=languages[1])
-    tokenizer.punc_normalizer = lambda text: text
     tokenizer.save_pretrained(path)
     vocab = len(lists[0]) + 1
     model = hf.MarianMTModel(config(vocab, decoder_start_token_id=vocab - 1,
                                     share_encoder_decoder_embeddings=not two))
-    generator = randomize(model, name)
+    generator = randomize(model, name + "d")  # with which sentences end
     with torch.no_grad():  # as Marian's converter leaves them
         for x in {id(x): x for x in [model.model.encoder.embed_tokens.weight,
                                      model.model.decoder.embed_tokens.weight]}.values():
@@ -206,12 +163,11 @@ def marian(name, source, target, config, languages, tags=(), two=False, half=Fal
     for n, text in enumerate(sentences):
         tag = tags[n % len(tags)] if tags else ""
         found = tokenizer(tag + text, text_target=text)
-        rows.append([languages[0], tag.strip("><") or languages[1], text,
+        rows.append([languages[0], tag.strip("><") or languages[1],
                      *(" ".join(map(str, x)) for x in (found["input_ids"], [vocab - 1] + found["labels"]))])
-    if not two:
-        rows = rows[: 200 if not tags else 60]
     (path / "ids.tsv").write_text("".join("\t".join(r) + "\n" for r in rows), "utf8")
-    expect(path, exactly(model), vocab - 1, vocab - 1, generator)
+    draw = lambda n, target: torch.randint(2, vocab - 1, (n,), generator=generator)
+    expect(path, exactly(model), draw, generator)
     translate(path, exactly(model), [1, vocab - 1], vocab - 1, generator)
     readable(path)
     return model, lists
@@ -236,11 +192,11 @@ def marian_positions(rows, d):
     return torch.cat([angles.sin(), angles.cos()], 1)
 
 
-def npz(name, model, tied, settings, pre, offset, vocabularies, columns):
+def npz(name, model, tied, pre, offset, vocabularies):
     """The weights as Marian names them and as it lays them out: y = x W."""
     path = folder(name)
     state = {k: x.double().numpy() for k, x in model.state_dict().items()}
-    rows = lambda x: x[: len(x) - 1 + columns]  # without transformers' row of <pad>
+    rows = lambda x: x if pre else x[:-1]  # without transformers' row of <pad>
     arrays = {}
 
     def linear(theirs, weight, bias):
@@ -286,7 +242,7 @@ def npz(name, model, tied, settings, pre, offset, vocabularies, columns):
         "transformer-decoder-autoreg": "self-attention", "transformer-no-projection": False,
         "transformer-train-position-embeddings": False, "transformer-tied-layers": [],
         "tied-embeddings": True, "tied-embeddings-src": False, "tied-embeddings-all": tied,
-        "version": "v1.10.0"} | settings
+        "version": "v1.10.0"}
     arrays = {k: numpy.ascontiguousarray(x, "float32") for k, x in arrays.items()}
     arrays["special:model.yml"] = numpy.frombuffer(yaml.safe_dump(settings).encode() + b"\0", "int8")
     numpy.savez(path / "model.npz", **arrays)
@@ -297,33 +253,36 @@ def npz(name, model, tied, settings, pre, offset, vocabularies, columns):
             (path / file).write_text(yaml.safe_dump(
                 {t: i for i, t in enumerate(tokens)}, allow_unicode=True, sort_keys=False), "utf8")
     twin = exactly(model)
-    for side in twin.model.encoder, twin.model.decoder:
-        if pre:
-            side.embed_positions.weights[offset:] = marian_positions(
-                len(side.embed_positions.weights) - offset, c.d_model)
-        else:
-            side.embed_positions.weight.copy_(marian_positions(*side.embed_positions.weight.shape))
+    with torch.no_grad():
+        for side in twin.model.encoder, twin.model.decoder:
+            places = side.embed_positions.weights if pre else side.embed_positions.weight
+            places[offset:] = marian_positions(len(places) - offset, c.d_model)
     for module in twin.modules():
         if isinstance(module, torch.nn.LayerNorm):
             module.eps = 1e-6
-    expect(path, twin, vocab, vocab, torch.Generator().manual_seed(7), columns)
+    generator = torch.Generator().manual_seed(7)
+    expect(path, twin, lambda n, target: torch.randint(2, vocab, (n,), generator=generator),
+           generator, columns=1, outputs=vocab)
     readable(path)
 
 
-with torch.no_grad():
-    model, lists = bilingual
-    npz("npz", model, True, {}, False, 0,
-        {"opus.vocab.yml": lists[0], "source.spm": source_spm, "target.spm": target_spm}, 0)
-    model, lists = two
-    # Marian knows no gelu like this one, and always scales embeddings
-    model.config.activation_function, model.config.scale_embedding = "relu", True
-    npz("npz_two", model, False, {}, False, 0,
-        {"opus.src.vocab.yml": lists[0], "opus.trg.vocab.yml": lists[1], "source.spm": bpe_spm,
-         "target.spm": target_spm}, 0)
-    own = train(lines[::3], 600, unk_id=1, eos_id=0, bos_id=-1, pad_id=-1)
-    model = hf.M2M100ForConditionalGeneration(hf.M2M100Config(
-        vocab_size=600, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
-        decoder_attention_heads=2, encoder_ffn_dim=10, decoder_ffn_dim=10,
-        activation_function="relu", max_position_embeddings=128))
-    randomize(model, "npz_pre")
-    npz("npz_pre", model, True, {}, True, 2, {"vocab.spm": own}, 1)
+model, lists = bilingual
+npz("npz", model, True, False, 0,
+    {"opus.vocab.yml": lists[0], "source.spm": source_spm, "target.spm": target_spm})
+model, lists = two
+# Marian knows no gelu like this one, and always scales embeddings
+model.config.activation_function, model.config.scale_embedding = "relu", True
+npz("npz_two", model, False, False, 0,
+    {"opus.src.vocab.yml": lists[0], "opus.trg.vocab.yml": lists[1], "source.spm": bpe_spm,
+     "target.spm": target_spm})
+own = train(lines[::2], 780, unk_id=1, eos_id=0, bos_id=-1, pad_id=-1)
+model = hf.M2M100ForConditionalGeneration(hf.M2M100Config(
+    vocab_size=780, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+    decoder_attention_heads=2, encoder_ffn_dim=10, decoder_ffn_dim=10,
+    activation_function="relu", max_position_embeddings=128))
+randomize(model, "npz_pre")
+npz("npz_pre", model, True, True, 2, {"vocab.spm": own})
+sp = sentencepiece.SentencePieceProcessor(model_proto=own)
+(out / "npz_pre" / "ids.tsv").write_text("".join(
+    "en\tgl\t" + "\t".join(" ".join(map(str, start + sp.encode(text) + [0])) for start in ([], [780]))
+    + "\n" for text in sentences))

@@ -1,16 +1,9 @@
 #!/usr/bin/env python3
 """Makes tests/import/model/NAME/: tiny random checkpoints of each family as transformers
-saves them (config.json with model.safetensors or pytorch_model.bin), and in
-expected.safetensors what the class makes of a batch, in double precision:
-
-  source, source_offsets, input, target_offsets     packed sentences
-  encoding, logits                                  of every source and target token
-  labels, adapter.NAME, adapter_grad.NAME           gradients of the summed cross-entropy
-                                                    for a bottleneck adapter hooked into
-                                                    the frozen model after every layer
-
-and in beams.tsv what generate() finds with four beams: the id of the end, the length
-penalty, the source's ids, then score and ids of each hypothesis, the best first.
+saves them (config.json with model.safetensors or pytorch_model.bin), with
+expected.safetensors as in shared/checkpoints.py, and in beams.tsv what generate() finds
+with four beams: the id of the end, the length penalty, the source's ids, then score and
+ids of each hypothesis, the best first, and the ids that it finds greedily.
 
 Needs: pip install torch transformers safetensors
 """
@@ -18,9 +11,8 @@ import pathlib
 import shutil
 
 import torch
-import torch.nn.functional as F
 import transformers as hf
-from safetensors.torch import save_file
+from shared.checkpoints import computed, exactly, expect
 
 out = pathlib.Path(__file__).resolve().parent.parent / "import" / "model"
 torch.set_num_threads(1)
@@ -28,40 +20,7 @@ torch.set_default_dtype(torch.float64)
 VOCAB = 31
 
 
-def padded(rows, pad):
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
-
-
-def computed(model, key):
-    return "embed_positions" in key and model.config.model_type != "mbart"
-
-
-WIDTH, LONGEST = 3, 11
-
-
-def hooked(model, generator):
-    """Adapters as mt/model/adapter.h has them, by our names, added by forward hooks."""
-    weights, d = {}, model.config.d_model
-    core = model if model.config.model_type in ("t5", "mt5") else model.model
-    for side in "encoder", "decoder":
-        stack = getattr(core, side)
-        for i, layer in enumerate(stack.block if hasattr(stack, "block") else stack.layers):
-            at = f"{side}.layers.{i}."
-            mine = {"norm.gain": (d,), "norm.bias": (d,), "down.weight": (WIDTH, d),
-                    "down.bias": (WIDTH,), "up.weight": (d, WIDTH), "up.bias": (d,)}
-            mine = {k: 0.3 * torch.randn(v, generator=generator) for k, v in mine.items()}
-            mine["norm.gain"] += 1
-            mine = {k: v.float().double().requires_grad_() for k, v in mine.items()}
-
-            def hook(module, inputs, output, w=mine):
-                x = output[0]
-                h = F.layer_norm(x, (d,), w["norm.gain"], w["norm.bias"], 1e-5)
-                h = F.relu(F.linear(h, w["down.weight"], w["down.bias"]))
-                return (x + F.linear(h, w["up.weight"], w["up.bias"]),) + tuple(output[1:])
-
-            layer.register_forward_hook(hook)
-            weights |= {at + k: v for k, v in mine.items()}
-    return weights
+LONGEST = 11
 
 
 def beams(model, pad, generator):
@@ -86,6 +45,9 @@ def beams(model, pad, generator):
         for ids, score in zip(found.sequences.tolist(), found.sequences_scores.tolist()):
             ids = ids[1:] + [end]
             fields.append(" ".join(["%.6f" % score] + [str(i) for i in ids[: ids.index(end)]]))
+        greedy = model.generate(source, eos_token_id=end, num_beams=1, **options).sequences[0]
+        ids = greedy.tolist()[1:] + [end]
+        fields.append(" ".join(str(i) for i in ids[: ids.index(end)]))
         lines.append("\t".join(fields) + "\n")
     return "".join(lines)
 
@@ -103,34 +65,11 @@ def make(name, model, dtype=torch.float32, safe=True):
     shutil.rmtree(out / name, ignore_errors=True)
     model.save_pretrained(out / name, safe_serialization=safe)
     (out / name / "generation_config.json").unlink(missing_ok=True)
-    exact = type(model)(model.config).eval()  # positions not as rounded by `dtype`
-    state = {k: x.double() for k, x in model.state_dict().items() if not computed(exact, k)}
-    exact.load_state_dict(state, strict=False)
     pad = model.config.pad_token_id
-    ids = [i for i in range(VOCAB) if i != pad]
-    draw = lambda n: torch.tensor(ids)[torch.randint(len(ids), (n,), generator=generator)]
-    sources, inputs = [draw(n) for n in (5, 1, 9)], [draw(n) for n in (7, 3, 8)]
-    mask = padded([torch.ones_like(s) for s in sources], 0)
-    with torch.no_grad():
-        found = exact(input_ids=padded(sources, pad), attention_mask=mask,
-                      decoder_input_ids=padded(inputs, pad), use_cache=False)
-    labels = [draw(len(x)) for x in inputs]
-    (out / name / "beams.tsv").write_text(beams(exact, pad, generator))
-    exact.requires_grad_(False)
-    adapter = hooked(exact, generator)
-    adapted = exact(input_ids=padded(sources, pad), attention_mask=mask,
-                    decoder_input_ids=padded(inputs, pad), use_cache=False).logits
-    F.cross_entropy(adapted.flatten(0, 1), padded(labels, -100).flatten(),
-                    reduction="sum").backward()
-    tensors = {"labels": torch.cat(labels).int()}
-    tensors |= {f"adapter.{k}": w.detach().float() for k, w in adapter.items()}
-    tensors |= {f"adapter_grad.{k}": w.grad.float() for k, w in adapter.items()}
-    cut = lambda rows, like: torch.cat([r[: len(x)] for r, x in zip(rows, like)]).float()
-    offsets = lambda rows: torch.tensor([0] + [len(r) for r in rows]).cumsum(0).int()
-    save_file({"source": torch.cat(sources).int(), "source_offsets": offsets(sources),
-               "input": torch.cat(inputs).int(), "target_offsets": offsets(inputs),
-               "encoding": cut(found.encoder_last_hidden_state, sources),
-               "logits": cut(found.logits, inputs)} | tensors, out / name / "expected.safetensors")
+    ids = torch.tensor([i for i in range(VOCAB) if i != pad])
+    draw = lambda n, target: ids[torch.randint(len(ids), (n,), generator=generator)]
+    (out / name / "beams.tsv").write_text(beams(exactly(model), pad, generator))
+    expect(out / name, exactly(model), draw, generator, ((5, 1, 9), (7, 3, 8)))
     for path in (out / name).iterdir():
         path.chmod(0o644)
 
