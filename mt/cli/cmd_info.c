@@ -274,7 +274,8 @@ static void flow(dg_strbuf *b, size_t *column, const char *item, bool last) {
   *column += n;
 }
 
-static void languages(dg_strbuf *b, const char *name, const json_t *list) {
+/* `sides` has those that a model only reads, or only writes; or NULL. */
+static void languages(dg_strbuf *b, const char *name, const json_t *list, const json_t *sides) {
   size_t i, column = LABEL + 2;
   json_t *x;
   if (!json_array_size(list)) return;
@@ -284,6 +285,9 @@ static void languages(dg_strbuf *b, const char *name, const json_t *list) {
     add_value(&item, json_object_get(x, "code"));
     dg_strbuf_addc(&item, ' ');
     add_value(&item, json_object_get(x, "name"));
+    const char *code = json_string_value(json_object_get(x, "code"));
+    const char *side = code ? json_string_value(json_object_get(sides, code)) : NULL;
+    if (side) dg_strbuf_add(&item, strcmp(side, "target") ? " (from)" : " (into)");
     flow(b, &column, item.text, i + 1 == json_array_size(list));
     free(item.text);
   }
@@ -560,7 +564,8 @@ static void lay_out(dg_strbuf *b, const json_t *o) {
   add_value(b, json_object_get(o, "bytes"));
   dg_strbuf_add(b, " bytes\n");
   line(b, "pieces", json_object_get(o, "pieces"));
-  languages(b, source ? "adds" : "languages", json_object_get(o, "languages"));
+  languages(b, source ? "adds" : "languages", json_object_get(o, "languages"),
+            json_object_get(o, "sides"));
   settings(b, "config", json_object_get(o, "config"));
   card(b, json_object_get(o, "card"));
   if (!strcmp(kind, "checkpoint")) checkpoint(b, o);

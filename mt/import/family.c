@@ -132,6 +132,7 @@ static void read_mbart(settings *s, dg_family_config *f) {
   c->embedding_norm = c->output_bias = true;
   f->pad = integer(s, "pad_token_id", 1);
   f->eos = integer(s, "eos_token_id", 2);
+  f->forced_first = integer(s, "forced_bos_token_id", -1);
   /* Its decoder begins with the last token of the labels, which is </s>. */
   f->decoder_start = integer(s, "decoder_start_token_id", f->eos);
   must_be(s, "normalize_before", true);
@@ -270,7 +271,7 @@ bool dg_family_config_read(const char *config_json, dg_family_config *out, dg_er
     json_decref(json);
     return dg_fail(err, DG_ERR_FORMAT, "%s: %s", config_json, json ? "no object" : where.text);
   }
-  *out = (dg_family_config){0};
+  *out = (dg_family_config){.forced_first = -1};
   settings s = {json, err, true};
   read_family(&s, out);
   bool ok = s.ok && in_range(&out->model, err) && dg_model_config_check(&out->model, err);

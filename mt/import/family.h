@@ -17,6 +17,7 @@ typedef struct dg_family_config {
   dg_family family;
   dg_model_config model; /* its formats are left at their defaults: they are the tokenizer's */
   int pad, eos, decoder_start; /* token ids */
+  int forced_first; /* mBART: the tag of the one language it was made to write, or -1 */
 } dg_family_config;
 
 /* What is absent has the default of the family's class in transformers, except for

@@ -90,10 +90,13 @@ static bool place_as_they_are(import *m, dg_error *err) {
 
 /* --- languages ----------------------------------------------------------------------------- */
 
-/* A tag at an id of the vocabulary; it serves either side. */
+/* A tag at an id of the vocabulary; it serves either side, except in an mBART-50 of many
+ * languages to one. */
 static bool add_tag(import *m, size_t id, const char *tag, dg_error *err) {
-  return dg_languages_add_tag(&m->source->languages, m->pieces, m->size, id,
-                              m->source->config.family, tag, DG_SIDE_BOTH) ||
+  const dg_family_config *c = &m->source->config;
+  bool read_only = c->forced_first >= 0 && (size_t)c->forced_first != id;
+  return dg_languages_add_tag(&m->source->languages, m->pieces, m->size, id, c->family, tag,
+                              read_only ? DG_SIDE_SOURCE : DG_SIDE_BOTH) ||
          outside(m, tag, err);
 }
 

@@ -45,6 +45,17 @@ sed 's/MBart50Tokenizer/MBartTokenizer/' $made/mbart/tokenizer_config.json >"$TM
 mkdir "$TMPDIR/mbart" && cp $made/mbart/*.* "$TMPDIR/mbart" && mv "$TMPDIR/config" "$TMPDIR/mbart/tokenizer_config.json"
 check "an mBART before mBART-50" refuses 1 'MBartTokenizer' import "$TMPDIR/mbart" -o "$TMPDIR/x"
 
+# An mBART-50 of many languages to one says so; one of one to many does not.
+id=$(awk -F '"' '/^ *"[0-9]+": / { id = $2 } /"en_XX"/ { print id; exit }' $made/mbart/tokenizer_config.json)
+rm -rf "$TMPDIR/copy" && cp -r $made/mbart "$TMPDIR/copy"
+sed "s/\"eos_token_id\"/\"forced_bos_token_id\": $id, &/" $made/mbart/config.json >"$TMPDIR/copy/config.json"
+check "many to one" import "$TMPDIR/copy" -o "$TMPDIR/one.safetensors"
+check "many to one translates" lines -b "$TMPDIR/one.safetensors" -s gl -t en
+check "many to one writes one language" \
+  refuses 2 'does not translate into fr' translate -b "$TMPDIR/one.safetensors" -s gl -t fr
+told_sides() { "$dragoman" info "$TMPDIR/one.safetensors" | grep -q 'cs Czech (from).*en English, '; }
+check "info tells the sides" told_sides
+
 # A tokenizer.json that no sentencepiece model can be.
 mkdir "$TMPDIR/fast" && cp $made/nllb_fast/config.json $made/nllb_fast/model.safetensors "$TMPDIR/fast"
 for change in 's/"Metaspace"/"ByteLevel"/g pre_tokenizer."ByteLevel"' 's/"BPE"/"WordPiece"/ model."WordPiece"' \
@@ -89,9 +100,10 @@ check "no directory" refuses 2 'one directory or package' import -o "$TMPDIR/x"
 check "an unknown storage" refuses 2 'fp16: choose' import $made/m2m100 -o "$TMPDIR/x" --quantize fp16
 check "nothing there" refuses 1 'config.json' import "$TMPDIR/nowhere" -o "$TMPDIR/x"
 formats=tests/import/formats
-for name in marian marian_two; do
-  check "$name" import $formats/$name -o "$TMPDIR/$name.safetensors"
-  check "$name: translates" lines -b "$TMPDIR/$name.safetensors" -s en -t gl
+for model in marian marian_two; do
+  check "$model" import $formats/$model -o "$TMPDIR/$model.safetensors"
+  check "$model: translates" lines -b "$TMPDIR/$model.safetensors" -s en -t gl
+  check "$model: an adapter trains" trains "$TMPDIR/$model.safetensors"
 done
 check "marian_tags" import $formats/marian_tags -o "$TMPDIR/tags.safetensors"
 check "marian_tags: a tag chosen" lines -b "$TMPDIR/tags.safetensors" -s fi -t pt_BR
@@ -113,8 +125,10 @@ check "CTranslate2 with -s and -t" import $formats/ct2_opennmt -s en -t gl -o "$
 check "CTranslate2 with -s and -t translates" lines -b "$TMPDIR/ct2.safetensors" -s en -t gl
 check "Marian's own" import $formats/npz/model.npz -s en -t gl -o "$TMPDIR/npz.safetensors"
 check "Marian's own translates" lines -b "$TMPDIR/npz.safetensors" -s en -t gl
+check "Marian's own: an adapter trains" trains "$TMPDIR/npz.safetensors"
 check "Argos" import $formats/argos.argosmodel -o "$TMPDIR/argos.safetensors"
 check "Argos translates" lines -b "$TMPDIR/argos.safetensors" -s en -t gl
+check "Argos: an adapter trains" trains "$TMPDIR/argos.safetensors"
 sides() { "$dragoman" info "$TMPDIR/argos.safetensors" --json | grep -q '"sides":{"en":"source","gl":"target"}'; }
 check "info tells the sides" sides
 check "Argos the other way" refuses 2 'does not translate into en' translate \
