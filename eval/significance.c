@@ -213,21 +213,29 @@ static void randomize(void *context, size_t task, int worker) {
   uint32_t bits = 0;
   if (position % 64 >= 32) dg_numpy_random_32(&r);
   if (position % 32) bits = dg_numpy_random_32(&r) >> position % 32;
-  /* TER's lengths may be fractions, which only adding them up again gets right. */
+  /* TER's lengths may be fractions, of which rounding makes or breaks a tie: they are added as
+   * numpy's matrix products do, each system's segments apart. (Of more than 256 segments its
+   * BLAS may add blocks, whose size hangs on the processor.) */
   const bool whole = !dg_scorer_is_error(c->metric);
   const dg_numbers numbers = whole ? DG_INT64 : DG_EXACT;
+  const double *systems[2] = {c->system, c->baseline};
   for (size_t t = task * AR_TASK; t < end; t++) {
-    double a[DG_STATISTICS_MAX] = {0}, b[DG_STATISTICS_MAX] = {0};
+    double taken[2][DG_STATISTICS_MAX] = {{0}}, left[2][DG_STATISTICS_MAX] = {{0}};
+    double *a = taken[0], *b = left[0];
     size_t width = c->width;
     for (size_t i = 0; i < c->segments; i++, position++, bits >>= 1) {
       if (position % 32 == 0) bits = dg_numpy_random_32(&r);
-      const double *row = (bits & 1 ? c->baseline : c->system) + i * width;
-      for (size_t k = 0; k < width; k++) a[k] += row[k];
+      const size_t which = bits & 1;
+      const double *row = systems[which] + i * width;
+      for (size_t k = 0; k < width; k++) taken[which][k] += row[k];
       if (whole) continue;
-      row = (bits & 1 ? c->system : c->baseline) + i * width;
-      for (size_t k = 0; k < width; k++) b[k] += row[k];
+      row = systems[!which] + i * width;
+      for (size_t k = 0; k < width; k++) left[!which][k] += row[k];
     }
-    for (size_t k = 0; whole && k < width; k++) b[k] = c->total[k] - a[k];
+    for (size_t k = 0; k < width; k++) {
+      a[k] += taken[1][k];
+      b[k] = whole ? c->total[k] - a[k] : b[k] + left[1][k];
+    }
     dg_score first, second;
     dg_scorer_score(c->metric, a, numbers, &first);
     dg_scorer_score(c->metric, b, numbers, &second);

@@ -100,11 +100,14 @@ static bool read_systems(session *s, dg_error *err) {
       s->systems.items[i].name = dg_format("System %zu", i + 1);
     }
   }
+  const bool paired = s->test == TEST_BOOTSTRAP || s->test == TEST_RANDOMIZATION;
   for (size_t i = 0; i < files->count; i++) {
-    for (size_t k = 0; k < i; k++)
-      if (!strcmp(files->items[i], files->items[k]))
-        return dg_fail(err, DG_ERR_USAGE, "%s is named twice: each system needs a name of its own",
-                       files->items[i]);
+    size_t k = 0;
+    while (k < i && strcmp(files->items[i], files->items[k])) k++;
+    if (paired && i && !k) continue; /* "base.txt *.txt": the baseline once more */
+    if (k < i)
+      return dg_fail(err, DG_ERR_USAGE, "%s is named twice: each system needs a name of its own",
+                     files->items[i]);
     if (!dg_texts_read(&s->systems, files->items[i], DG_CUT_NOT, err)) return false;
   }
   return true;
@@ -160,7 +163,7 @@ static bool settle_texts(session *s, dg_error *err) {
   if (s->optional_refs) {
     for (size_t r = 0; r < s->references.count; r++)
       for (size_t i = 0; i < s->segments; i++)
-        if (!*s->references.items[r].lines[i]) s->references.items[r].lines[i] = NULL;
+        if (dg_text_blank(s->references.items[r].lines[i])) s->references.items[r].lines[i] = NULL;
   } else {
     warn_empty(s);
   }
@@ -202,12 +205,17 @@ static bool make_metrics(session *s, const bool wanted[METRICS_MAX], dg_error *e
   return true;
 }
 
+/* One resample is none to sacreBLEU. */
+static bool has_interval(const session *s) {
+  return s->test == TEST_CONFIDENCE && s->confidence_trials > 1;
+}
+
 static void sign(session *s) {
   dg_trials t = {.references = dg_references_number(&s->refs, s->segments)};
-  if (s->test == TEST_CONFIDENCE) t.bootstrap = s->confidence_trials;
+  if (has_interval(s)) t.bootstrap = s->confidence_trials;
   if (s->test == TEST_BOOTSTRAP) t.bootstrap = s->bootstrap_trials;
   if (s->test == TEST_RANDOMIZATION) t.randomization = s->randomization_trials;
-  if (s->test != TEST_NONE) t.seed = s->seed_text;
+  if (t.bootstrap || t.randomization) t.seed = s->seed_text;
   bool single_json = s->format == DG_FORMAT_JSON;
   for (size_t m = 0; m < s->metric_count; m++)
     s->signatures[m] = dg_scorer_signature(s->metrics[m], &t, s->abbreviated && !single_json);
@@ -224,7 +232,7 @@ static bool score_one(session *s, dg_error *err) {
     const dg_scorer *metric = s->metrics[m];
     dg_score score;
     dg_interval interval = {0, -1};
-    if (s->test == TEST_CONFIDENCE && s->confidence_trials > 1) {
+    if (has_interval(s)) {
       size_t width = dg_scorer_width(metric);
       double totals[DG_STATISTICS_MAX] = {0};
       double *statistics = dg_alloc_checked(s->segments * width, sizeof *statistics, err);

@@ -21,7 +21,7 @@ static dg_text *new_text(dg_texts *t, char *name) {
 static void add_line(dg_text *t, const char *line, size_t n) {
   DG_GROW(t->offsets, t->capacity, t->count + 1);
   t->offsets[t->count++] = t->bytes.length;
-  dg_strbuf_addn(&t->bytes, line, dg_py_rstrip(line, n));
+  dg_strbuf_addn(&t->bytes, line, n);
   dg_strbuf_addc(&t->bytes, 0);
 }
 
@@ -68,7 +68,9 @@ static size_t cut_line(const char *line, size_t n, size_t most, const char **fie
 
 enum { COLUMNS_MAX = 1024 };
 
-/* The columns of one line, to texts [first, first + columns). */
+/* The columns of one line, to texts [first, first + columns). White space at the end of a
+ * column that is not the last goes as sacreBLEU has it: systems lose it but in the first line,
+ * references keep it. */
 static bool add_fields(dg_texts *t, size_t first, size_t columns, bool exact, size_t number,
                        const char *line, size_t n, dg_error *err) {
   const char *fields[COLUMNS_MAX];
@@ -77,7 +79,9 @@ static bool add_fields(dg_texts *t, size_t first, size_t columns, bool exact, si
   if (found != columns)
     return dg_fail(err, DG_ERR_FORMAT, "line %zu has %zu columns, not %zu: they are parted by tabs",
                    number, found, columns);
-  for (size_t c = 0; c < columns; c++) add_line(&t->items[first + c], fields[c], lengths[c]);
+  for (size_t c = 0; c < columns; c++)
+    add_line(&t->items[first + c], fields[c],
+             exact && number > 1 ? dg_py_rstrip(fields[c], lengths[c]) : lengths[c]);
   return true;
 }
 
@@ -125,9 +129,10 @@ bool dg_texts_read(dg_texts *t, const char *path, int cut, dg_error *err) {
         ok = dg_fail(err, DG_ERR_FORMAT, "%s: line %zu has only %zu columns", name, number, found);
         break;
       }
-      add_line(&t->items[first], fields[column - 1], lengths[column - 1]);
+      add_line(&t->items[first], fields[column - 1],
+               dg_py_rstrip(fields[column - 1], lengths[column - 1]));
     } else if (cut == DG_CUT_NOT) {
-      add_line(&t->items[first], line, n);
+      add_line(&t->items[first], line, dg_py_rstrip(line, n));
     } else {
       ok = add_fields(t, first, columns, cut == DG_CUT_BY_FIRST_LINE, number, line,
                       dg_py_rstrip(line, n), err) ||
@@ -142,7 +147,7 @@ bool dg_texts_read(dg_texts *t, const char *path, int cut, dg_error *err) {
 
 void dg_texts_add(dg_texts *t, const char *name, char *const *lines, size_t count) {
   dg_text *text = new_text(t, dg_strdup(name));
-  for (size_t i = 0; i < count; i++) add_line(text, lines[i], strlen(lines[i]));
+  for (size_t i = 0; i < count; i++) add_line(text, lines[i], dg_py_rstrip(lines[i], strlen(lines[i])));
   settle(text);
 }
 

@@ -1,5 +1,6 @@
 # dragoman eval: what it prints is what sacreBLEU 2.6 printed for the same text.
 . tests/tap.sh
+root=$PWD
 score() { "$dragoman" eval "$@"; }
 
 cat >"$TMPDIR/ref" <<'END'
@@ -189,6 +190,20 @@ check "a paired test needs two" refuses 2 'two systems' score -r ref --paired-ar
 check "unknown tokenizer" refuses 2 '13b' score -r ref --tokenize 13b hyp
 check "a tokenizer without its model" refuses 2 'tokenizer-model' env SACREBLEU=/absent "$dragoman" eval -r ref --tokenize flores200 hyp
 check "unknown smoothing" refuses 2 'floor' score -r ref --smooth much hyp
+
+# Files as programs leave them; sacreBLEU's output by tests/goldens/eval_files.py. A line of
+# outputs.txt that begins with "$ " has the arguments.
+files=$root/tests/eval/files
+said() (
+  cd "$files" && sed -n "$1,$2p" outputs.txt >"$TMPDIR/want" && shift 2 &&
+    eval "score $* 2>/dev/null" | diff "$TMPDIR/want" -
+)
+grep -n '^\$ ' "$files/outputs.txt" | sed 's/^\([0-9]*\):\$ /\1 /' >commands
+last=$(($(wc -l <"$files/outputs.txt") + 1))
+while read -r from arguments; do
+  to=$(awk -v from="$from" -v last="$last" '$1 > from { print $1; found = 1; exit } END { if (!found) print last }' commands)
+  check "as sacreBLEU: $arguments" said $((from + 1)) $((to - 1)) $arguments
+done <commands
 
 # --- beyond ---------------------------------------------------------------------------------
 found() { score -r target -m chrf --failures --source-text source failing | grep -q 'empty 1 (20.0%), untranslated 1 (20.0%), repeating 1 (20.0%), wrong script 1 (20.0%)'; }
