@@ -2,10 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "eval/ngrams.h"
 #include "eval/pytext.h"
 #include "eval/scorer.h"
-#include "eval/splitter.h"
 
 typedef struct bleu {
   dg_scorer metric;
@@ -18,33 +16,8 @@ static const char *const smoothings[] = {"none", "floor", "add-k", "exp"};
 
 /* --- segments ------------------------------------------------------------------------------ */
 
-typedef struct scratch {
-  dg_split_buffers buffers;
-  dg_strbuf lower, reference; /* the references' words, which the vocabulary points at */
-  uint32_t *words;
-  size_t capacity;
-  dg_vocabulary vocabulary;
-  dg_ngrams ngrams;
-} scratch;
-
-static void *scratch_new(const dg_scorer *m) {
-  (void)m;
-  return dg_calloc(1, sizeof(scratch));
-}
-
-static void scratch_free(void *p) {
-  scratch *s = p;
-  dg_split_buffers_free(&s->buffers);
-  free(s->lower.text);
-  free(s->reference.text);
-  free(s->words);
-  dg_vocabulary_free(&s->vocabulary);
-  dg_ngrams_free(&s->ngrams);
-  free(s);
-}
-
 /* The words of a segment, which lie in the scratch until the next. */
-static bool split(const bleu *m, scratch *s, const char *text, const char **out, size_t *n,
+static bool split(const bleu *m, dg_scratch *s, const char *text, const char **out, size_t *n,
                   dg_error *err) {
   size_t length = strlen(text);
   if (m->options.lowercase) {
@@ -53,86 +26,52 @@ static bool split(const bleu *m, scratch *s, const char *text, const char **out,
     text = s->lower.text ? s->lower.text : "";
     length = s->lower.length;
   }
-  return dg_splitter_run(m->splitter, text, dg_py_rstrip(text, length), &s->buffers, out, n, err);
+  return dg_splitter_run(m->splitter, text, dg_py_rstrip(text, length), &s->split, out, n, err);
 }
 
-static size_t read_words(scratch *s, const char *text, size_t n, bool add) {
+static size_t count_words(const char *text, size_t n) {
   const char *end = text + n, *word;
   size_t count = 0, length;
-  while (dg_py_word(&text, end, &word, &length)) {
-    DG_GROW(s->words, s->capacity, count + 1);
-    s->words[count++] = dg_vocabulary_id(&s->vocabulary, word, length, add);
-  }
+  while (dg_py_word(&text, end, &word, &length)) count++;
   return count;
 }
 
-/* One reference's counts. Where there are several, the largest count of any holds. */
-static void add_reference(scratch *s, size_t count, size_t order, bool alone) {
-  for (size_t i = 0; i < count; i++) {
-    uint32_t id = 0;
-    for (size_t k = i; k < count && k < i + order; k++) {
-      dg_ngram *g = dg_ngrams_add(&s->ngrams, id, s->words[k]);
-      id = g->id;
-      if (alone)
-        g->reference++;
-      else if (++g->hypothesis > g->reference)
-        g->reference = g->hypothesis;
-    }
-  }
-  if (alone) return;
-  for (size_t i = 0; i < count; i++) {
-    uint32_t id = 0;
-    for (size_t k = i; k < count && k < i + order; k++) {
-      dg_ngram *g = dg_ngrams_add(&s->ngrams, id, s->words[k]);
-      id = g->id;
-      g->hypothesis = 0;
-    }
-  }
-}
-
-static bool measure(const dg_scorer *metric, void *p, const char *hypothesis,
+static bool measure(const dg_scorer *metric, dg_scratch *s, const char *hypothesis,
                     const char *const *references, size_t count, double *out, dg_error *err) {
   const bleu *m = (const bleu *)metric;
-  scratch *s = p;
   size_t order = (size_t)m->options.order, n;
   const char *text;
   /* All references lie side by side, for the vocabulary points into them. */
   size_t few[16], *ends = count > 16 ? dg_malloc(count * sizeof *ends) : few;
-  dg_strbuf_clear(&s->reference);
+  dg_strbuf_clear(&s->text);
   bool ok = true;
   for (size_t r = 0; ok && r < count; r++) {
     ok = split(m, s, references[r], &text, &n, err);
-    if (ok) dg_strbuf_addn(&s->reference, text, n);
-    ends[r] = s->reference.length;
+    if (ok) dg_strbuf_addn(&s->text, text, n);
+    ends[r] = s->text.length;
   }
   ok = ok && split(m, s, hypothesis, &text, &n, err);
   if (ok) {
-    size_t most = s->reference.length / 2 + count; /* words, which white space parts */
+    size_t most = s->text.length / 2 + count; /* words, which white space parts */
     dg_vocabulary_restart(&s->vocabulary, most);
     dg_ngrams_restart(&s->ngrams, order * most);
-    size_t closest = 0, best = SIZE_MAX, length = 0, word_length;
-    const char *at = text, *word;
-    while (dg_py_word(&at, text + n, &word, &word_length)) length++;
+    size_t closest = 0, best = SIZE_MAX, length = count_words(text, n);
     for (size_t r = 0, from = 0; r < count; from = ends[r++]) {
-      size_t words = read_words(s, s->reference.text + from, ends[r] - from, true);
-      add_reference(s, words, order, count == 1);
+      dg_items_words(&s->reference, &s->vocabulary, s->text.text + from, ends[r] - from, true);
+      if (r)
+        dg_ngrams_count_further(&s->ngrams, &s->reference, order);
+      else
+        dg_ngrams_count(&s->ngrams, &s->reference, order);
+      size_t words = s->reference.count;
       size_t difference = words > length ? words - length : length - words;
       if (difference < best || (difference == best && words < closest)) {
         best = difference;
         closest = words;
       }
     }
-    read_words(s, text, n, false);
     size_t matches[DG_BLEU_ORDER_MAX] = {0};
-    for (size_t i = 0; i < length; i++) {
-      uint32_t id = 0;
-      for (size_t k = i; k < length && k < i + order; k++) {
-        dg_ngram *g = s->words[k] ? dg_ngrams_find(&s->ngrams, id, s->words[k]) : NULL;
-        if (!g) break;
-        id = g->id;
-        if (g->hypothesis++ < g->reference) matches[k - i]++;
-      }
-    }
+    dg_items_words(&s->hypothesis, &s->vocabulary, text, n, false);
+    dg_ngrams_match(&s->ngrams, &s->hypothesis, order, matches);
     out[0] = (double)length;
     out[1] = (double)closest;
     for (size_t k = 0; k < order; k++) {
@@ -223,8 +162,8 @@ dg_bleu_options dg_bleu_defaults(void) {
 }
 
 dg_scorer *dg_scorer_bleu(const dg_bleu_options *o, dg_error *err) {
-  static const dg_scorer_kind kind = {scratch_new, scratch_free, measure,  score,
-                                      verbose,     sign,         free_bleu};
+  static const dg_scorer_kind kind = {sizeof(dg_scratch), NULL, measure, score, verbose, sign,
+                                      free_bleu};
   static const double smooth_values[] = {0, 0.1, 1, 0};
   dg_bleu_options options = o ? *o : dg_bleu_defaults();
   if (options.order < 1 || options.order > DG_BLEU_ORDER_MAX) {
@@ -234,8 +173,7 @@ dg_scorer *dg_scorer_bleu(const dg_bleu_options *o, dg_error *err) {
   dg_splitter *splitter = dg_splitter_new(options.tokenizer, options.model, err);
   if (!splitter) return NULL;
   bleu *m = dg_calloc(1, sizeof *m);
-  m->metric =
-      (dg_scorer){.kind = &kind, .name = "BLEU", .width = 2 + 2 * (size_t)options.order};
+  m->metric = (dg_scorer){.kind = &kind, .name = "BLEU", .width = 2 + 2 * (size_t)options.order};
   m->options = options;
   m->splitter = splitter;
   m->smooth_value =

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "eval/ngrams.h"
 #include "eval/pytext.h"
 #include "eval/scorer.h"
 #include "mt/core/utf8.h"
@@ -52,34 +51,12 @@ static void score(const dg_scorer *metric, const double *totals, dg_numbers numb
 
 /* --- segments ------------------------------------------------------------------------------ */
 
-typedef struct items {
-  uint32_t *list;
-  size_t count, capacity;
-} items;
-
 typedef struct scratch {
-  dg_strbuf lower[2]; /* hypothesis and reference */
-  items hypothesis, reference, words;
-  dg_vocabulary vocabulary;
-  dg_ngrams ngrams;
+  dg_scratch common;
+  dg_items words; /* of the hypothesis */
 } scratch;
 
-static void *scratch_new(const dg_scorer *m) {
-  (void)m;
-  return dg_calloc(1, sizeof(scratch));
-}
-
-static void scratch_free(void *p) {
-  scratch *s = p;
-  free(s->lower[0].text);
-  free(s->lower[1].text);
-  free(s->hypothesis.list);
-  free(s->reference.list);
-  free(s->words.list);
-  dg_vocabulary_free(&s->vocabulary);
-  dg_ngrams_free(&s->ngrams);
-  free(s);
-}
+static void scratch_free(dg_scratch *s) { free(((scratch *)s)->words.list); }
 
 static const char *prepare(const chrf *m, dg_strbuf *lower, const char *text, size_t *n) {
   *n = strlen(text);
@@ -90,7 +67,7 @@ static const char *prepare(const chrf *m, dg_strbuf *lower, const char *text, si
   return lower->text ? lower->text : "";
 }
 
-static void read_points(const chrf *m, items *to, const char *text, size_t n) {
+static void read_points(const chrf *m, dg_items *to, const char *text, size_t n) {
   const char *s = text, *end = text + n;
   DG_GROW(to->list, to->capacity, n);
   uint32_t *out = to->list;
@@ -107,7 +84,7 @@ static bool punctuation(char c) {
 }
 
 /* Words, of which one ASCII punctuation mark is set apart, the last or else the first. */
-static void read_words(scratch *s, items *to, const char *text, size_t n, bool add) {
+static void read_words(dg_vocabulary *v, dg_items *to, const char *text, size_t n, bool add) {
   const char *end = text + n, *word;
   size_t length;
   to->count = 0;
@@ -121,39 +98,18 @@ static void read_words(scratch *s, items *to, const char *text, size_t n, bool a
       else if (punctuation(*word))
         parts[0] = 1, parts[1] = length - 1;
     }
-    DG_GROW(to->list, to->capacity, to->count + 2);
-    to->list[to->count++] = dg_vocabulary_id(&s->vocabulary, word, parts[0], add);
-    if (parts[1])
-      to->list[to->count++] = dg_vocabulary_id(&s->vocabulary, word + parts[0], parts[1], add);
+    dg_items_add(to, dg_vocabulary_id(v, word, parts[0], add));
+    if (parts[1]) dg_items_add(to, dg_vocabulary_id(v, word + parts[0], parts[1], add));
   }
 }
 
-/* Hits of the orders 1..order. Items of the hypothesis that are 0 and `numbered` are
- * words that the reference has not. */
-static void hits(scratch *s, const items *hypothesis, const items *reference, size_t order,
-                 bool numbered, double *out) {
+/* Hits of the orders 1..order. */
+static void hits(dg_ngrams *t, const dg_items *hypothesis, const dg_items *reference, size_t order,
+                 double *out) {
   size_t both[ORDER_MAX] = {0};
-  dg_ngrams_restart(&s->ngrams, order * reference->count);
-  for (size_t i = 0; i < reference->count; i++) {
-    uint32_t id = 0;
-    size_t end = i + order < reference->count ? i + order : reference->count;
-    for (size_t k = i; k < end; k++) {
-      dg_ngram *g = dg_ngrams_add(&s->ngrams, id, reference->list[k]);
-      g->reference++;
-      id = g->id;
-    }
-  }
-  for (size_t i = 0; i < hypothesis->count; i++) {
-    uint32_t id = 0;
-    size_t end = i + order < hypothesis->count ? i + order : hypothesis->count;
-    for (size_t k = i; k < end; k++) {
-      uint32_t item = hypothesis->list[k];
-      dg_ngram *g = numbered && !item ? NULL : dg_ngrams_find(&s->ngrams, id, item);
-      if (!g) break;
-      if (g->hypothesis++ < g->reference) both[k - i]++;
-      id = g->id;
-    }
-  }
+  dg_ngrams_restart(t, order * reference->count);
+  dg_ngrams_count(t, reference, order);
+  dg_ngrams_match(t, hypothesis, order, both);
   for (size_t n = 0; n < order; n++) {
     size_t hyp = hypothesis->count > n ? hypothesis->count - n : 0;
     size_t ref = reference->count > n ? reference->count - n : 0;
@@ -163,28 +119,28 @@ static void hits(scratch *s, const items *hypothesis, const items *reference, si
   }
 }
 
-static bool measure(const dg_scorer *metric, void *p, const char *hypothesis,
+static bool measure(const dg_scorer *metric, dg_scratch *s, const char *hypothesis,
                     const char *const *references, size_t count, double *out, dg_error *err) {
   (void)err;
   const chrf *m = (const chrf *)metric;
-  scratch *s = p;
+  dg_items *hypothesis_words = &((scratch *)s)->words;
   size_t chars = (size_t)m->options.char_order, words = (size_t)m->options.word_order, hn;
   double best = -1, tried[DG_STATISTICS_MAX];
-  const char *h = prepare(m, &s->lower[0], hypothesis, &hn);
+  const char *h = prepare(m, &s->lower, hypothesis, &hn);
   if (chars) read_points(m, &s->hypothesis, h, hn);
   for (size_t r = 0; r < count; r++) {
     size_t rn;
-    const char *ref = prepare(m, &s->lower[1], references[r], &rn);
+    const char *ref = prepare(m, &s->text, references[r], &rn);
     double *to = count == 1 ? out : tried;
     if (chars) {
       read_points(m, &s->reference, ref, rn);
-      hits(s, &s->hypothesis, &s->reference, chars, false, to);
+      hits(&s->ngrams, &s->hypothesis, &s->reference, chars, to);
     }
     if (words) {
       dg_vocabulary_restart(&s->vocabulary, rn + 2);
-      read_words(s, &s->reference, ref, rn, true);
-      read_words(s, &s->words, h, hn, false);
-      hits(s, &s->words, &s->reference, words, true, to + 3 * chars);
+      read_words(&s->vocabulary, &s->reference, ref, rn, true);
+      read_words(&s->vocabulary, hypothesis_words, h, hn, false);
+      hits(&s->ngrams, hypothesis_words, &s->reference, words, to + 3 * chars);
     }
     if (count == 1) break;
     double f = f_score(m, tried, DG_EXACT);
@@ -215,8 +171,8 @@ static void free_chrf(dg_scorer *m) { free(m); }
 dg_chrf_options dg_chrf_defaults(void) { return (dg_chrf_options){.char_order = 6, .beta = 2}; }
 
 dg_scorer *dg_scorer_chrf(const dg_chrf_options *o, dg_error *err) {
-  static const dg_scorer_kind kind = {scratch_new, scratch_free, measure,  score,
-                                      NULL,        sign,         free_chrf};
+  static const dg_scorer_kind kind = {sizeof(scratch), scratch_free, measure, score, NULL, sign,
+                                      free_chrf};
   dg_chrf_options options = o ? *o : dg_chrf_defaults();
   int order = options.char_order + options.word_order;
   if (options.char_order < 0 || options.word_order < 0 || options.word_order > 8 || order < 1 ||

@@ -50,8 +50,7 @@ static bool open_library(dg_mecab *m) {
          find(m, "mecab_lattice_set_sentence2", &m->lattice_set_sentence) &&
          find(m, "mecab_lattice_set_boundary_constraint", &m->lattice_set_boundary) &&
          find(m, "mecab_lattice_tostr", &m->lattice_tostr) &&
-         find(m, "mecab_parse_lattice", &m->parse_lattice) &&
-         find(m, "mecab_version", &m->version);
+         find(m, "mecab_parse_lattice", &m->parse_lattice) && find(m, "mecab_version", &m->version);
 }
 
 /* Which dictionary it is sacreBLEU tells by the number of words. Debian's has 令和, the
@@ -72,9 +71,13 @@ static bool open_dictionary(dg_mecab *m, const char *tokenizer, const char *dire
     return dg_fail(err, DG_ERR_UNSUPPORTED,
                    "%s%s is not the dictionary of %s, %s in UTF-8: %s, or name its directory "
                    "with --tokenizer-model",
-                   d ? "" : directory ? "MeCab's dictionary " : "MeCab's own dictionary",
-                   d ? d->file : directory ? directory : "", tokenizer,
-                   japanese ? "ipadic" : "mecab-ko-dic",
+                   d           ? ""
+                   : directory ? "MeCab's dictionary "
+                               : "MeCab's own dictionary",
+                   d           ? d->file
+                   : directory ? directory
+                               : "",
+                   tokenizer, japanese ? "ipadic" : "mecab-ko-dic",
                    japanese ? "install the package mecab-ipadic-utf8" : "install it");
   m->tagger = m->model_new_tagger(m->model);
   return m->tagger || dg_fail(err, DG_ERR_UNSUPPORTED, "MeCab does not start");

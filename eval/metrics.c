@@ -58,15 +58,15 @@ typedef struct measuring {
   const dg_references *references;
   size_t from, segments;
   double *out;
-  void **scratch;   /* a worker each */
-  dg_error *errors; /* a task each */
+  dg_scratch **scratch; /* a worker each */
+  dg_error *errors;     /* a task each */
 } measuring;
 
 static void measure_task(void *context, size_t task, int worker) {
   measuring *c = context;
   const dg_scorer *m = c->metric;
   const dg_references *r = c->references;
-  if (!c->scratch[worker]) c->scratch[worker] = m->kind->scratch(m);
+  if (!c->scratch[worker]) c->scratch[worker] = dg_calloc(1, m->kind->scratch_bytes);
   const char *few[16], **list = few;
   if (r->count > 16) list = dg_malloc(r->count * sizeof *list);
   size_t end = (task + 1) * TASK < c->segments ? (task + 1) * TASK : c->segments;
@@ -97,13 +97,24 @@ static bool measure_block(measuring *c, dg_threads *threads, dg_error *err) {
   return ok;
 }
 
-static void **scratch_new(const dg_threads *threads) {
-  return dg_calloc((size_t)dg_threads_count(threads), sizeof(void *));
+static dg_scratch **scratch_new(const dg_threads *threads) {
+  return dg_calloc((size_t)dg_threads_count(threads), sizeof(dg_scratch *));
 }
 
-static void scratch_free(const dg_scorer *m, const dg_threads *threads, void **scratch) {
-  for (int i = 0; i < dg_threads_count(threads); i++)
-    if (scratch[i]) m->kind->scratch_free(scratch[i]);
+static void scratch_free(const dg_scorer *m, const dg_threads *threads, dg_scratch **scratch) {
+  for (int i = 0; i < dg_threads_count(threads); i++) {
+    dg_scratch *s = scratch[i];
+    if (!s) continue;
+    if (m->kind->scratch_free) m->kind->scratch_free(s);
+    dg_split_buffers_free(&s->split);
+    free(s->lower.text);
+    free(s->text.text);
+    free(s->hypothesis.list);
+    free(s->reference.list);
+    dg_vocabulary_free(&s->vocabulary);
+    dg_ngrams_free(&s->ngrams);
+    free(s);
+  }
   free(scratch);
 }
 

@@ -1,8 +1,9 @@
-/* Counts of n-grams, exact: an n-gram is known by the number of the n-gram it prolongs
- * and its last item. Emptied at once by raising the generation. */
+/* Segments as numbers of words, and counts of n-grams, exact: an n-gram is known by the number of
+ * the n-gram it prolongs and its last item. Emptied at once by raising the generation. */
 #ifndef DG_EVAL_NGRAMS_H
 #define DG_EVAL_NGRAMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -67,6 +68,24 @@ static inline dg_ngram *dg_ngrams_find(dg_ngrams *t, uint32_t prefix, uint32_t i
   return s->generation == t->generation ? s : NULL;
 }
 
+/* A segment in numbers: of words, or code points. 0 is a word that no reference has. */
+typedef struct dg_items {
+  uint32_t *list;
+  size_t count, capacity;
+} dg_items;
+
+static inline void dg_items_add(dg_items *t, uint32_t item) {
+  DG_GROW(t->list, t->capacity, t->count + 1);
+  t->list[t->count++] = item;
+}
+
+/* Counts the n-grams up to `order` of a reference, the only one; of a further one, where the
+ * largest count of any reference holds. Then, for each length, the hypothesis's n-grams that
+ * a reference has as often. */
+void dg_ngrams_count(dg_ngrams *t, const dg_items *reference, size_t order);
+void dg_ngrams_count_further(dg_ngrams *t, const dg_items *reference, size_t order);
+void dg_ngrams_match(dg_ngrams *t, const dg_items *hypothesis, size_t order, size_t *matches);
+
 /* Numbers of words, from 1; the words must outlive the table's use. */
 typedef struct dg_vocabulary {
   struct dg_vocabulary_slot {
@@ -119,5 +138,8 @@ static inline uint32_t dg_vocabulary_id(dg_vocabulary *v, const char *word, size
     if (s->hash == hash && s->n == n && !memcmp(s->word, word, n)) return s->id;
   }
 }
+
+/* The numbers of a text's words; `add`: of new words too, which are 0 otherwise. */
+void dg_items_words(dg_items *t, dg_vocabulary *v, const char *text, size_t n, bool add);
 
 #endif

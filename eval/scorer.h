@@ -3,14 +3,24 @@
 #define DG_EVAL_SCORER_H
 
 #include "eval/metrics.h"
+#include "eval/ngrams.h"
+#include "eval/splitter.h"
 #include "mt/core/mem.h"
 
+/* Buffers of one thread. Each metric's own struct of them, zero at first, begins with this. */
+typedef struct dg_scratch {
+  dg_split_buffers split;
+  dg_strbuf lower, text; /* the vocabulary points into them */
+  dg_items hypothesis, reference;
+  dg_vocabulary vocabulary;
+  dg_ngrams ngrams;
+} dg_scratch;
+
 typedef struct dg_scorer_kind {
-  /* Buffers of one thread. */
-  void *(*scratch)(const dg_scorer *m);
-  void (*scratch_free)(void *scratch);
+  size_t scratch_bytes;
+  void (*scratch_free)(dg_scratch *scratch); /* what is the metric's own; or NULL */
   /* The statistics of a segment; it has one reference at least. */
-  bool (*measure)(const dg_scorer *m, void *scratch, const char *hypothesis,
+  bool (*measure)(const dg_scorer *m, dg_scratch *scratch, const char *hypothesis,
                   const char *const *references, size_t count, double *out, dg_error *err);
   void (*score)(const dg_scorer *m, const double *totals, dg_numbers numbers, dg_score *out);
   char *(*verbose)(const dg_scorer *m, const dg_score *s); /* or NULL */

@@ -4,10 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "eval/ngrams.h"
 #include "eval/pytext.h"
 #include "eval/scorer.h"
-#include "eval/splitter.h"
 #include "mt/core/utf8.h"
 
 enum {
@@ -105,17 +103,10 @@ static void tokenize(const ter *m, const char *text, dg_split_buffers *b) {
 
 /* --- segments ------------------------------------------------------------------------------ */
 
-typedef struct sequence {
-  uint32_t *words;
-  size_t count, capacity;
-} sequence;
-
 typedef struct scratch {
-  dg_split_buffers buffers;
+  dg_scratch common;
   dg_strbuf once; /* a reference tokenized once */
-  dg_strbuf text; /* the words of all sides, which the vocabulary points at */
-  dg_vocabulary vocabulary;
-  sequence hypothesis, reference, shifted, best;
+  dg_items shifted, best;
   int32_t *costs, *row; /* [(hypothesis + 1) * (reference + 1)]; two rows */
   char *ops;
   size_t costs_capacity, row_capacity, ops_capacity;
@@ -124,38 +115,17 @@ typedef struct scratch {
   size_t align_capacity, errors_capacity[2];
 } scratch;
 
-static void *scratch_new(const dg_scorer *m) {
-  (void)m;
-  return dg_calloc(1, sizeof(scratch));
-}
-
-static void scratch_free(void *p) {
-  scratch *s = p;
-  dg_split_buffers_free(&s->buffers);
+static void scratch_free(dg_scratch *p) {
+  scratch *s = (scratch *)p;
   free(s->once.text);
-  free(s->text.text);
-  dg_vocabulary_free(&s->vocabulary);
-  free(s->hypothesis.words);
-  free(s->reference.words);
-  free(s->shifted.words);
-  free(s->best.words);
+  free(s->shifted.list);
+  free(s->best.list);
   free(s->costs);
   free(s->row);
   free(s->ops);
   free(s->align);
   free(s->errors[0]);
   free(s->errors[1]);
-  free(s);
-}
-
-static void read_words(scratch *s, sequence *to, const char *text, size_t n) {
-  const char *end = text + n, *word;
-  size_t length;
-  to->count = 0;
-  while (dg_py_word(&text, end, &word, &length)) {
-    DG_GROW(to->words, to->capacity, to->count + 1);
-    to->words[to->count++] = dg_vocabulary_id(&s->vocabulary, word, length, true);
-  }
 }
 
 /* A space between words and none elsewhere. */
@@ -238,7 +208,7 @@ static int32_t fill_matrix(scratch *s, const beam *b, const uint32_t *hypothesis
   DG_GROW(s->ops, s->ops_capacity, cells);
   for (size_t j = 0; j < width; j++) s->costs[j] = (int32_t)j, s->ops[j] = 'i';
   for (size_t i = 1; i <= b->hyp; i++)
-    fill_row(b, s->reference.words, hypothesis[i - 1], i, s->costs + (i - 1) * width,
+    fill_row(b, s->common.reference.list, hypothesis[i - 1], i, s->costs + (i - 1) * width,
              s->costs + i * width, s->ops + i * width);
   return s->costs[cells - 1];
 }
@@ -251,7 +221,7 @@ static int32_t distance(scratch *s, const beam *b, const uint32_t *hypothesis, s
   int32_t *rows[2] = {s->row, s->row + width};
   for (size_t i = first + 1; i <= b->hyp; i++) {
     int32_t *row = rows[i & 1];
-    fill_row(b, s->reference.words, hypothesis[i - 1], i, above, row, NULL);
+    fill_row(b, s->common.reference.list, hypothesis[i - 1], i, above, row, NULL);
     above = row;
   }
   return above[b->ref];
@@ -332,7 +302,7 @@ static bool better(const candidate *a, const candidate *b) {
 /* The best shift of the hypothesis, whose matrix is filled; the shifted words go to
  * s->best. Returns what it gains. */
 static int32_t best_shift(scratch *s, const beam *b, int32_t before, size_t *checked) {
-  const uint32_t *h = s->hypothesis.words, *r = s->reference.words;
+  const uint32_t *h = s->common.hypothesis.list, *r = s->common.reference.list;
   candidate best = {0};
   bool any = false;
   if (!trace(s, b)) return 0;
@@ -358,14 +328,14 @@ static int32_t best_shift(scratch *s, const beam *b, int32_t before, size_t *che
             break;
           if ((long)target == last) continue;
           last = (long)target;
-          perform_shift(h, b->hyp, i, length, target, s->shifted.words);
-          candidate c = {before - distance(s, b, s->shifted.words, target < i ? target : i), length,
+          perform_shift(h, b->hyp, i, length, target, s->shifted.list);
+          candidate c = {before - distance(s, b, s->shifted.list, target < i ? target : i), length,
                          i, target};
           (*checked)++;
           if (any && !better(&c, &best)) continue;
           any = true;
           best = c;
-          memcpy(s->best.words, s->shifted.words, b->hyp * sizeof *h);
+          memcpy(s->best.list, s->shifted.list, b->hyp * sizeof *h);
         }
         if (*checked >= CANDIDATES_MAX) return any ? best.gain : 0;
       }
@@ -375,45 +345,45 @@ static int32_t best_shift(scratch *s, const beam *b, int32_t before, size_t *che
 }
 
 static size_t edits(scratch *s) {
-  size_t n = s->hypothesis.count;
-  if (!s->reference.count) return n;
-  beam b = beam_of(n, s->reference.count);
-  DG_GROW(s->shifted.words, s->shifted.capacity, n);
-  DG_GROW(s->best.words, s->best.capacity, n);
+  size_t n = s->common.hypothesis.count;
+  if (!s->common.reference.count) return n;
+  beam b = beam_of(n, s->common.reference.count);
+  DG_GROW(s->shifted.list, s->shifted.capacity, n);
+  DG_GROW(s->best.list, s->best.capacity, n);
   size_t shifts = 0, checked = 0;
   int32_t before;
   for (;; shifts++) {
-    before = fill_matrix(s, &b, s->hypothesis.words);
+    before = fill_matrix(s, &b, s->common.hypothesis.list);
     if (!before) break; /* nothing is wrong, nothing moves */
     int32_t gain = best_shift(s, &b, before, &checked);
     if (checked >= CANDIDATES_MAX || gain <= 0) break;
-    memcpy(s->hypothesis.words, s->best.words, n * sizeof *s->best.words);
+    memcpy(s->common.hypothesis.list, s->best.list, n * sizeof *s->best.list);
   }
   return shifts + (size_t)before;
 }
 
-static bool measure(const dg_scorer *metric, void *p, const char *hypothesis,
+static bool measure(const dg_scorer *metric, dg_scratch *s, const char *hypothesis,
                     const char *const *references, size_t count, double *out, dg_error *err) {
   (void)err;
   const ter *m = (const ter *)metric;
-  scratch *s = p;
+  dg_strbuf *once = &((scratch *)s)->once;
   dg_strbuf_clear(&s->text);
-  tokenize(m, hypothesis, &s->buffers);
-  dg_strbuf_addn(&s->text, s->buffers.a.text, s->buffers.a.length);
+  tokenize(m, hypothesis, &s->split);
+  dg_strbuf_addn(&s->text, s->split.a.text, s->split.a.length);
   size_t end = s->text.length, least = SIZE_MAX, lengths = 0;
   for (size_t r = 0; r < count; r++) {
     s->text.length = end;
-    tokenize(m, references[r], &s->buffers);
+    tokenize(m, references[r], &s->split);
     if (m->options.normalized) { /* sacreBLEU tokenizes references twice, which shows */
-      join_words(&s->once, s->buffers.a.text, s->buffers.a.length);
-      tokenize(m, s->once.text, &s->buffers);
+      join_words(once, s->split.a.text, s->split.a.length);
+      tokenize(m, once->text, &s->split);
     }
-    dg_strbuf_addn(&s->text, s->buffers.a.text, s->buffers.a.length);
+    dg_strbuf_addn(&s->text, s->split.a.text, s->split.a.length);
     dg_vocabulary_restart(&s->vocabulary, s->text.length / 2 + 2);
-    read_words(s, &s->hypothesis, s->text.text, end);
-    read_words(s, &s->reference, s->text.text + end, s->text.length - end);
+    dg_items_words(&s->hypothesis, &s->vocabulary, s->text.text, end, true);
+    dg_items_words(&s->reference, &s->vocabulary, s->text.text + end, s->text.length - end, true);
     lengths += s->reference.count;
-    size_t e = edits(s);
+    size_t e = edits((scratch *)s);
     if (e < least) least = e;
   }
   out[0] = (double)least;
@@ -448,8 +418,8 @@ static void free_ter(dg_scorer *m) { free(m); }
 
 dg_scorer *dg_scorer_ter(const dg_ter_options *o, dg_error *err) {
   (void)err;
-  static const dg_scorer_kind kind = {scratch_new, scratch_free, measure, score,
-                                      NULL,        sign,         free_ter};
+  static const dg_scorer_kind kind = {sizeof(scratch), scratch_free, measure, score, NULL, sign,
+                                      free_ter};
   ter *m = dg_calloc(1, sizeof *m);
   m->metric = (dg_scorer){.kind = &kind, .name = "TER", .width = 2, .is_error = true};
   if (o) m->options = *o;
