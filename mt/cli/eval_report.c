@@ -169,7 +169,8 @@ static void print_failures(const dg_report *r) {
     }
     puts("");
   }
-  if (!r->options.sources) puts("  (name the source with --source-text to see what is untranslated)");
+  if (!r->options.sources)
+    puts("  (name the source with --source-text to see what is untranslated)");
 }
 
 static void print_groups(const dg_report *r, int by, int width) {
@@ -287,43 +288,23 @@ void dg_report_json(const dg_report *r, int width, dg_strbuf *out) {
 
 /* --- HTML ---------------------------------------------------------------------------------- */
 
-/* A horizontal bar for each value, with its interval if it has one. */
-static void chart(dg_strbuf *out, const char *title, const char *const *labels,
-                  const double *values, const dg_interval *intervals, size_t n, size_t systems,
-                  int width) {
-  double most = 1;
-  for (size_t i = 0; i < n; i++) {
-    double end = values[i] + (intervals && intervals[i].half > 0 ? intervals[i].half : 0);
-    if (end > most) most = end;
+/* Is it the best of the metric, or as good as that to the digits shown? */
+static bool is_best(const dg_report *r, const dg_eval_table *t, size_t m, size_t s, int width) {
+  double unit = 1, best = t->results[m * t->system_count].score;
+  for (int i = 0; i < width; i++) unit /= 10;
+  for (size_t k = 1; k < t->system_count; k++) {
+    double x = t->results[m * t->system_count + k].score;
+    if (dg_scorer_is_error(r->scorers[m]) ? x < best : x > best) best = x;
   }
-  dg_strbuf_addf(out, "<svg role=\"img\" width=\"680\" height=\"%zu\"><title>", n * 22 + 8);
-  dg_page_text(out, title);
-  dg_strbuf_add(out, "</title>");
-  for (size_t i = 0; i < n; i++) {
-    double y = 4 + 22 * (double)i, length = 400 * values[i] / most;
-    dg_strbuf_addf(out, "<text x=\"190\" y=\"%.0f\" text-anchor=\"end\">", y + 14);
-    dg_page_text(out, labels[i]);
-    dg_strbuf_addf(out,
-                   "</text><rect x=\"200\" y=\"%.0f\" width=\"%.1f\" height=\"16\" fill=\"%s\"/>",
-                   y, length > 0 ? length : 0, dg_page_color(i % systems));
-    double end = length;
-    if (intervals && intervals[i].half > 0) {
-      double low = 400 * (intervals[i].mean - intervals[i].half) / most;
-      end = 400 * (intervals[i].mean + intervals[i].half) / most;
-      dg_strbuf_addf(out,
-                     "<path d=\"M%.1f %.0fH%.1fM%.1f %.0fv8M%.1f %.0fv8\" stroke=\"#555\" "
-                     "stroke-width=\"1.5\"/>",
-                     200 + low, y + 8, 200 + end, 200 + low, y + 4, 200 + end, y + 4);
-    }
-    dg_strbuf_addf(out, "<text x=\"%.1f\" y=\"%.0f\">%.*f</text>",
-                   206 + (end > length ? end : length), y + 14, width, values[i]);
-  }
-  dg_strbuf_add(out, "</svg>\n");
+  double difference = t->results[m * t->system_count + s].score - best;
+  return t->system_count > 1 && difference < unit / 2 && difference > -unit / 2;
 }
 
-static void html_scores(const dg_eval_table *t, int width, dg_strbuf *out) {
+static void html_scores(const dg_report *r, const dg_eval_table *t, int width, dg_strbuf *out) {
   dg_strbuf_add(out, "<h2>Scores</h2>\n<table><tr><th>System</th>");
-  for (size_t m = 0; m < t->metric_count; m++) dg_strbuf_addf(out, "<th>%s</th>", t->metrics[m]);
+  for (size_t m = 0; m < t->metric_count; m++)
+    dg_strbuf_addf(out, "<th>%s %s</th>", t->metrics[m],
+                   dg_scorer_is_error(r->scorers[m]) ? "↓" : "↑");
   dg_strbuf_add(out, "</tr>\n");
   for (size_t s = 0; s < t->system_count; s++) {
     dg_strbuf_add(out, "<tr><td>");
@@ -331,7 +312,8 @@ static void html_scores(const dg_eval_table *t, int width, dg_strbuf *out) {
     dg_strbuf_add(out, "</td>");
     for (size_t m = 0; m < t->metric_count; m++) {
       const dg_comparison *c = &t->results[m * t->system_count + s];
-      dg_strbuf_addf(out, "<td>%.*f", width, c->score);
+      bool best = is_best(r, t, m, s, width);
+      dg_strbuf_addf(out, "<td>%s%.*f%s", best ? "<b>" : "", width, c->score, best ? "</b>" : "");
       if (t->paired && t->bootstrap) dg_strbuf_addf(out, " ± %.*f", width, c->interval.half);
       if (t->paired && s)
         dg_strbuf_addf(out, "<br><span class=dim>p = %.4f%s</span>", c->p_value,
@@ -340,25 +322,26 @@ static void html_scores(const dg_eval_table *t, int width, dg_strbuf *out) {
     }
     dg_strbuf_add(out, "</tr>\n");
   }
-  dg_strbuf_add(out, "</table>\n");
-  for (size_t m = 0; m < t->metric_count; m++) {
-    double *values = dg_calloc(t->system_count, sizeof *values);
-    dg_interval *intervals = dg_calloc(t->system_count, sizeof *intervals);
-    for (size_t s = 0; s < t->system_count; s++) {
-      values[s] = t->results[m * t->system_count + s].score;
-      intervals[s] = t->results[m * t->system_count + s].interval;
-    }
-    dg_strbuf_addf(out, "<h3>%s</h3>\n", t->metrics[m]);
-    chart(out, t->metrics[m], t->systems, values, t->paired && t->bootstrap ? intervals : NULL,
-          t->system_count, t->system_count, width);
-    dg_strbuf_addf(out, "<p class=dim><code>%s</code></p>\n", t->signatures[m]);
-    free(values);
-    free(intervals);
-  }
+  dg_strbuf_add(out, "</table>\n<p class=dim>↑ the higher the better, ↓ the lower.");
+  if (t->paired && t->bootstrap)
+    dg_strbuf_add(out, " ± and the whiskers below: the 95% confidence interval.");
   if (t->paired)
-    dg_strbuf_addf(
-        out, "<p class=dim>Paired %s against the first system, %d trials; * p &lt; 0.05.</p>\n",
-        t->bootstrap ? "bootstrap resampling" : "approximate randomization", t->trials);
+    dg_strbuf_addf(out, " p: paired %s against the baseline, %d trials; * p &lt; 0.05.",
+                   t->bootstrap ? "bootstrap resampling" : "approximate randomization", t->trials);
+  dg_strbuf_add(out, "</p>\n");
+  dg_bar *bars = dg_calloc(t->system_count, sizeof *bars);
+  for (size_t m = 0; m < t->metric_count; m++) {
+    for (size_t s = 0; s < t->system_count; s++) {
+      const dg_comparison *c = &t->results[m * t->system_count + s];
+      bars[s] = (dg_bar){t->systems[s], c->score, c->interval.mean - c->interval.half,
+                         c->interval.mean + c->interval.half};
+    }
+    dg_strbuf_addf(out, "<h3>%s%s</h3>\n", t->metrics[m],
+                   dg_scorer_is_error(r->scorers[m]) ? ", the lower the better" : "");
+    dg_page_bars(out, t->metrics[m], bars, t->system_count, t->system_count, width);
+    dg_strbuf_addf(out, "<p class=dim><code>%s</code></p>\n", t->signatures[m]);
+  }
+  free(bars);
 }
 
 static void html_failures(const dg_report *r, dg_strbuf *out) {
@@ -383,49 +366,65 @@ static void html_failures(const dg_report *r, dg_strbuf *out) {
 static void html_groups(const dg_report *r, int by, int width, dg_strbuf *out) {
   const dg_groups *g = &r->groups[by];
   size_t systems = r->systems->count, m = ranking_scorer(r), n = 0;
-  const char **labels = dg_calloc(g->count * systems + 1, sizeof *labels);
-  double *values = dg_calloc(g->count * systems + 1, sizeof *values);
-  dg_strbuf_addf(out,
-                 "<h2>By %s</h2>\n<p class=dim>%s of the segments by %s; bars of a group in the "
-                 "order of the systems</p>\n",
-                 by_names[by], dg_scorer_name(r->scorers[m]), by_titles[by]);
+  char **labels = dg_calloc(g->count + 1, sizeof *labels);
+  const char **names = dg_calloc(systems, sizeof *names);
+  dg_bar *bars = dg_calloc(g->count * systems + 1, sizeof *bars);
+  dg_strbuf_addf(out, "<h2>By %s</h2>\n<p class=dim>%s of the segments by %s</p>\n", by_names[by],
+                 dg_scorer_name(r->scorers[m]), by_titles[by]);
+  for (size_t s = 0; s < systems; s++) names[s] = r->systems->items[s].name;
+  if (systems > 1) dg_page_legend(out, names, systems);
   for (size_t k = 0; k < g->count; k++) {
-    if (!group_size(r, by, k)) continue;
-    for (size_t s = 0; s < systems; s++, n++) {
-      labels[n] = s ? "" : g->labels[k];
-      values[n] = group_score(r, m, s, by, k);
-    }
+    size_t size = group_size(r, by, k);
+    if (!size) continue;
+    labels[k] = dg_format("%s (%zu segment%s)", g->labels[k], size, size == 1 ? "" : "s");
+    for (size_t s = 0; s < systems; s++)
+      bars[n++] = (dg_bar){.label = s ? NULL : labels[k], .value = group_score(r, m, s, by, k)};
   }
-  chart(out, by_titles[by], labels, values, NULL, n, systems, width);
+  dg_page_bars(out, by_titles[by], bars, n, systems, width);
+  for (size_t k = 0; k < g->count; k++) free(labels[k]);
   free(labels);
-  free(values);
+  free(names);
+  free(bars);
+}
+
+/* A row of a segment: what it is, and the text in its own direction. */
+static void html_line(dg_strbuf *out, const char *what, const char *score) {
+  dg_strbuf_add(out, "<tr><th title=\"");
+  dg_page_text(out, what);
+  dg_strbuf_add(out, "\">");
+  dg_page_text(out, what);
+  dg_strbuf_addf(out, "</th><th>%s</th><td dir=auto>", score);
 }
 
 static void html_segments(const dg_report *r, int width, dg_strbuf *out) {
   size_t m = ranking_scorer(r), last = r->systems->count - 1;
   dg_strbuf_addf(out, "<h2>Worst segments of ");
   dg_page_text(out, r->systems->items[last].name);
-  dg_strbuf_addf(out, ", by %s</h2>\n", dg_scorer_name(r->scorers[m]));
+  dg_strbuf_addf(out,
+                 ", by %s</h2>\n<p class=dim>Against the reference: <del>missing</del>, <ins>too "
+                 "much</ins>.</p>\n",
+                 dg_scorer_name(r->scorers[m]));
   for (size_t i = 0; i < r->options.worst; i++) {
     size_t k = r->worst[last][i];
-    dg_strbuf_addf(out, "<div class=seg><div class=dim>line %zu</div>", k + 1);
+    dg_strbuf_addf(out, "<div class=seg><div class=dim>line %zu</div><table>", k + 1);
     if (r->options.sources) {
-      dg_strbuf_add(out, "<div dir=auto><span class=dim>source</span> ");
+      html_line(out, "source", "");
       dg_page_text(out, r->options.sources->lines[k]);
-      dg_strbuf_add(out, "</div>");
+      dg_strbuf_add(out, "</td></tr>\n");
     }
-    dg_strbuf_add(out, "<div dir=auto><span class=dim>reference</span> ");
+    html_line(out, "reference", "");
     dg_page_text(out, r->first[k]);
-    dg_strbuf_add(out, "</div>");
+    dg_strbuf_add(out, "</td></tr>\n");
     for (size_t s = 0; s <= last; s++) {
       double score = segment_score(r, m, s, k);
-      dg_strbuf_add(out, "<div dir=auto><span class=dim>");
-      dg_page_text(out, r->systems->items[s].name);
-      dg_strbuf_addf(out, " %.*f</span> ", width, score < 0 ? -score : score);
-      dg_word_diff(r->first[k], r->systems->items[s].lines[k], dg_page_diff_marks, dg_page_text_n, out);
-      dg_strbuf_add(out, "</div>");
+      char number[64];
+      snprintf(number, sizeof number, "%.*f", width, score < 0 ? -score : score);
+      html_line(out, r->systems->items[s].name, number);
+      dg_word_diff(r->first[k], r->systems->items[s].lines[k], dg_page_diff_marks, dg_page_text_n,
+                   out);
+      dg_strbuf_add(out, "</td></tr>\n");
     }
-    dg_strbuf_add(out, "</div>\n");
+    dg_strbuf_add(out, "</table></div>\n");
   }
 }
 
@@ -434,7 +433,7 @@ void dg_report_html(const dg_report *r, const dg_eval_table *scores, int width, 
   dg_strbuf_addf(out, "<p>%zu segments, %zu system%s, %zu reference%s.</p>\n", r->segments,
                  r->systems->count, r->systems->count == 1 ? "" : "s", r->refs->count,
                  r->refs->count == 1 ? "" : "s");
-  html_scores(scores, width, out);
+  html_scores(r, scores, width, out);
   html_failures(r, out);
   for (int by = 0; by < BYS; by++)
     if (r->options.by[by]) html_groups(r, by, width, out);

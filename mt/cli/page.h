@@ -26,4 +26,15 @@ typedef struct dg_curve {
 void dg_page_curves(dg_strbuf *out, const char *title, const char *x_title, const dg_curve *curves,
                     size_t count);
 
+typedef struct dg_bar {
+  const char *label;       /* NULL: that of the group's first */
+  double value, low, high; /* not below 0; an interval about it, if high > low */
+} dg_bar;
+
+/* Horizontal bars over an axis from 0, those of a group in the colours of its series. */
+void dg_page_bars(dg_strbuf *out, const char *title, const dg_bar *bars, size_t count, size_t group,
+                  int decimals);
+/* What the colours stand for. */
+void dg_page_legend(dg_strbuf *out, const char *const *names, size_t count);
+
 #endif

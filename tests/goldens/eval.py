@@ -11,6 +11,7 @@ A line of figures.txt is  TEXT SYSTEMS REFERENCES METRIC OPTIONS KIND RESULTS...
 tabs; SYSTEMS and REFERENCES are columns of TEXT.tsv."""
 import collections
 import gettext
+import logging
 import os
 import pathlib
 import random
@@ -28,6 +29,7 @@ import sacrebleu
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest
 
+logging.getLogger("sacrebleu").setLevel(logging.ERROR)
 assert sacrebleu.__version__ == "2.6.0" and numpy.__version__ < "2"
 models = pathlib.Path(cache.name) / "models"
 models.mkdir()
