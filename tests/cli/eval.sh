@@ -206,12 +206,68 @@ while read -r from arguments; do
 done <commands
 
 # --- beyond ---------------------------------------------------------------------------------
-found() { score -r target -m chrf --failures --source-text source failing | grep -q 'empty 1 (20.0%), untranslated 1 (20.0%), repeating 1 (20.0%), wrong script 1 (20.0%)'; }
-check "failures" found
-worst() { score -r target -m chrf --worst 3 failing | grep -q 'difference un \[-dous tres catro cinco-\] {+un un un un un+}'; }
-check "the worst with a difference" worst
-grouped() { score -r target -m chrf --by length,frequency,script failing | grep -q '^  11-20 *3 '; }
-check "by length" grouped
+# What follows the scores, which end with an empty line. Scores of groups are sacreBLEU's of those
+# segments alone.
+beyond() { score -r target "$@" | sed '1,/^$/d'; }
+cat >failures <<'END'
+Failures, of each system's segments
+  failing: empty 1 (20.0%), untranslated 1 (20.0%), repeating 1 (20.0%), wrong script 1 (20.0%)
+END
+check "failures" prints_file failures beyond -m chrf --failures --source-text source failing
+cat >worst <<'END'
+Worst of failing, by chrF2; [-missing-] {+too much+}
+  line 3, 0.0
+    source     the same
+    reference  o mesmo
+    output     
+    difference [-o mesmo-]
+  line 4, 0.0
+    source     short
+    reference  curto
+    output     курто
+    difference [-curto-] {+курто+}
+  line 1, 4.6
+    source     one two three four five
+    reference  un dous tres catro cinco
+    output     un un un un un un
+    difference un [-dous tres catro cinco-] {+un un un un un+}
+END
+check "the worst with a difference" prints_file worst beyond -m chrf --worst 3 --source-text source failing
+{
+  cat target
+  echo 'курто да'
+  echo
+} >mixed
+cat >known <<'END'
+un un dous tres catro cinco o o
+mesmo mesmo curto non se ficheiro
+END
+{
+  cat failing
+  echo 'курто нет'
+  echo
+} >mixed_output
+cat >groups <<'END'
+By length: characters of the reference
+                   segments     chrF2       TER
+  1-10                    4      20.7      80.0
+  11-20                   3      32.1      76.9
+
+By script: script of the reference
+                   segments     chrF2       TER
+  Latin                   5      28.5      81.2
+  Cyrillic                1      45.1      50.0
+  no letters              1       0.0       0.0
+
+By frequency: count of the reference's rarest word
+                   segments     chrF2       TER
+  unseen                  3      48.2      60.0
+  once                    2       3.6     100.0
+  2-4                     1       0.0     100.0
+  no words                1       0.0       0.0
+END
+grouped() { score -r mixed -m chrf,ter --by length,frequency,script --train-text known mixed_output 2>err | sed '1,/^$/d'; }
+check "by length, script and frequency" prints_file groups grouped
 details() { score -r target -m chrf --by script --failures --worst 2 --json failing >details.json &&
   { ! command -v python3 >/dev/null || python3 -c 'import json; d = json.load(open("details.json")); assert d["details"][0]["empty"] == 1 and d["scores"]["name"] == "chrF2"'; }; }
 check "all that as JSON" details
@@ -224,10 +280,34 @@ for i in 1 2 3 4 5 6 7 8 9 10; do cat target; done >many
 for i in 1 2 3 4 5 6 7 8 9 10; do cat failing; done >weak
 gains() { score -r many --min-gain 1 weak many >/dev/null; }
 check "a gain" gains
-loses() { ! score -r many --min-gain 0 many weak >log 2>err && grep -q 'significant' err; }
-check "no gain" loses
-even() { cp many other && ! score -r many --min-gain 0 many other >/dev/null 2>&1; }
-check "a tie is no gain" even
+fewer_edits() { score -r many -m ter --min-gain 5 weak many >/dev/null; }
+check "a gain is fewer edits" fewer_edits
+# says WANT COMMAND...: it fails, and standard error is WANT.
+says() {
+  want=$1
+  shift
+  if "$@" >log 2>err; then return 1; fi
+  [ "$(cat err)" = "dragoman: $want" ] || { cat err; return 1; }
+}
+check "a loss" says 'weak gains -71.47 chrF2 over many (p = 0.0010), which is not 0 at least and significant' \
+  score -r many -m chrf --min-gain 0 many weak
+check "not gain enough" says 'many gains +71.47 chrF2 over weak (p = 0.0010), which is not 80 at least and significant' \
+  score -r many -m chrf --min-gain 80 weak many
+cp many other
+check "a tie is no gain" says 'other gains +0.00 chrF2 over many (p = 0.0010), which is not 0 at least and significant' \
+  score -r many -m chrf --min-gain 0 many other
+check "mismatched line counts" says \
+  'short has 3 lines but the reference target has 5: from line 4 on one has nothing to stand beside; both must translate the same segments, a line each' \
+  score -r target short
+check "invalid UTF-8" says 'latin1: line 2, byte 2: not valid UTF-8; convert the file (for example with iconv)' \
+  score -r two latin1
+check "an empty reference" says \
+  'blank: the reference is empty: name with -r the file of right translations' score -r blank two
+mkdir hidden
+: >hidden/libmecab.so.2
+check "no MeCab" says \
+  'the tokenizer ja-mecab needs MeCab, which is not here: install the package libmecab2' \
+  env LD_LIBRARY_PATH="$TMPDIR/hidden" "$dragoman" eval -r target --tokenize ja-mecab failing
 
 # --- a model --------------------------------------------------------------------------------
 awk 'BEGIN { split("zero one two three four five six seven eight nine", e, " ")
