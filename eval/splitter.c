@@ -56,6 +56,11 @@ static void finish(dg_split_buffers *b, char *end) {
   swap(b);
 }
 
+static void take(dg_split_buffers *b, const char *text, size_t n) {
+  reserve(&b->a, n);
+  dg_strbuf_addn(&b->a, text, n);
+}
+
 /* --- 13a ------------------------------------------------------------------------------------ */
 
 void dg_split_replace(dg_split_buffers *b, const char *from, const char *to) {
@@ -164,17 +169,20 @@ void dg_split_points(dg_split_buffers *b) {
   finish(b, out);
 }
 
+void dg_split_pad(dg_split_buffers *b) {
+  char *out = reserve(&b->b, b->a.length + 2);
+  *out++ = ' ';
+  memcpy(out, b->a.text, b->a.length);
+  out += b->a.length;
+  *out++ = ' ';
+  finish(b, out);
+}
+
 static void split_13a(const char *text, size_t n, dg_split_buffers *b) {
-  reserve(&b->a, n + 2);
-  dg_strbuf_addn(&b->a, text, n);
+  take(b, text, n);
   if (n && memchr(text, '<', n)) dg_split_replace(b, "<skipped>", "");
   dg_split_entities(b);
-  /* Spaces around it, so that a point at either end has something beside it. */
-  dg_strbuf_addc(&b->a, ' ');
-  char *out = reserve(&b->b, b->a.length + 1);
-  *out = ' ';
-  memcpy(out + 1, b->a.text, b->a.length);
-  finish(b, out + 1 + b->a.length);
+  dg_split_pad(b); /* so that a point at either end has something beside it */
   dg_split_symbols(b);
   dg_split_points(b);
 }
@@ -262,22 +270,29 @@ static bool every(uint32_t c) {
   return true;
 }
 
-static void set_apart(const char *text, size_t n, bool (*which)(uint32_t), dg_split_buffers *b) {
-  char *out = reserve(&b->b, 3 * n);
-  for (const char *s = text, *end = s + n; s < end;) {
+void dg_split_each(dg_split_buffers *b, bool (*which)(uint32_t), bool remove) {
+  char *out = reserve(&b->b, 3 * b->a.length);
+  for (const char *s = b->a.text, *end = s + b->a.length; s < end;) {
     const char *from = s;
-    bool apart = which(dg_utf8_next(&s, end));
-    if (apart) *out++ = ' ';
+    bool hit = which(dg_utf8_next(&s, end));
+    if (hit && remove) continue;
+    if (hit) *out++ = ' ';
     memcpy(out, from, (size_t)(s - from));
     out += s - from;
-    if (apart) *out++ = ' ';
+    if (hit) *out++ = ' ';
   }
   finish(b, out);
 }
 
+static void split_char(const char *text, size_t n, dg_split_buffers *b) {
+  take(b, text, n);
+  dg_split_each(b, every, false);
+}
+
 static void split_zh(const char *text, size_t n, dg_split_buffers *b) {
   size_t from = dg_py_lstrip(text, n);
-  set_apart(text + from, dg_py_rstrip(text + from, n - from), chinese, b);
+  take(b, text + from, dg_py_rstrip(text + from, n - from));
+  dg_split_each(b, chinese, false);
   dg_split_symbols(b);
   dg_split_points(b);
 }
@@ -395,7 +410,7 @@ bool dg_splitter_run(const dg_splitter *s, const char *text, size_t n, dg_split_
       split_intl(s->categories, text, n, b);
       break;
     case SPLIT_CHAR:
-      set_apart(text, n, every, b);
+      split_char(text, n, b);
       break;
     case SPLIT_ZH:
       split_zh(text, n, b);

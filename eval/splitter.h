@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "mt/core/error.h"
 #include "mt/core/mem.h"
@@ -28,7 +29,10 @@ void dg_split_buffers_free(dg_split_buffers *b);
 bool dg_splitter_run(const dg_splitter *s, const char *text, size_t n, dg_split_buffers *b,
                      const char **out, size_t *length, dg_error *err);
 
-/* Steps that Tercom's normalisation shares with 13a. Each rewrites b->a. */
+/* Steps that Tercom's normalisation shares with these. Each rewrites b->a. */
+void dg_split_pad(dg_split_buffers *b); /* with a space at both ends */
+/* A space on both sides of each such character, or nothing in its place. */
+void dg_split_each(dg_split_buffers *b, bool (*which)(uint32_t), bool remove);
 void dg_split_replace(dg_split_buffers *b, const char *from, const char *to);
 void dg_split_entities(dg_split_buffers *b); /* &quot; &amp; &lt; &gt;, one after another */
 void dg_split_symbols(dg_split_buffers *b);  /* ASCII symbols set apart */

@@ -23,22 +23,6 @@ typedef struct ter {
 
 /* --- words --------------------------------------------------------------------------------- */
 
-/* ([c]) -> " \1 ", or nothing in its place. */
-static void each(dg_split_buffers *b, bool (*which)(uint32_t), bool remove) {
-  dg_strbuf_clear(&b->b);
-  for (const char *s = b->a.text, *end = s + b->a.length; s < end;) {
-    const char *from = s;
-    bool hit = which(dg_utf8_next(&s, end));
-    if (hit && remove) continue;
-    if (hit) dg_strbuf_addc(&b->b, ' ');
-    dg_strbuf_addn(&b->b, from, (size_t)(s - from));
-    if (hit) dg_strbuf_addc(&b->b, ' ');
-  }
-  dg_strbuf t = b->a;
-  b->a = b->b;
-  b->b = t;
-}
-
 static bool asian_punctuation(uint32_t c) {
   return c == 0x3001 || c == 0x3002 || (c >= 0x3008 && c <= 0x3011) ||
          (c >= 0x3014 && c <= 0x301F) || (c >= 0xFF61 && c <= 0xFF65) || c == 0x30FB;
@@ -70,13 +54,7 @@ static bool western_punctuation(uint32_t c) {
  * of a text that by then begins with a space: it never matches. */
 static void normalize_western(dg_split_buffers *b) {
   dg_split_entities(b);
-  dg_strbuf_clear(&b->b);
-  dg_strbuf_addc(&b->b, ' ');
-  dg_strbuf_addn(&b->b, b->a.text, b->a.length);
-  dg_strbuf_addc(&b->b, ' ');
-  dg_strbuf t = b->a;
-  b->a = b->b;
-  b->b = t;
+  dg_split_pad(b);
   dg_split_symbols(b);
   dg_split_replace(b, "'s ", " 's ");
   dg_split_points(b);
@@ -93,11 +71,11 @@ static void tokenize(const ter *m, const char *text, dg_split_buffers *b) {
     dg_py_lower(text, n, &b->a);
   if (m->options.normalized) {
     normalize_western(b);
-    if (m->options.asian_support) each(b, ideograph, false);
+    if (m->options.asian_support) dg_split_each(b, ideograph, false);
   }
   if (m->options.no_punct) {
-    each(b, western_punctuation, true);
-    if (m->options.asian_support) each(b, any_asian_punctuation, true);
+    dg_split_each(b, western_punctuation, true);
+    if (m->options.asian_support) dg_split_each(b, any_asian_punctuation, true);
   }
 }
 
