@@ -282,8 +282,56 @@ static void test_what_does_not_fit(void **state) {
   golden_close(&g);
 }
 
+/* A loss over a part of the vocabulary, and with pieces that stand for several, against PyTorch. */
+static void test_part_of_the_vocabulary(void **state) {
+  (void)state;
+  golden g = golden_open("adapters");
+  dg_error err;
+  size_t vocab = (size_t)g.model->config.vocab_size;
+  for (size_t k = 0; k < g.network.adapter_count; k++)
+    assert_true(dg_adapter_train(g.adapters[k], &err));
+  for (int part = 0; part < 2; part++) {
+    char name[32];
+    snprintf(name, sizeof name, "part.%d.ids", part);
+    const dg_st_tensor *ids = dg_safetensors_find(g.file, name);
+    snprintf(name, sizeof name, "part.%d.weights", part);
+    const dg_st_tensor *weights = dg_safetensors_find(g.file, name);
+    assert_true(ids && weights && (weights->shape[0] > 1) == part);
+    int32_t *class_of = dg_malloc(vocab * sizeof *class_of);
+    memset(class_of, -1, vocab * sizeof *class_of);
+    dg_loss_classes c = {.count = ids->shape[0], .exact = ids->shape[0] - weights->shape[0],
+                         .ids = ids->data, .class_of = class_of, .weights = weights->data};
+    for (size_t i = 0; i < c.count; i++) class_of[c.ids[i]] = (int32_t)i;
+    assert_true(c.count < vocab);
+    g.options.classes = &c;
+    zero_gradients(&g);
+    dg_loss loss = backward(&g);
+    const double *want = golden_data(&g, DG_F64, 2, "part.%d.loss", part);
+    assert_true(fabs(loss.smoothed - want[0]) < 1e-5 * want[0]);
+    assert_true(fabs(loss.nll - want[1]) < 1e-5 * want[1]);
+    for (size_t k = 0; k < g.network.adapter_count; k++) {
+      snprintf(name, sizeof name, "part_grad.%d.%zu", part, k);
+      check_gradients(&g, name, &g.adapters[k]->params, 1);
+    }
+    /* Twice the same, R-Drop's two passes are one. */
+    dg_loss once = loss;
+    g.options.rdrop = 2;
+    zero_gradients(&g);
+    loss = backward(&g);
+    assert_true(fabs(loss.smoothed - once.smoothed) < 1e-5 * once.smoothed);
+    for (size_t k = 0; k < g.network.adapter_count; k++) {
+      snprintf(name, sizeof name, "part_grad.%d.%zu", part, k);
+      check_gradients(&g, name, &g.adapters[k]->params, 1);
+    }
+    g.options.rdrop = 0;
+    g.options.classes = NULL;
+    free(class_of);
+  }
+  golden_close(&g);
+}
+
 int main(void) {
-  struct CMUnitTest tests[GOLDEN_COUNT + 6];
+  struct CMUnitTest tests[GOLDEN_COUNT + 7];
   size_t n = 0;
   for (; n < GOLDEN_COUNT; n++)
     tests[n] = (struct CMUnitTest){.name = golden_names[n], .test_func = test_golden,
@@ -294,5 +342,6 @@ int main(void) {
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_dropout);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_dropout_of_sentences);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_what_does_not_fit);
+  tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_part_of_the_vocabulary);
   return _cmocka_run_group_tests("model", tests, n, NULL, NULL);
 }

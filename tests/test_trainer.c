@@ -17,6 +17,7 @@
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
+#include "mt/train/candidates.h"
 #include "mt/train/trainer.h"
 
 /* Time stands still unless a test moves it: checkpoints of equal runs are equal. */
@@ -929,6 +930,62 @@ static void test_refusals(void **state) {
   rig_free(r);
 }
 
+/* The pieces of a loss: every target's exactly, the others once each on the average, and the sum
+ * of exponentials that makes probabilities without bias. */
+static void test_candidates(void **state) {
+  (void)state;
+  enum { VOCAB = 1000, SAMPLED = 60, DRAWS = 3000 };
+  clean();
+  rig *r = rig_new(1);
+  dg_candidates *c = dg_candidates_new(r->examples, r->directions, 2, VOCAB, SAMPLED);
+  assert_non_null(c);
+  assert_null(dg_candidates_new(r->examples, r->directions, 2, VOCAB, 990)); /* spares nothing */
+  assert_null(dg_candidates_new(r->examples, r->directions, 2, VOCAB, -1));
+  size_t exact = dg_candidates_exact(c);
+  bool seen[VOCAB] = {false};
+  dg_batch_buffer b = {0};
+  dg_batch_clear(&b);
+  for (size_t d = 0; d < 2; d++)
+    for (size_t i = 0; i < dg_examples_count(r->examples, r->directions[d].corpus); i++)
+      dg_batch_add(&b, r->examples, &r->directions[d], i, NULL);
+  for (size_t i = 0; i < dg_batch_targets(&b); i++)
+    if (b.labels[i] >= 0) seen[b.labels[i]] = true;
+  dg_batch_free(&b);
+  double z[VOCAB], all = 0, times[VOCAB] = {0}, mean = 0, square = 0;
+  dg_rng rng = {dg_rng_key(4, 2), 0};
+  for (size_t i = 0; i < VOCAB; i++) all += exp(z[i] = 2 * dg_rng_normal(&rng) + (seen[i] ? 4 : 0));
+  const int32_t beyond[] = {999, -1, 999};
+  for (uint64_t n = 0; n < DRAWS; n++) {
+    const dg_loss_classes *p = dg_candidates_draw(c, beyond, 3, n);
+    assert_int_equal(p->exact, exact + 1);
+    assert_int_equal(p->count, exact + 1 + SAMPLED);
+    double sum = 0, stands = (double)p->exact;
+    bool met[VOCAB] = {false};
+    for (size_t i = 0; i < p->count; i++) {
+      assert_false(met[p->ids[i]]);
+      met[p->ids[i]] = true;
+      assert_int_equal(p->class_of[p->ids[i]], i);
+      double w = i < p->exact ? 1 : (double)p->weights[i - p->exact];
+      if (i >= p->exact) stands += w;
+      sum += w * exp(z[p->ids[i]]);
+      times[p->ids[i]] += w / DRAWS;
+    }
+    size_t classes = 0;
+    for (size_t i = 0; i < VOCAB; i++) {
+      classes += p->class_of[i] >= 0;
+      if (seen[i]) assert_true(p->class_of[i] >= 0 && (size_t)p->class_of[i] < exact);
+    }
+    assert_int_equal(classes, p->count);
+    assert_true(stands == VOCAB && p->class_of[999] == (int32_t)exact);
+    mean += sum / DRAWS, square += sum * sum / DRAWS;
+  }
+  double error = sqrt((square - mean * mean) / DRAWS);
+  assert_true(error > 0 && fabs(mean - all) < 4 * error && error < 0.02 * all);
+  for (size_t i = 0; i < VOCAB; i++) assert_true(fabs(times[i] - 1) < 0.4);
+  dg_candidates_free(c);
+  rig_free(r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_same_run_twice),
@@ -948,6 +1005,7 @@ int main(void) {
       cmocka_unit_test(test_max_minutes),
       cmocka_unit_test(test_checkpoint_minutes),
       cmocka_unit_test(test_older_checkpoint), cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_candidates),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,5 +1,6 @@
 #include "mt/model/loss.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "mt/model/stack.h"
@@ -14,6 +15,9 @@ typedef struct output_job {
   float scale;
   const int32_t *labels;
   const dg_loss_options *options;
+  const dg_loss_classes *part; /* of the vocabulary, or NULL */
+  const float *shifts;         /* [part->count - part->exact]: logarithms of the weights */
+  double pieces;               /* that the part stands for */
   bool backward;
   size_t rows; /* of a block, from one pass to the next */
   const float *x;
@@ -28,6 +32,58 @@ static void scale_row(void *context, size_t r, int worker) {
     j->scaled[r * j->width + c] = j->x[r * j->width + c] * j->scale;
 }
 
+static float sum_of(const float *x, const float *weights, size_t n) {
+  float sums[8] = {0}, sum = 0;
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (size_t k = 0; k < 8; k++) sums[k] += x[i + k] * (weights ? weights[i + k] : 1);
+  for (; i < n; i++) sum += x[i] * (weights ? weights[i] : 1);
+  for (size_t k = 0; k < 8; k++) sum += sums[k];
+  return sum;
+}
+
+/* Sampled logits grow by the logarithm of what they stand for: then the sum of exponentials is
+ * an estimate of the whole vocabulary's. What smoothing needs, the mean of all logits but not
+ * that of the label, is estimated first. */
+static double enter_part(const output_job *j, float *row, size_t label) {
+  const dg_loss_classes *c = j->part;
+  size_t sampled = c->count - c->exact;
+  double all = (double)sum_of(row, NULL, c->exact) + (double)sum_of(row + c->exact, c->weights, sampled);
+  double less = (double)row[label] - all / j->pieces;
+  for (size_t i = 0; i < sampled; i++) row[c->exact + i] += j->shifts[i];
+  return less;
+}
+
+/* The gradient's part that is the same in every row: what smoothing takes from the label and
+ * gives to all. */
+static void leave_part(const output_job *j, float *row, size_t label, float share) {
+  const dg_loss_classes *c = j->part;
+  float moved = share * j->options->gradient_scale * j->options->label_smoothing;
+  float each = moved / (float)j->pieces;
+  if (moved <= 0) return;
+  for (size_t i = 0; i < c->exact; i++) row[i] -= each;
+  for (size_t i = c->exact; i < c->count; i++) row[i] -= each * c->weights[i - c->exact];
+  row[label] += moved;
+}
+
+/* A row's loss and gradient over a part of the vocabulary; `again` is its second pass or NULL.
+ * The kernels know no weights, so that they smooth nothing here. */
+static void part_row(const output_job *j, size_t r, float *row, float *again, double losses[3]) {
+  const dg_loss_options *o = j->options;
+  size_t label = (size_t)j->part->class_of[j->labels[r]];
+  double less = enter_part(j, row, label), unsmoothed = 0;
+  if (again) {
+    less = (less + enter_part(j, again, label)) / 2;
+    j->p->ops->rdrop(j->classes, row, again, label, 0, o->rdrop, o->gradient_scale, &unsmoothed,
+                     &losses[1], &losses[2]);
+    leave_part(j, again, label, 0.5F);
+  } else {
+    j->p->ops->cross_entropy(j->classes, row, label, 0, o->gradient_scale, &unsmoothed, &losses[1]);
+  }
+  leave_part(j, row, label, again ? 0.5F : 1);
+  losses[0] = unsmoothed + (double)o->label_smoothing * less;
+}
+
 static void loss_row(void *context, size_t r, int worker) {
   (void)worker;
   const output_job *j = context;
@@ -35,7 +91,9 @@ static void loss_row(void *context, size_t r, int worker) {
   double *losses = memset(j->losses[r], 0, sizeof j->losses[r]);
   bool twice = j->options->rdrop > 0 && j->backward;
   float *again = row + j->rows * j->classes;
-  if (j->labels[r] >= 0 && twice)
+  if (j->labels[r] >= 0 && j->part)
+    part_row(j, r, row, twice ? again : NULL, losses);
+  else if (j->labels[r] >= 0 && twice)
     j->p->ops->rdrop(j->classes, row, again, (size_t)j->labels[r], j->options->label_smoothing,
                      j->options->rdrop, j->options->gradient_scale, &losses[0], &losses[1],
                      &losses[2]);
@@ -58,25 +116,47 @@ static const float *scaled_states(dg_pass *p, size_t rows, const float *x) {
   return j.scaled;
 }
 
+/* The output layer of some pieces, and the shifts of the sampled ones' logits. */
+static dg_linear part_of_output(dg_pass *p, output_job *j) {
+  const dg_loss_classes *c = j->part;
+  dg_linear part = p->network->model->output;
+  part.out = c->count;
+  part.weight.chosen = c->ids;
+  float *shifts = dg_pass_floats(p, 1, c->count - c->exact + 1);
+  for (size_t i = 0; i < c->count - c->exact; i++) shifts[i] = logf(c->weights[i]);
+  j->shifts = shifts;
+  j->pieces = (double)c->exact + (double)sum_of(c->weights, NULL, c->count - c->exact);
+  if (!part.bias) return part;
+  float *bias = dg_pass_floats(p, 1, c->count);
+  for (size_t i = 0; i < c->count; i++) bias[i] = part.bias[c->ids[i]];
+  part.bias = bias;
+  return part;
+}
+
 /* Loss of decoder states x [passes][rows], passes of the same labels; with dx also its
  * gradient and the projection's. */
 static void output_loss(dg_pass *p, const dg_loss_options *o, size_t passes, size_t rows,
                         const int32_t *labels, const float *x, float *dx, dg_loss *loss) {
   const dg_model *m = p->network->model;
-  size_t d = (size_t)m->config.d_model, classes = m->output.out;
+  output_job j = {.p = p, .options = o, .backward = dx != NULL};
+  dg_linear output = m->output;
+  if (j.backward && o->classes && !m->params.grads) {
+    j.part = o->classes;
+    output = part_of_output(p, &j);
+  }
+  size_t d = (size_t)m->config.d_model, classes = j.classes = output.out;
   size_t block = LOGITS_BYTES / sizeof(float) / classes / passes / LOGITS_ROWS_LEAST * LOGITS_ROWS_LEAST;
   if (block < LOGITS_ROWS_LEAST) block = LOGITS_ROWS_LEAST;
   if (block > rows) block = rows;
   const float *states = scaled_states(p, passes * rows, x);
-  output_job j = {.p = p, .classes = classes, .options = o, .backward = dx != NULL};
   j.logits = dg_pass_floats(p, passes * block, classes);
   j.losses = dg_arena_alloc(p->arena, block, sizeof *j.losses);
   for (size_t r = 0; r < rows; r += block) {
     size_t n = rows - r < block ? rows - r : block;
     for (size_t k = 0; k < passes; k++) {
       float *logits = j.logits + k * n * classes;
-      dg_linear_forward(p, &m->output, n, states + (k * rows + r) * d, logits);
-      dg_bias_forward(p, n, classes, m->output.bias, logits);
+      dg_linear_forward(p, &output, n, states + (k * rows + r) * d, logits);
+      dg_bias_forward(p, n, classes, output.bias, logits);
     }
     j.labels = labels + r;
     j.rows = n;
@@ -89,7 +169,7 @@ static void output_loss(dg_pass *p, const dg_loss_options *o, size_t passes, siz
     }
     for (size_t k = 0; dx && k < passes; k++) {
       size_t at = (k * rows + r) * d;
-      dg_linear_backward(p, &m->output, n, states + at, j.logits + k * n * classes, 0, dx + at);
+      dg_linear_backward(p, &output, n, states + at, j.logits + k * n * classes, 0, dx + at);
     }
   }
   if (dx && states != x) {

@@ -14,6 +14,15 @@ typedef struct dg_batch {
   const uint32_t *source_offsets, *target_offsets; /* [sequences+1] */
 } dg_batch;
 
+/* The part of the vocabulary a loss is over: pieces that count exactly, then sampled ones, each
+ * standing for `weights` pieces in the softmax and in what smoothing spreads. */
+typedef struct dg_loss_classes {
+  size_t count, exact;
+  const int32_t *ids;      /* [count] */
+  const int32_t *class_of; /* [target vocabulary]: place in ids, or -1; labels have one */
+  const float *weights;    /* [count - exact] */
+} dg_loss_classes;
+
 typedef struct dg_loss_options {
   float label_smoothing;    /* as torch.nn.CrossEntropyLoss: eps/V on every class */
   float dropout;            /* embeddings and sublayer outputs */
@@ -21,6 +30,8 @@ typedef struct dg_loss_options {
   uint64_t dropout_key;     /* a fresh one each step */
   float rdrop;              /* R-Drop's alpha: each sentence passes twice, with other masks, and
                              * the two predictions are drawn together; 0: one pass */
+  const dg_loss_classes *classes; /* NULL: the whole vocabulary. Backward passes alone read them,
+                                   * and only where the output matrix is frozen */
   float gradient_scale;     /* of the summed loss, e.g. 1/tokens of the whole step */
 } dg_loss_options;
 

@@ -10,6 +10,7 @@
 
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
+#include "mt/train/candidates.h"
 #include "mt/train/evaluate.h"
 
 enum { AVERAGE_MOST = 20 };
@@ -33,6 +34,8 @@ const dg_option dg_train_options_table[] = {
     INT(batch_tokens, "1024", 16, 1e7, "target tokens of one update"),
     INT(micro_tokens, "4096", 16, 1e6, "target tokens computed at a time (memory)"),
     INT(max_tokens, "128", 8, 8192, "longer sentences are left out"),
+    INT(sampled_pieces, "-1", -1, 1e6,
+        "pieces drawn each update from those no target has, to stand for all; 0: all; -1: auto"),
     FLOAT(learning_rate, "0.005", 0, 10, "peak learning rate"),
     ENUM(schedule, "inverse_sqrt", schedule_names, "decay after warm-up"),
     INT(warmup, "100", 0, 1e8, "updates of linear warm-up"),
@@ -97,6 +100,7 @@ typedef struct trainer {
   double runner_up_metrics[AVERAGE_MOST];
   size_t runner_up_count;
   dg_sampler *sampler;
+  dg_candidates *candidates; /* NULL: the loss is over the whole vocabulary */
   dg_batch_buffer batch;
   dg_arena *arena;
   uint64_t first_update, update, best_update, bad_evaluations, skipped;
@@ -386,9 +390,12 @@ static bool step(trainer *t, double *norm, dg_error *err) {
       .rdrop = (float)o->rdrop,
       .gradient_scale = 1.0f / (float)(labels ? labels : 1),
   };
+  dg_batch all = t->batch.batch;
+  if (t->candidates)
+    lo.classes = dg_candidates_draw(t->candidates, all.labels, dg_batch_targets(&t->batch),
+                                    dg_rng_key((uint64_t)o->seed ^ UINT64_C(0x70617274), t->update));
   dg_params_zero_grads(t->params);
   dg_loss loss = {0};
-  dg_batch all = t->batch.batch;
   /* Runs of sequences whose sides both fit the budget, at least one in each; with several
    * processes a run for each, so that equal settings make equal runs. */
   size_t most = (size_t)o->micro_tokens, share = all_targets(&all) / (size_t)t->ranks->size + longest(&all);
@@ -657,6 +664,10 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
                    "max_tokens %d", o->max_tokens);
   t.sampler = dg_sampler_new(task->examples, task->directions, task->direction_count,
                              o->temperature, (size_t)o->batch_tokens, (uint64_t)o->seed);
+  const dg_model *model = task->network.model;
+  if (!model->params.grads && o->sampled_pieces)
+    t.candidates = dg_candidates_new(task->examples, task->directions, task->direction_count,
+                                     model->output.out, o->sampled_pieces);
   t.alone = (dg_ranks){.size = 1};
   t.ranks = task->ranks ? task->ranks : &t.alone;
   t.position = dg_calloc(dg_sampler_words(t.sampler), sizeof *t.position);
@@ -704,6 +715,7 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
 done:
   free(t.position);
   dg_sampler_free(t.sampler);
+  dg_candidates_free(t.candidates);
   dg_batch_free(&t.batch);
   dg_arena_free(t.arena);
   dg_adam_free(&t.adam);

@@ -9,6 +9,8 @@ what PyTorch makes of a batch with them.
   loss              [smoothed, nll], summed over the labels
   options           [label smoothing, gradient scale]
   grad.NAME, adapter_grad.K.NAME     of scale * smoothed loss
+  part.P.ids, part.P.weights         a part of the vocabulary (adapters alone): the last pieces
+      have weights; part.P.loss and part_grad.P.K.NAME are of the loss over it
 
 and tests/model/generate.tsv: n-best lists by generate() of transformers, for
 searches that end before the length limit (where it and we differ): model, end
@@ -355,13 +357,40 @@ def text(value):
     return str(value).lower() if isinstance(value, bool) else repr(value).strip("'")
 
 
+def add_part(tensors, part, ids, weights, flat, logits, adapters):
+    """The loss over `ids` alone, the last of which stand for `weights` pieces each."""
+    counted = flat >= 0
+    z = logits[counted][:, ids]
+    label = torch.tensor([ids.index(i) for i in flat[counted].tolist()])
+    for group in adapters:
+        for value, gradient in group.values():
+            value.grad = None
+    if weights:  # as if each were there so many times, in the sums and in the mean
+        w = torch.cat([torch.ones(len(ids) - len(weights)), torch.tensor(weights)])
+        log_z = torch.logsumexp(z + w.log(), -1)
+        nll = log_z - z.gather(1, label[:, None])[:, 0]
+        mean = log_z - (w * z).sum(-1) / w.sum()
+        smoothed = ((1 - SMOOTHING) * nll + SMOOTHING * mean).sum()
+        nll = nll.sum()
+    else:
+        smoothed = F.cross_entropy(z, label, reduction="sum", label_smoothing=SMOOTHING)
+        nll = F.cross_entropy(z, label, reduction="sum")
+    (SCALE * smoothed).backward(retain_graph=True)
+    tensors.update({f"part.{part}.ids": torch.tensor(ids, dtype=torch.int32),
+                f"part.{part}.weights": torch.tensor(weights, dtype=torch.float32),
+                f"part.{part}.loss": torch.stack([smoothed, nll]).detach()})
+    for k, group in enumerate(adapters):
+        for key, (value, gradient) in group.items():
+            tensors[f"part_grad.{part}.{k}.{key}"] = gradient().float().contiguous()
+
+
 def write(name, config, weights, adapters, batch, logits, declarations=()):
     sources, inputs, labels = batch
     flat = torch.cat(labels)
     smoothed = F.cross_entropy(logits, flat, ignore_index=-1, reduction="sum",
                                label_smoothing=SMOOTHING)
     nll = F.cross_entropy(logits, flat, ignore_index=-1, reduction="sum")
-    (SCALE * smoothed).backward()
+    (SCALE * smoothed).backward(retain_graph=name == "adapters")
     tensors = {
         "source": torch.cat(sources).int(), "source_offsets": offsets(sources),
         "input": torch.cat(inputs).int(), "target_offsets": offsets(inputs),
@@ -375,6 +404,12 @@ def write(name, config, weights, adapters, batch, logits, declarations=()):
             assert torch.equal(bf16.double(), value), key
             tensors[f"{kind or 'weight'}{prefix}.{key}"] = bf16
             tensors[f"{kind}{'_' * bool(kind)}grad{prefix}.{key}"] = gradient().float().contiguous()
+    if name == "adapters":
+        said = sorted(set(flat[flat >= 0].tolist()))
+        rest = [i for i in range(VOCAB) if i not in said]
+        add_part(tensors, 0, said[::-1] + rest[:3], [], flat, logits, adapters)
+        add_part(tensors, 1, said + rest[1::2], [1.0] + [2.0] * (len(rest) // 2 - 1), flat, logits,
+                 adapters)
     path = out / f"{name}.safetensors"
     as_text = lambda c: {k: text(v) for k, v in c.items() if k != "extra"}
     metadata = {"config": json.dumps(as_text(config))}
