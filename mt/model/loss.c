@@ -264,6 +264,36 @@ bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_opti
   return true;
 }
 
+/* What the layers from `lowest` on keep of a token, as dg_attention_forward and dg_ffn_forward
+ * allocate it; and what passes through one layer's backward pass. */
+static size_t kept_floats(const dg_network *n, bool decoder, size_t lowest) {
+  const dg_model_config *c = &n->model->config;
+  size_t d = (size_t)c->d_model, inner = (size_t)c->heads * (size_t)c->head_dim, floats = 0;
+  size_t hidden = (size_t)c->ffn_dim, layers = (size_t)(decoder ? c->decoder_layers : c->encoder_layers);
+  bool all = n->model->params.grads != NULL, sums = !c->pre_norm;
+  size_t input = d * (all || sums), first = c->gated_ffn ? 2 * hidden : hidden;
+  for (size_t i = 0; i < layers; i++) {
+    if (lowest > dg_depth(i, DG_AFTER)) continue;
+    dg_layer_parts parts = dg_network_parts(n, decoder, i);
+    floats += d + input + 4 * inner;
+    if (decoder) floats += d + input + 2 * inner;
+    floats += d + input + first + (all ? hidden : 0);
+    for (size_t k = 0; k < parts.after_count; k++) floats += 2 * d + 2 * parts.after[k]->ffn.in.out;
+  }
+  return floats + 4 * d + 2 * first;
+}
+
+void dg_loss_memory(const dg_network *n, size_t *source, size_t *target) {
+  const dg_model_config *c = &n->model->config;
+  dg_packed_text none = {0};
+  size_t encoder = dg_network_lowest(n, false, &none), decoder = dg_network_lowest(n, true, &none);
+  if (encoder != DG_DEPTH_NONE) decoder = 0;
+  size_t inner = (size_t)c->heads * (size_t)c->head_dim;
+  size_t kv = decoder == DG_DEPTH_NONE ? 0 : 2 * inner * (size_t)c->decoder_layers;
+  *source = (kept_floats(n, false, encoder) + kv) * sizeof(float);
+  *target = kept_floats(n, true, decoder) * sizeof(float);
+}
+
 bool dg_logits(const dg_network *n, const dg_batch *b, dg_arena *arena, float *logits,
                dg_error *err) {
   walk w;

@@ -49,6 +49,9 @@ bool dg_loss_forward(const dg_network *n, const dg_batch *b, const dg_loss_optio
 bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_options *o,
                       dg_arena *arena, dg_loss *loss, dg_error *err);
 
+/* About what dg_loss_backward keeps of each source and each target token, in bytes. */
+void dg_loss_memory(const dg_network *n, size_t *source, size_t *target);
+
 /* Logits [target tokens, target vocabulary] of the whole batch, for tests. */
 bool dg_logits(const dg_network *n, const dg_batch *b, dg_arena *arena, float *logits,
                dg_error *err);

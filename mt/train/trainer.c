@@ -32,7 +32,8 @@ const dg_option dg_train_options_table[] = {
     INT(max_updates, "3000", 1, 1e9, "updates to make"),
     INT(max_minutes, "0", 0, 1e6, "stop, resumably, after so long; 0: no limit"),
     INT(batch_tokens, "1024", 16, 1e7, "target tokens of one update"),
-    INT(micro_tokens, "4096", 16, 1e6, "target tokens computed at a time (memory)"),
+    INT(micro_tokens, "4096", 16, 1e6, "target tokens computed at a time, at most"),
+    INT(memory, "640", 16, 1e6, "MB for activations: what exceeds them is computed in parts"),
     INT(max_tokens, "128", 8, 8192, "longer sentences are left out"),
     INT(sampled_pieces, "-1", -1, 1e6,
         "pieces drawn each update from those no target has, to stand for all; 0: all; -1: auto"),
@@ -103,6 +104,7 @@ typedef struct trainer {
   dg_candidates *candidates; /* NULL: the loss is over the whole vocabulary */
   dg_batch_buffer batch;
   dg_arena *arena;
+  size_t source_bytes, target_bytes; /* that a token takes in it */
   uint64_t first_update, update, best_update, bad_evaluations, skipped;
   bool have_best, have_start;
   double seconds; /* before this process */
@@ -374,6 +376,15 @@ static size_t longest(const dg_batch *b) {
   return most;
 }
 
+static bool fits(const trainer *t, const dg_batch *b, size_t first, size_t end, size_t most) {
+  size_t targets = b->target_offsets[end] - b->target_offsets[first];
+  size_t sources = b->source_offsets[end] - b->source_offsets[first];
+  size_t passes = t->o->rdrop > 0 ? 2 : 1;
+  return targets <= most && sources <= 2 * most &&
+         passes * (targets * t->target_bytes + sources * t->source_bytes) >> 20 <=
+             (size_t)t->o->memory;
+}
+
 static bool step(trainer *t, double *norm, dg_error *err) {
   const dg_train_options *o = t->o;
   size_t count;
@@ -396,16 +407,13 @@ static bool step(trainer *t, double *norm, dg_error *err) {
                                     dg_rng_key((uint64_t)o->seed ^ UINT64_C(0x70617274), t->update));
   dg_params_zero_grads(t->params);
   dg_loss loss = {0};
-  /* Runs of sequences whose sides both fit the budget, at least one in each; with several
-   * processes a run for each, so that equal settings make equal runs. */
+  /* Runs of sequences that fit the budgets, at least one in each; with several processes a run
+   * for each, so that equal settings make equal runs. */
   size_t most = (size_t)o->micro_tokens, share = all_targets(&all) / (size_t)t->ranks->size + longest(&all);
   if (t->ranks->size > 1 && share < most) most = share;
   for (size_t first = 0, micro = 0; first < all.sequences; micro++) {
     size_t end = first + 1;
-    while (end < all.sequences &&
-           all.target_offsets[end + 1] - all.target_offsets[first] <= most &&
-           all.source_offsets[end + 1] - all.source_offsets[first] <= 2 * most)
-      end++;
+    while (end < all.sequences && fits(t, &all, first, end + 1, most)) end++;
     uint32_t s0 = all.source_offsets[first], t0 = all.target_offsets[first];
     dg_batch part = {end - first, all.source + s0, all.input + t0, all.labels + t0,
                      all.source_offsets + first, all.target_offsets + first};
@@ -672,6 +680,7 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
   t.ranks = task->ranks ? task->ranks : &t.alone;
   t.position = dg_calloc(dg_sampler_words(t.sampler), sizeof *t.position);
   t.arena = dg_arena_new(64 << 20);
+  dg_loss_memory(&task->network, &t.source_bytes, &t.target_bytes);
   t.scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
   t.start_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
   t.best_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
