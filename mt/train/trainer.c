@@ -36,7 +36,7 @@ const dg_option dg_train_options_table[] = {
     INT(memory, "640", 16, 1e6, "MB for activations: what exceeds them is computed in parts"),
     INT(max_tokens, "128", 8, 8192, "longer sentences are left out"),
     INT(sampled_pieces, "-1", -1, 1e6,
-        "pieces drawn each update from those no target has, to stand for all; 0: all; -1: auto"),
+        "pieces drawn for those that no target has; 0: all count; -1: auto"),
     FLOAT(learning_rate, "0.005", 0, 10, "peak learning rate"),
     ENUM(schedule, "inverse_sqrt", schedule_names, "decay after warm-up"),
     INT(warmup, "100", 0, 1e8, "updates of linear warm-up"),

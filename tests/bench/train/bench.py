@@ -251,4 +251,5 @@ def main():
     print(json.dumps(found | dict(peak_mb=resource.getrusage(who).ru_maxrss / 1024)))
 
 
-main()
+if __name__ == "__main__":
+    main()
