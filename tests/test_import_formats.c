@@ -185,7 +185,8 @@ static void check_ct2_search(const dg_base *b, char **field, void *context) {
   int32_t source[IMPORTED_IDS], prefix[8], want[IMPORTED_IDS];
   size_t n = imported_numbers(field[2], source), beam = (size_t)atol(field[0]);
   dg_format_target(b, -1, -1, NULL, 0, prefix, 1);
-  size_t prefix_length = 1 + imported_numbers(field[3], prefix + 1), count = imported_numbers(field[4], want);
+  size_t prefix_length = 1 + imported_numbers(field[3], prefix + 1);
+  size_t count = imported_numbers(field[4], want);
   dg_hypothesis h = search_all(b, source, n, prefix, prefix_length, beam);
   bool same_ids = h.length == count && !memcmp(h.ids, want, count * sizeof *want);
   *equal += same_ids;

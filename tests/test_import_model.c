@@ -124,7 +124,8 @@ static void check_beams(const char *name, const dg_model *m, const dg_family_con
   banned[f->pad] = true;
   const int32_t start = f->decoder_start;
   int32_t ids[SOURCE];
-  search s = {name, m, &start, ids, {.banned = banned, .vocab = (size_t)dg_target_vocab(&m->config)}};
+  search s = {name, m, &start, ids,
+              {.banned = banned, .vocab = (size_t)dg_target_vocab(&m->config)}};
   assert_true(s.options.vocab <= 64);
   s.options.end = atoi(strsep(&line, "\t"));
   s.options.length_penalty = atof(strsep(&line, "\t"));

@@ -12,9 +12,7 @@
 #include "mt/import/source.h"
 #include "mt/import/vocabulary.h"
 
-enum { NAME_MOST = 128, OPEN_POSITIONS = 1024 }; /* where a table is computed, not stored */
-/* The logit of the token that a decoder starts with in place of a zero embedding. */
-static const float never = -1e4F;
+enum { NAME_MOST = 128 };
 
 typedef struct model {
   dg_package *package;
@@ -158,7 +156,7 @@ static bool set_positions(const model *m, dg_model_config *c, dg_error *err) {
   c->position = DG_POSITION_SINUSOIDAL;
   c->sinusoid_inclusive = true;
   c->position_offset = 1;
-  c->max_positions = OPEN_POSITIONS;
+  c->max_positions = DG_OPEN_POSITIONS;
   if (!table[0]) return true; /* as CTranslate2 computes them */
   for (int k = 0; k < 2; k++)
     if (table[k]->dims != 2 || table[k]->shape[1] != (size_t)c->d_model || !table[k]->shape[0] ||
@@ -350,7 +348,7 @@ static bool read_rows(void *context, const dg_tensor *t, size_t first, size_t co
                strcmp(t->name, "encoder.embedding") != 0;
   if (!v && bias) { /* the model has none, only our added token */
     memset(out, 0, t->cols * sizeof *out);
-    out[t->cols - 1] = never;
+    out[t->cols - 1] = dg_source_never;
     return true;
   }
   if (!v) return dg_fail(err, DG_ERR_FORMAT, "model.bin has nothing for %s", t->name);
@@ -367,7 +365,7 @@ static bool read_rows(void *context, const dg_tensor *t, size_t first, size_t co
   size_t real = begin + n > theirs ? theirs - begin : n;
   if (!dg_ct2_rows(m->ct2, v, skip + begin, real, out, err)) return false;
   forget(v, skip + begin, real);
-  for (size_t i = real * cols; i < n * cols; i++) out[i] = bias ? never : 0;
+  for (size_t i = real * cols; i < n * cols; i++) out[i] = bias ? dg_source_never : 0;
   return true;
 }
 

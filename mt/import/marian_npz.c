@@ -15,9 +15,7 @@
 #include "mt/import/vocabulary.h"
 #include "mt/import/yaml.h"
 
-enum { NAME_MOST = 128, OPEN_POSITIONS = 1024 };
-/* The logit of the token that stands for the zero embedding a decoder starts with. */
-static const float never = -1e4F;
+enum { NAME_MOST = 128 };
 
 typedef struct model {
   dg_npz *npz;
@@ -149,7 +147,7 @@ static bool set_shape(model *m, const json_t *s, dg_error *err) {
   if (target + 1 != c->vocab_size) c->target_vocab_size = target + 1;
   c->output_bias = true;
   c->sinusoid_inclusive = true;
-  c->max_positions = OPEN_POSITIONS;
+  c->max_positions = DG_OPEN_POSITIONS;
   const dg_npz_array *positions = dg_npz_find(m->npz, "Wpos");
   if (truth(s, "transformer-train-position-embeddings") || positions) {
     if (!positions || positions->dims != 2 || positions->shape[0] > 1 << 20)
@@ -242,7 +240,7 @@ static bool read_rows(void *context, const dg_tensor *t, size_t first, size_t co
   for (size_t r = first; r < first + count; r++)
     for (size_t k = 0; k < t->cols; k++) {
       bool beyond = r >= rows || k >= cols;
-      *out++ = beyond ? (bias ? never : 0) : turned ? x[k * wide + r] : x[r * wide + k];
+      *out++ = beyond ? (bias ? dg_source_never : 0) : turned ? x[k * wide + r] : x[r * wide + k];
     }
   return true;
 }

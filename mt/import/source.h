@@ -16,6 +16,12 @@ typedef struct dg_source {
   void (*close)(void *weights);
 } dg_source;
 
+/* Where positions are computed, not stored: no length is the most there can be. */
+enum { DG_OPEN_POSITIONS = 1024 };
+/* Decoders that start from a zero embedding do so here from a token added to the target's
+ * vocabulary: its embedding is zero, and this its logit. */
+static const float dg_source_never = -1e4F;
+
 /* Readers of formats: zero-initialised in, released by dg_source_free even on failure. */
 bool dg_source_marian_npz(dg_source *s, const char *path, const dg_import_options *o,
                           dg_error *err);

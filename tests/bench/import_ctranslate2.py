@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Models that CTranslate2 converted, here and there: tokens, scores and speed.
 
-    tests/bench/import_ctranslate2.py BUILD [--threads N] [DIRECTORY SRC TGT TEXT]
+    tests/bench/import_ctranslate2.py BUILD [--threads N] [--quantizations LIST]
+        [DIRECTORY SRC TGT TEXT]
 
 DIRECTORY holds a converted model, or one of OPUS-MT as Hugging Face has it, which is
 converted into each quantization; TEXT has a sentence a line. Without one it takes the
@@ -34,6 +35,7 @@ shared = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data" / "ctra
 args = argparse.ArgumentParser()
 args.add_argument("build", type=pathlib.Path)
 args.add_argument("--threads", type=int, default=1)
+args.add_argument("--quantizations", default=QUANTIZATIONS, type=str.split)
 args.add_argument("model", nargs="*")
 args = args.parse_args()
 dragoman = str(args.build / "dragoman")
@@ -43,9 +45,9 @@ class Theirs:
     def __init__(self, path, compute):
         self.translator = ctranslate2.Translator(
             str(path), compute_type=compute, intra_threads=args.threads, inter_threads=1)
-        spm = {name: path / name for name in ("source.spm", "target.spm")}
+        files = [path / name for name in ("source.spm", "target.spm")]
         load = lambda file: sentencepiece.SentencePieceProcessor(model_file=str(file))
-        self.models = [load(f) for f in spm.values()] if all(f.exists() for f in spm.values()) else None
+        self.models = list(map(load, files)) if files[0].exists() else None
 
     def translate(self, lines, beam):
         cut = (lambda x: self.models[0].encode(x, out_type=str) + ["</s>"]) if self.models else list
@@ -58,8 +60,8 @@ class Theirs:
 
 def ours(base, source, target, lines, beam):
     found = subprocess.run(
-        [dragoman, "translate", "--quiet", "--json", "--threads", str(args.threads), "-b", base, "-s",
-         source, "-t", target, "--beam", str(beam), "--max-length", str(LONGEST)],
+        [dragoman, "translate", "--quiet", "--json", "--threads", str(args.threads), "-b", base,
+         "-s", source, "-t", target, "--beam", str(beam), "--max-length", str(LONGEST)],
         input="".join(x + "\n" for x in lines), capture_output=True, text=True, check=True).stdout
     rows = [json.loads(x)["translations"][0] for x in found.splitlines()]
     return [(x["text"], x["score"]) for x in rows]
@@ -96,8 +98,8 @@ def compare(name, path, source, target, lines, quantization):
             mine = seconds(lambda: ours(base, source, target, lines, 4))
             mine -= seconds(lambda: ours(base, source, target, lines[:1], 1))
             ratios.append(theirs / mine)
-        print(f"| {name} | {quantization} | {equal[0]} of {len(lines)} | {equal[1]} of {len(lines)} | "
-              f"{worse} | {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) |",
+        print(f"| {name} | {quantization} | {equal[0]} of {len(lines)} | {equal[1]} of "
+              f"{len(lines)} | {worse} | {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) |",
               flush=True)
         return worse
 
@@ -106,11 +108,12 @@ def converted(path, source, target, lines):
     from ctranslate2.converters.transformers import TransformersConverter
 
     class Converter(TransformersConverter):
-        def load_model(self, cls, directory, dtype=None, **options):  # as transformers 4.40 names it
+        # As transformers 4.40 names it.
+        def load_model(self, cls, directory, dtype=None, **options):
             return cls.from_pretrained(directory, torch_dtype=dtype, **options)
 
     worse = 0
-    for quantization in QUANTIZATIONS:
+    for quantization in args.quantizations:
         with tempfile.TemporaryDirectory() as scratch:
             out = pathlib.Path(scratch) / path.name
             Converter(str(path), copy_files=["source.spm", "target.spm"]).convert(
@@ -154,7 +157,8 @@ def random_marian(path):
 
 
 print(f"ctranslate2 {ctranslate2.__version__}, {args.threads} threads\n")
-print("| model | quantization | equal, greedy | equal, beam 4 | worse | speed, beam 4 |\n|---|---|--:|--:|--:|--:|")
+print("| model | quantization | equal, greedy | equal, beam 4 | worse | speed, beam 4 |\n"
+      "|---|---|--:|--:|--:|--:|")
 worse = 0
 if args.model:
     path, source, target, text = args.model
@@ -166,7 +170,8 @@ if args.model:
 else:
     names = ("محمد فاطمة القاهرة دمشق بغداد الرياض مرحبا سلام كتاب مدرسة بيت شمس قمر نهر جبل بحر "
              "طريق مدينة قرية صديق أحمد خالد يوسف إبراهيم مريم زينب حسن حسين عمر علي").split()
-    for name, quantization in ("aren-transliteration", "float32"), ("aren-transliteration-i8", "int8"):
+    for name, quantization in (("aren-transliteration", "float32"),
+                               ("aren-transliteration-i8", "int8")):
         if (shared / name).exists():
             worse += compare(name, shared / name, "ar", "en", names, quantization)
         else:
