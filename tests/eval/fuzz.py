@@ -90,8 +90,8 @@ class Case:
 
     def texts(self):
         r = self.r
-        count = r.choice([1, 2, 3, 5, 8, 20])
-        n = r.choice([4, 12, 30, 80])
+        count = r.choice([1, 2, 3, 5, 8])
+        n = r.choice([3, 8, 15, 40])
         plain = lambda s: s.replace("\t", " ").replace("\n", " ")
         first = [plain(self.segment(n)) for _ in range(count)]
         references = [first] + [[plain(self.varied(s) if self.chance() else self.segment(n)) for s in first]
