@@ -323,6 +323,33 @@ static void test_refusals(void **state) {
   golden_close(&g);
 }
 
+/* Twenty updates go as PyTorch's, from the same weights on the same batch. */
+static void test_curve(void **state) {
+  (void)state;
+  enum { UPDATES = 20 };
+  golden g = golden_open("adapters");
+  const double *want = golden_data(&g, DG_F64, UPDATES, "curve");
+  const dg_adam_options o = {.beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8};
+  dg_adam adam[DG_ADAPTERS_MAX] = {{0}};
+  dg_error err;
+  for (size_t k = 0; k < g.network.adapter_count; k++) {
+    assert_true(dg_adapter_train(g.adapters[k], &err));
+    assert_true(dg_adam_init(&adam[k], g.adapters[k]->params.total, &err));
+  }
+  for (int u = 0; u < UPDATES; u++) {
+    for (size_t k = 0; k < g.network.adapter_count; k++)
+      dg_params_zero_grads(&g.adapters[k]->params);
+    double got = loss_of(&g, true) / (double)g.options.gradient_scale;
+    if (!(fabs(got - want[u]) < 1e-4 * want[u]))
+      fail_msg("update %d: loss %.7g, not %.7g", u, got, want[u]);
+    for (size_t k = 0; k < g.network.adapter_count; k++)
+      dg_adam_update(&adam[k], &o, 0.01, &g.adapters[k]->params, NULL);
+  }
+  assert_true(want[UPDATES - 1] < 0.8 * want[0]); /* and they do learn */
+  for (size_t k = 0; k < g.network.adapter_count; k++) dg_adam_free(&adam[k]);
+  golden_close(&g);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_differences),
@@ -330,6 +357,7 @@ int main(void) {
       cmocka_unit_test(test_frozen_base),
       cmocka_unit_test(test_lowest),
       cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_curve),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@ what PyTorch makes of a batch with them.
   grad.NAME, adapter_grad.K.NAME     of scale * smoothed loss
   part.P.ids, part.P.weights         a part of the vocabulary (adapters alone): the last pieces
       have weights; part.P.loss and part_grad.P.K.NAME are of the loss over it
+  curve             the smoothed loss before each of 20 updates by Adam (adapters alone)
 
 and tests/model/generate.tsv: n-best lists by generate() of transformers, for
 searches that end before the length limit (where it and we differ): model, end
@@ -384,7 +385,26 @@ def add_part(tensors, part, ids, weights, flat, logits, adapters):
             tensors[f"part_grad.{part}.{k}.{key}"] = gradient().float().contiguous()
 
 
-def write(name, config, weights, adapters, batch, logits, declarations=()):
+def curve(config, weights, adapters, trained, batch):
+    """The smoothed loss before each of 20 updates of the adapters by Adam."""
+    frozen = {k: w.detach() for k, w in weights.items()}
+    trained = [{k: w.detach().clone().requires_grad_() for k, w in group.items()}
+               for group in trained]
+    adam = torch.optim.Adam([w for group in trained for w in group.values()], lr=0.01,
+                            betas=(0.9, 0.98))
+    losses = []
+    for _ in range(20):
+        logits = Plain(config, frozen, list(zip(adapters, trained))).logits(*batch[:2])
+        loss = F.cross_entropy(logits, torch.cat(batch[2]), ignore_index=-1, reduction="sum",
+                               label_smoothing=SMOOTHING)
+        adam.zero_grad()
+        (SCALE * loss).backward()
+        adam.step()
+        losses.append(loss.detach())
+    return torch.stack(losses)
+
+
+def write(name, config, weights, adapters, batch, logits, declarations=(), more=None):
     sources, inputs, labels = batch
     flat = torch.cat(labels)
     smoothed = F.cross_entropy(logits, flat, ignore_index=-1, reduction="sum",
@@ -404,6 +424,7 @@ def write(name, config, weights, adapters, batch, logits, declarations=()):
             assert torch.equal(bf16.double(), value), key
             tensors[f"{kind or 'weight'}{prefix}.{key}"] = bf16
             tensors[f"{kind}{'_' * bool(kind)}grad{prefix}.{key}"] = gradient().float().contiguous()
+    tensors.update(more or {})
     if name == "adapters":
         said = sorted(set(flat[flat >= 0].tolist()))
         rest = [i for i in range(VOCAB) if i not in said]
@@ -432,7 +453,8 @@ def plain(name, adapters=(), **changes):
     batch = random_batch(generator, VOCAB + sum(a["extra"] for a in adapters))
     logits = Plain(config, weights, list(zip(adapters, trained))).logits(*batch[:2])
     write(name, config, with_gradients(weights), [with_gradients(w) for w in trained], batch,
-          logits, adapters)
+          logits, adapters,
+          {"curve": curve(config, weights, adapters, trained, batch)} if name == "adapters" else None)
 
 
 # --- the classes of transformers --------------------------------------------------------
