@@ -61,6 +61,15 @@ static void fill(const golden *g, const char *prefix, dg_params *p) {
   assert_int_equal(inside, p->count); /* and none that the model has no place for */
 }
 
+/* The files number tags right after the vocabulary. */
+static int32_t *tags_moved(const golden *g, size_t n, const char *name) {
+  const int32_t *ids = golden_data(g, DG_I32, n, "%s", name);
+  int32_t *moved = dg_malloc((n + 1) * sizeof *moved);
+  int32_t vocab = dg_first_extra(&g->model->config), far = dg_first_tag(&g->model->config) - vocab;
+  for (size_t i = 0; i < n; i++) moved[i] = ids[i] < vocab ? ids[i] : ids[i] + far;
+  return moved;
+}
+
 golden golden_open(const char *name) {
   golden g = {0};
   char path[128];
@@ -101,8 +110,8 @@ golden golden_open(const char *name) {
   b->target_offsets = golden_data(&g, DG_I32, b->sequences + 1, "target_offsets");
   g.tokens = b->target_offsets[b->sequences];
   g.logits = g.tokens * (size_t)config.vocab_size;
-  b->source = golden_data(&g, DG_I32, b->source_offsets[b->sequences], "source");
-  b->input = golden_data(&g, DG_I32, g.tokens, "input");
+  b->source = g.source = tags_moved(&g, b->source_offsets[b->sequences], "source");
+  b->input = g.input = tags_moved(&g, g.tokens, "input");
   b->labels = golden_data(&g, DG_I32, g.tokens, "labels");
   const float *options = golden_data(&g, DG_F32, 2, "options");
   g.options = (dg_loss_options){.label_smoothing = options[0], .gradient_scale = options[1]};
@@ -112,6 +121,8 @@ golden golden_open(const char *name) {
 
 void golden_close(golden *g) {
   dg_arena_free(g->arena);
+  free(g->source);
+  free(g->input);
   for (size_t k = 0; k < g->network.adapter_count; k++) dg_adapter_free(g->adapters[k]);
   dg_model_free(g->model);
   dg_safetensors_close(g->file);

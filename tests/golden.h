@@ -14,6 +14,7 @@ typedef struct golden {
   dg_loss_options options;
   dg_arena *arena;
   size_t tokens, logits; /* target tokens; logits of all of them */
+  int32_t *source, *input; /* of the batch */
 } golden;
 
 enum { GOLDEN_COUNT = 16 };

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,6 +165,70 @@ static void test_untrained(void **state) {
   }
 }
 
+/* The base without its last pieces, and an adapter that has them as new ones, say what the
+ * whole base says; their rows get the gradients that its rows get. */
+static void test_new_pieces(void **state) {
+  (void)state;
+  enum { NEW = 5 };
+  dg_error err;
+  size_t compared = 0;
+  for (size_t i = 0; i < GOLDEN_COUNT; i++) {
+    golden g = golden_open(golden_names[i]);
+    dg_model *whole = g.model;
+    dg_model_config config = whole->config;
+    config.vocab_size -= NEW;
+    dg_model *less = g.network.adapter_count ? NULL : dg_model_new(&config, &err);
+    if (!less) {
+      golden_close(&g);
+      continue;
+    }
+    dg_adapter_config c;
+    dg_options_defaults(dg_adapter_config_options, &c);
+    strcpy(c.method, "ia3");
+    c.new_pieces = NEW;
+    dg_adapter *a = g.adapters[0] = dg_adapter_new(&config, &c, 0, &err);
+    assert_non_null(a);
+    dg_adapter_initialize(a, 1);
+    for (size_t k = 0; k < whole->params.count; k++) {
+      dg_tensor *from = &whole->params.tensors[k];
+      dg_tensor *to = dg_params_find(&less->params, from->name);
+      char name[96];
+      snprintf(name, sizeof name, "pieces.%s", from->name);
+      dg_tensor *rest = dg_params_find(&a->params, name);
+      size_t kept = to->rows * to->cols, all = from->rows * from->cols;
+      memcpy(to->value, from->value, kept * sizeof(float));
+      assert_true(rest ? rest->rows * rest->cols == all - kept : kept == all);
+      if (rest) memcpy(rest->value, from->value + kept, (all - kept) * sizeof(float));
+    }
+    float *logits = logits_of(&g), *step = first_step(&g);
+    assert_true(dg_model_train(whole, &err));
+    double loss = loss_of(&g, true);
+    g.network.model = less;
+    g.network.adapters[g.network.adapter_count++] = a;
+    assert_int_equal(dg_network_classes(&g.network), whole->config.vocab_size);
+    float *mine = logits_of(&g), *my_step = first_step(&g);
+    golden_close_to("logits", mine, logits, g.logits, 1e-6, 0);
+    golden_close_to("step", my_step, step, 3 * (size_t)whole->config.vocab_size, 1e-6, 0);
+    assert_true(dg_adapter_train(a, &err));
+    assert_true(fabs(loss_of(&g, true) - loss) < 1e-6 * fabs(loss));
+    for (size_t k = 0; k < a->params.count; k++) {
+      dg_tensor *t = &a->params.tensors[k];
+      if (strncmp(t->name, "pieces.", 7)) continue;
+      dg_tensor *theirs = dg_params_find(&whole->params, t->name + 7);
+      size_t n = t->rows * t->cols, before = theirs->rows * theirs->cols - n;
+      golden_close_to(t->name, t->grad, theirs->grad + before, n, 1e-5, 1e-6);
+      compared++;
+    }
+    free(logits);
+    free(step);
+    free(mine);
+    free(my_step);
+    dg_model_free(less);
+    golden_close(&g);
+  }
+  assert_true(compared >= 12);
+}
+
 static sigjmp_buf after_fault;
 static void on_fault(int signal) {
   (void)signal;
@@ -203,7 +268,7 @@ static void test_frozen_base(void **state) {
     int32_t *source = dg_malloc(g.batch.source_offsets[3] * sizeof *source);
     memcpy(source, g.batch.source, g.batch.source_offsets[3] * sizeof *source);
     for (size_t s = 0; s < 3; s++) /* a new language's tag begins each source */
-      source[g.batch.source_offsets[s]] = g.model->config.vocab_size;
+      source[g.batch.source_offsets[s]] = dg_first_tag(&g.model->config);
     const int32_t *old_source = g.batch.source;
     g.batch.source = source;
 
@@ -354,6 +419,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_differences),
       cmocka_unit_test(test_untrained),
+      cmocka_unit_test(test_new_pieces),
       cmocka_unit_test(test_frozen_base),
       cmocka_unit_test(test_lowest),
       cmocka_unit_test(test_refusals),

@@ -64,6 +64,18 @@ static int32_t best_of(const float *logits, size_t vocab) {
 }
 
 /* Sentences of 5, 1 and 12 tokens; one leaves the batch after each third of the way. */
+/* Pieces, then tags of adapters. */
+static size_t ids_of(const golden *g) {
+  size_t ids = (size_t)g->model->config.vocab_size;
+  for (size_t i = 0; i < g->network.adapter_count; i++) ids += g->network.adapters[i]->extra_tokens;
+  return ids;
+}
+
+static int32_t id_of(const golden *g, size_t i) {
+  size_t vocab = (size_t)g->model->config.vocab_size;
+  return i < vocab ? (int32_t)i : dg_first_tag(&g->model->config) + (int32_t)(i - vocab);
+}
+
 static void greedy(golden *g) {
   size_t vocab = (size_t)g->model->config.vocab_size;
   float step[ROWS * VOCAB_MOST], whole[ROWS * VOCAB_MOST];
@@ -72,7 +84,7 @@ static void greedy(golden *g) {
   uint32_t parents[ROWS] = {0};
   int32_t tokens[ROWS];
   for (size_t r = 0; r < h.rows; r++) {
-    tokens[r] = (int32_t)dg_network_ids(&g->network) - 1; /* a tag where there are any */
+    tokens[r] = id_of(g, ids_of(g) - 1); /* a tag where there are any */
     h.sources[r] = (uint32_t)r;
   }
   for (size_t t = 0; t < LENGTH; t++) {
@@ -112,7 +124,7 @@ static void branch(golden *g, uint64_t seed) {
       next.sources[i] =
           t ? h.sources[parents[i]] : (uint32_t)dg_rng_below(&r, g->batch.sequences);
       if (t) memcpy(next.tokens[i], h.tokens[parents[i]], sizeof next.tokens[i]);
-      tokens[i] = (int32_t)dg_rng_below(&r, dg_network_ids(&g->network));
+      tokens[i] = id_of(g, (size_t)dg_rng_below(&r, ids_of(g)));
       next.tokens[i][t] = tokens[i];
     }
     h = next;
@@ -140,9 +152,9 @@ static void test_golden(void **state) {
   for (size_t adapters = 0; adapters <= most; adapters++) {
     g.network.adapter_count = adapters;
     int32_t *source = dg_malloc(g.batch.source_offsets[SENTENCES] * sizeof *source);
-    int32_t ids = (int32_t)dg_network_ids(&g.network);
+    int32_t last = id_of(&g, ids_of(&g) - 1);
     for (size_t i = 0; i < g.batch.source_offsets[SENTENCES]; i++)
-      source[i] = g.batch.source[i] < ids ? g.batch.source[i] : ids - 1;
+      source[i] = g.batch.source[i] <= last ? g.batch.source[i] : last;
     dg_batch kept = g.batch;
     g.batch.source = source;
     greedy(&g);
@@ -244,7 +256,7 @@ static void test_what_does_not_fit(void **state) {
   ids[0] = 38;
   assert_null(dg_decoder_new(&g.network, ids, one, 1, 1, 16, &err));
   assert_non_null(strstr(err.message, "id 38"));
-  ids[0] = 37;
+  ids[0] = dg_first_tag(&g.model->config) + 1;
   dg_decoder *d = dg_decoder_new(&g.network, ids, one, 1, 1, 16, &err);
   assert_non_null(d);
   dg_decoder_free(d);

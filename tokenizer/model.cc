@@ -67,6 +67,9 @@ constexpr uint32_t kChecksum = 20017;
 // after them are needed to segment text as the checkpoint's tokenizer does.
 constexpr uint32_t kSize = 20018;
 
+// Pieces that were added to a vocabulary: how many of the last, and the id of the first.
+constexpr uint32_t kAdded = 20019, kFirst = 20020;
+
 bool read_piece(string_view in, Piece *p) {
   Field f;
   while (!in.empty()) {
@@ -194,8 +197,12 @@ bool read_model(string_view in, Model *m, const char **why) {
       }
       continue;
     }
-    if (f.number == kSize && f.wire == kVarint) {
-      m->size = f.value;
+    uint64_t *count = f.number == kSize    ? &m->size
+                      : f.number == kAdded ? &m->added
+                      : f.number == kFirst ? &m->first
+                                           : nullptr;
+    if (count && f.wire == kVarint) {
+      *count = f.value;
       continue;
     }
     if (f.wire != kBytes) return false;
@@ -220,8 +227,10 @@ bool read_model(string_view in, Model *m, const char **why) {
     }
   }
   if (m->pieces.empty() || m->trainer.empty() || m->normalizer.empty()) return false;
-  if (!m->size) m->size = m->pieces.size();
-  if (m->size > m->pieces.size()) return false;
+  if (m->added > m->pieces.size()) return false;
+  if (!m->size) m->size = m->pieces.size() - m->added;
+  if (m->size > m->pieces.size() - m->added) return false;
+  if (m->added && (m->first < m->size || m->first + m->added > INT32_MAX)) return false;
   for (in = m->trainer; !in.empty();) {
     if (!read_field(&in, &f)) return false;
     if (f.wire != kVarint) continue;
@@ -272,13 +281,34 @@ std::string character_model(const Model &m) {
   return out;
 }
 
+namespace {
+
+// What follows the pieces.
+void put_rest(std::string *out, const Model &m) {
+  put_bytes(out, 2, m.trainer);
+  put_bytes(out, 3, m.normalizer);
+  if (!m.denormalizer.empty()) put_bytes(out, 5, m.denormalizer);
+}
+
+}  // namespace
+
 std::string model_of(const Model &m, const std::vector<size_t> &pieces, uint64_t size) {
   std::string out;
   for (size_t i : pieces) put_piece(&out, m.pieces[i]);
-  put_bytes(&out, 2, m.trainer);
-  put_bytes(&out, 3, m.normalizer);
-  if (!m.denormalizer.empty()) put_bytes(&out, 5, m.denormalizer);
+  put_rest(&out, m);
   if (size != pieces.size()) put_number(&out, kSize, size);
+  put_checksum(&out);
+  return out;
+}
+
+std::string model_with(const Model &m, const std::vector<Piece> &added, uint64_t first) {
+  std::string out;
+  for (const Piece &p : m.pieces) put_piece(&out, p);
+  for (const Piece &p : added) put_piece(&out, p);
+  put_rest(&out, m);
+  put_number(&out, kSize, m.size);
+  put_number(&out, kAdded, added.size());
+  put_number(&out, kFirst, first);
   put_checksum(&out);
   return out;
 }

@@ -27,6 +27,7 @@ struct Model {
   std::string trainer, normalizer, denormalizer;  // joined: messages merge by concatenation
   int type = kUnigram;
   uint64_t size = 0;  // of the pieces, those with an id in the vocabulary
+  uint64_t added = 0, first = 0;  // the last so many have ids of their own, from `first` on
   bool byte_fallback = false, space_after = false;
 };
 
@@ -48,6 +49,8 @@ void put_checksum(std::string *model);
 std::string character_model(const Model &m);
 // The model with these of its pieces alone.
 std::string model_of(const Model &m, const std::vector<size_t> &pieces, uint64_t size);
+// The model with more pieces, whose ids go from `first` on.
+std::string model_with(const Model &m, const std::vector<Piece> &added, uint64_t first);
 
 }  // namespace spm
 

@@ -52,7 +52,8 @@ struct dg_tokenizer {
   bool byte_fallback;
   bool words_apart;  // no piece reaches over the start of a word
   size_t longest;    // piece, in bytes
-  int32_t size;      // later pieces segment text but mean the unknown one
+  int32_t size;      // later pieces segment text but mean the unknown one, except the last:
+  int32_t added_from, added_end, shift;  // added ones, whose ids are `shift` further
   float unknown_score;
   int32_t unk, bos, eos, pad, byte_ids[256];
 };
@@ -92,6 +93,9 @@ bool load(dg_tokenizer *t, dg_error *err) {
   t->words_apart = !m.space_after;
   t->longest = 0;
   t->size = static_cast<int32_t>(m.size);
+  t->added_end = static_cast<int32_t>(m.pieces.size());
+  t->added_from = static_cast<int32_t>(m.pieces.size() - m.added);
+  t->shift = m.added ? static_cast<int32_t>(m.first) - t->added_from : 0;
   for (const Piece &p : m.pieces) {
     t->types.push_back(p.type);
     if (p.type == kUser) symbols.push_back(p.text);
@@ -120,7 +124,22 @@ bool load(dg_tokenizer *t, dg_error *err) {
   return true;
 }
 
-bool piece_at(const dg_tokenizer *t, int32_t id) { return id >= 0 && id < t->size; }
+// sentencepiece's number of the piece with this id, -1 when there is none; and back.
+int32_t inside(const dg_tokenizer *t, int32_t id) {
+  if (id >= 0 && id < t->size) return id;
+  int32_t added = id - t->shift;
+  return id >= t->size && added >= t->added_from && added < t->added_end ? added : -1;
+}
+
+int32_t outside(const dg_tokenizer *t, int32_t piece) {
+  if (piece >= t->added_from) return piece + t->shift;
+  return piece < t->size ? piece : t->unk;
+}
+
+bool is_type(const dg_tokenizer *t, int32_t id, PieceType type) {
+  int32_t piece = inside(t, id);
+  return piece >= 0 && t->types[static_cast<size_t>(piece)] == type;
+}
 
 // --- tokens -----------------------------------------------------------------------------
 
@@ -138,9 +157,9 @@ void add(dg_tokens *out, int32_t id, uint32_t begin, uint32_t end) {
 int32_t meaning(const dg_tokenizer *t, int32_t id, const std::string &piece) {
   if (id == t->unk) {
     int32_t word = t->sp.PieceToId(piece);
-    if (piece_at(t, word) && t->types[static_cast<size_t>(word)] == kUnused) return word;
+    if (is_type(t, word, kUnused)) return word;
   }
-  return piece_at(t, id) ? id : t->unk;
+  return outside(t, id);
 }
 
 void put(const dg_tokenizer *t, const ImmutableSentencePieceText &text, dg_tokens *out) {
@@ -152,7 +171,7 @@ void put(const dg_tokenizer *t, const ImmutableSentencePieceText &text, dg_token
     add(out, id, p.begin(), p.end());
     // sentencepiece gives a character's span to the last of its byte pieces: here
     // each of them has it. Only the last has a surface.
-    if (!piece_at(t, id) || t->types[static_cast<size_t>(id)] != kByte) {
+    if (!is_type(t, id, kByte)) {
       first = i + 1;
     } else if (!p.surface().empty()) {
       for (; first < i; first++)
@@ -224,7 +243,7 @@ void emit(const dg_tokenizer *t, const Units &u, size_t from, size_t to, int32_t
           dg_tokens *out) {
   uint32_t begin = u.list[from].begin, end = u.list[to - 1].end;
   if (id >= 0) {
-    add(out, piece_at(t, id) ? id : t->unk, begin, end);
+    add(out, outside(t, id), begin, end);
   } else if (t->byte_fallback) {
     for (char c : u.span(from, to))
       add(out, t->byte_ids[static_cast<unsigned char>(c)], begin, end);
@@ -235,9 +254,10 @@ void emit(const dg_tokenizer *t, const Units &u, size_t from, size_t to, int32_t
   }
 }
 
-// All segmentations at once: forward filtering, backward sampling (Kudo 2018, 3.2).
-void sample_lattice(const dg_tokenizer *t, const Units &u, double alpha, dg_rng *rng,
-                    dg_tokens *out) {
+// All segmentations at once: forward filtering, backward sampling (Kudo 2018, 3.2). The best
+// one when there is no generator.
+void walk_lattice(const dg_tokenizer *t, const Units &u, double alpha, dg_rng *rng,
+                  dg_tokens *out) {
   struct Edge {
     size_t from;
     int32_t id;
@@ -251,7 +271,7 @@ void sample_lattice(const dg_tokenizer *t, const Units &u, double alpha, dg_rng 
       double most = -HUGE_VAL, sum = 0;
       for (const Edge &e : into[i]) most = std::max(most, e.weight);
       for (const Edge &e : into[i]) sum += std::exp(e.weight - most);
-      total[i] = most + std::log(sum);
+      total[i] = rng ? most + std::log(sum) : most;
     }
     if (i == n) break;
     if (u.list[i].whole) {
@@ -272,13 +292,14 @@ void sample_lattice(const dg_tokenizer *t, const Units &u, double alpha, dg_rng 
   }
   std::vector<const Edge *> path;
   for (size_t j = n; j > 0; j = path.back()->from) {
-    double x = dg_rng_uniform(rng);
     const Edge *chosen = &into[j].back();
-    for (const Edge &e : into[j])
-      if ((x -= std::exp(e.weight - total[j])) < 0) {
-        chosen = &e;
-        break;
-      }
+    double x = rng ? dg_rng_uniform(rng) : 0;
+    for (const Edge &e : into[j]) {
+      if (rng && (x -= std::exp(e.weight - total[j])) >= 0) continue;
+      if (!rng && e.weight < total[j]) continue;
+      chosen = &e;
+      break;
+    }
     path.push_back(chosen);
   }
   for (size_t k = path.size(), from = 0; k-- > 0;) {
@@ -370,7 +391,7 @@ extern "C" const void *dg_tokenizer_bytes(const dg_tokenizer *t, size_t *size) {
 }
 
 extern "C" int32_t dg_tokenizer_size(const dg_tokenizer *t) {
-  return t->size;
+  return t->added_end > t->added_from ? t->added_end + t->shift : t->size;
 }
 extern "C" int32_t dg_tokenizer_unk(const dg_tokenizer *t) { return t->unk; }
 extern "C" int32_t dg_tokenizer_bos(const dg_tokenizer *t) { return t->bos; }
@@ -378,17 +399,19 @@ extern "C" int32_t dg_tokenizer_eos(const dg_tokenizer *t) { return t->eos; }
 extern "C" int32_t dg_tokenizer_pad(const dg_tokenizer *t) { return t->pad; }
 
 extern "C" const char *dg_tokenizer_piece(const dg_tokenizer *t, int32_t id) {
-  return piece_at(t, id) ? t->sp.IdToPiece(id).c_str() : nullptr;
+  int32_t piece = inside(t, id);
+  return piece >= 0 ? t->sp.IdToPiece(piece).c_str() : nullptr;
 }
 
 extern "C" int32_t dg_tokenizer_id(const dg_tokenizer *t, const char *piece) {
   int id = t->sp.PieceToId(piece);
   // Unknown pieces come back as the unknown id.
-  return !piece_at(t, id) || (id == t->unk && t->sp.IdToPiece(id) != piece) ? -1 : id;
+  bool none = (id >= t->size && id < t->added_from) || (id == t->unk && t->sp.IdToPiece(id) != piece);
+  return none ? -1 : outside(t, id);
 }
 
 extern "C" bool dg_tokenizer_is_control(const dg_tokenizer *t, int32_t id) {
-  return piece_at(t, id) && t->types[static_cast<size_t>(id)] == kControl;
+  return is_type(t, id, kControl);
 }
 
 extern "C" void dg_tokens_free(dg_tokens *tokens) {
@@ -445,7 +468,39 @@ extern "C" bool dg_tokenizer_sample(const dg_tokenizer *t, const char *text, siz
     if (!bpe && nbest > 0) return sample_nbest(t, {text, n}, nbest, alpha, &rng, out, err);
     Units u;
     if (!split(t, text, n, &u, err)) return false;
-    bpe ? sample_merges(t, u, alpha, &rng, out) : sample_lattice(t, u, alpha, &rng, out);
+    bpe ? sample_merges(t, u, alpha, &rng, out) : walk_lattice(t, u, alpha, &rng, out);
+    return true;
+  });
+}
+
+extern "C" char *dg_tokenizer_normalize(const dg_tokenizer *t, const char *text, size_t n,
+                                        dg_error *err) {
+  if (!fits(n, err)) return nullptr;
+  char *out = nullptr;
+  guarded(err, "normalising", [&] {
+    Units u;
+    if (!split(t, text, n, &u, err)) return false;
+    out = dg_strndup(u.text.data(), u.text.size());
+    return true;
+  });
+  return out;
+}
+
+extern "C" bool dg_tokenizer_cut(const dg_tokenizer *t, const char *text, size_t n, dg_tokens *out,
+                                 dg_error *err) {
+  out->count = 0;
+  if (!fits(n, err)) return false;
+  return guarded(err, "tokenizing", [&] {
+    Units u = {std::string(text, n), {}};
+    for (size_t i = 0; i < n;) {
+      size_t end = i + 1;
+      while (end < n && (text[end] & 0xC0) == 0x80) end++;
+      u.list.push_back({i, end - i, static_cast<uint32_t>(i), static_cast<uint32_t>(end), false});
+      i = end;
+    }
+    dg_rng unused = {0, 0};
+    if (t->model_type == kBpe) sample_merges(t, u, 0, &unused, out);
+    else walk_lattice(t, u, 1, nullptr, out);
     return true;
   });
 }
@@ -479,10 +534,11 @@ extern "C" char *dg_tokenizer_decode(const dg_tokenizer *t, const int32_t *ids, 
   guarded(err, "detokenizing", [&] {
     std::vector<int> kept;
     for (size_t i = 0; i < n; i++) {
-      if (!piece_at(t, ids[i]))
+      int32_t piece = inside(t, ids[i]);
+      if (piece < 0)
         return dg_fail(err, DG_ERR_USAGE, "detokenizing: there is no piece %d, only 0 to %d",
                        ids[i], dg_tokenizer_size(t) - 1);
-      if (!dg_tokenizer_is_control(t, ids[i])) kept.push_back(ids[i]);
+      if (!is_type(t, ids[i], kControl)) kept.push_back(piece);
     }
     std::string out;
     auto status = t->sp.Decode(kept, &out);
@@ -689,7 +745,7 @@ extern "C" dg_tokenizer *dg_tokenizer_train(const dg_tokenizer_options *o, dg_se
     return nullptr;
   put_checksum(&model);
   dg_tokenizer *t = dg_tokenizer_load(model.data(), model.size(), err);
-  if (t && dg_tokenizer_size(t) != o->vocab_size) {
+  if (t && !o->fewer && dg_tokenizer_size(t) != o->vocab_size) {
     dg_fail(
         err, DG_ERR_USAGE,
         "the text yields %d pieces at most, not %d: ask for a vocabulary of %d or train on more",

@@ -22,12 +22,12 @@ dg_tokenizer *dg_tokenizer_load_hf(const char *path, dg_error *err);
 void dg_tokenizer_free(dg_tokenizer *t);
 const void *dg_tokenizer_bytes(const dg_tokenizer *t, size_t *size); /* owned by t */
 
-int32_t dg_tokenizer_size(const dg_tokenizer *t); /* ids: pieces, special ones included */
+int32_t dg_tokenizer_size(const dg_tokenizer *t); /* one past the last id */
 int32_t dg_tokenizer_unk(const dg_tokenizer *t);  /* the ids below are -1 when absent */
 int32_t dg_tokenizer_bos(const dg_tokenizer *t);
 int32_t dg_tokenizer_eos(const dg_tokenizer *t);
 int32_t dg_tokenizer_pad(const dg_tokenizer *t);
-const char *dg_tokenizer_piece(const dg_tokenizer *t, int32_t id); /* NULL out of range */
+const char *dg_tokenizer_piece(const dg_tokenizer *t, int32_t id); /* NULL when there is none */
 int32_t dg_tokenizer_id(const dg_tokenizer *t, const char *piece); /* -1 when absent */
 /* Control pieces (specials and language tags) have no surface and are never
  * produced by encoding text. */
@@ -68,6 +68,13 @@ bool dg_tokenizer_sample(const dg_tokenizer *t, const char *text, size_t n, int 
 bool dg_tokenizer_nbest(const dg_tokenizer *t, const char *text, size_t length, size_t n,
                         dg_tokens *outs, float *scores, size_t *found, dg_error *err);
 
+/* Text as it is cut up: normalised, with U+2581 for spaces. The caller frees it. */
+char *dg_tokenizer_normalize(const dg_tokenizer *t, const char *text, size_t n, dg_error *err);
+/* The best segmentation of such text, which may begin inside a word, by a unigram or BPE
+ * model; without user symbols. Tokens' places are in it. */
+bool dg_tokenizer_cut(const dg_tokenizer *t, const char *text, size_t n, dg_tokens *out,
+                      dg_error *err);
+
 /* Exact inverse of encoding up to normalisation. Control ids are skipped.
  * The result is NUL-terminated; the caller frees it. */
 char *dg_tokenizer_decode(const dg_tokenizer *t, const int32_t *ids, size_t n, dg_error *err);
@@ -82,6 +89,7 @@ typedef enum dg_tokenizer_type { DG_TOKENIZER_UNIGRAM, DG_TOKENIZER_BPE } dg_tok
 typedef struct dg_tokenizer_options {
   dg_tokenizer_type type;
   int32_t vocab_size;           /* all pieces: specials, tags, bytes, learned */
+  bool fewer;                   /* a text that cannot fill it may yield fewer */
   double character_coverage;    /* 0.9995 unless told, 0.98 to 1; the rest falls to bytes */
   bool byte_fallback;           /* no text is ever unknown */
   const char *normalization;    /* sentencepiece rule name: nmt_nfkc, nfkc, identity... */

@@ -113,7 +113,7 @@ bool dg_trainee_begin(dg_trainee *t, dg_base *base, const dg_cli *cli, dg_error 
 /* The row of a language of the file, added when it is not there. */
 static int32_t own_tag(dg_trainee *t, const char *code, dg_side side, const dg_language *relative) {
   dg_adapter_file *f = t->file;
-  int32_t first = dg_first_extra(&t->base->model->config) + (int32_t)t->stack.extra_tokens;
+  int32_t first = dg_first_tag(&t->base->model->config) + (int32_t)t->stack.extra_tokens;
   size_t i = 0;
   while (i < f->language_count && strcmp(f->languages[i].code, code)) i++;
   if (i < f->language_count) {
@@ -175,7 +175,7 @@ bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_tr
 static void tag_row(const dg_trainee *t, int32_t tag, float *out) {
   const dg_model *m = t->base->model;
   size_t d = (size_t)m->config.d_model;
-  int32_t first = dg_first_extra(&m->config);
+  int32_t first = dg_first_tag(&m->config);
   if (tag < first) {
     dg_matrix_rows(&m->encoder.embedding, d, (size_t)tag, 1, out);
     return;

@@ -38,6 +38,8 @@ const dg_option dg_adapter_config_options[] = {
          "of LoRA: q,k,v,o,fc1,gate,fc2, or self.q and so on; all"),
     TEXT("encoder_layers", encoder_layers, "all", "that have adapters: 0-5,11; all; none"),
     TEXT("decoder_layers", decoder_layers, "all", "likewise"),
+    {"new_pieces", DG_OPTION_INT, MEMBER(new_pieces), "0", 0, DG_NEW_PIECES_MOST, NULL,
+     "learned on a new language's text, for a script or words the base cuts to bits"},
     {NULL, DG_OPTION_INT, 0, 0, NULL, 0, 0, NULL, NULL},
 };
 
@@ -99,6 +101,7 @@ json_t *dg_adapter_config_json(const dg_adapter_config *c) {
   for (size_t i = 0; i < sizeof read_by / sizeof *read_by; i++)
     if (!(method & read_by[i].method)) json_object_del(j, read_by[i].name);
   if (c->placement == DG_PLACE_LAYER) json_object_del(j, "sublayers");
+  if (!c->new_pieces) json_object_del(j, "new_pieces");
   return j;
 }
 
@@ -321,6 +324,26 @@ static void plan_stack(dg_plan *p, const layout *l, dg_adapter_stack *s, const c
     plan_norm(p, c, path, &s->final_norm);
 }
 
+/* Named and tied as the base's own rows. */
+static void plan_pieces(dg_plan *p, dg_adapter *a) {
+  const dg_model_config *c = &a->model;
+  dg_piece_rows *r = &a->pieces;
+  size_t count = (size_t)a->config.new_pieces, d = a->d_model;
+  dg_plan_align(p);
+  dg_tensor *t = dg_plan_tensor(p, count, d, "pieces.%s",
+                                c->tie_source_target ? "embedding" : "encoder.embedding");
+  r->source = t->value, r->source_grad = t->grad;
+  if (!c->tie_source_target) t = dg_plan_tensor(p, count, d, "pieces.decoder.embedding");
+  r->target = t->value, r->target_grad = t->grad;
+  r->output = (dg_linear){.out = count, .in = d};
+  if (!c->tie_output) t = dg_plan_tensor(p, count, d, "pieces.output.weight");
+  r->output.weight = dg_matrix_fp32(t->value), r->output.weight_grad = t->grad;
+  if (!c->output_bias) return;
+  dg_plan_align(p);
+  t = dg_plan_tensor(p, 1, count, "pieces.output.bias");
+  r->output.bias = t->value, r->output.bias_grad = t->grad;
+}
+
 static void plan_adapter(dg_plan *p, void *structure) {
   const layout *l = structure;
   dg_adapter *a = l->adapter;
@@ -331,6 +354,7 @@ static void plan_adapter(dg_plan *p, void *structure) {
     dg_tensor *t = dg_plan_tensor(p, a->extra_tokens, a->d_model, "extra");
     a->extra = t->value, a->extra_grad = t->grad;
   }
+  if (a->config.new_pieces) plan_pieces(p, a);
   dg_plan_align(p);
 }
 
@@ -354,6 +378,12 @@ static void layout_end(layout *l) {
 
 dg_adapter *dg_adapter_new(const dg_model_config *model, const dg_adapter_config *config,
                            size_t extra_tokens, dg_error *err) {
+  if (config->new_pieces && dg_target_vocab(model) != dg_first_extra(model)) {
+    dg_fail(err, DG_ERR_UNSUPPORTED,
+            "the base has %d pieces for sources and %d for targets: new ones have no place there",
+            model->vocab_size, dg_target_vocab(model));
+    return NULL;
+  }
   if (config->width < 1 || config->width > 65536 || config->rank < 1 || config->rank > 65536 ||
       extra_tokens > (1u << 20)) {
     dg_fail(err, DG_ERR_USAGE, "an adapter of width %d, rank %d with %zu tokens is out of range",
@@ -391,7 +421,8 @@ void dg_adapter_initialize(dg_adapter *a, uint64_t seed) {
   for (size_t i = 0; i < a->params.count; i++) {
     dg_tensor *t = &a->params.tensors[i];
     size_t n = t->rows * t->cols;
-    if (dg_ends_with(t->name, ".up.weight") || dg_ends_with(t->name, ".lora_b.weight"))
+    if (dg_ends_with(t->name, ".up.weight") || dg_ends_with(t->name, ".lora_b.weight") ||
+        !strncmp(t->name, "pieces.", 7))
       memset(t->value, 0, n * sizeof(float));
     if (dg_ends_with(t->name, ".ia3"))
       for (size_t k = 0; k < n; k++) t->value[k] = 1;

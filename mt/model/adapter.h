@@ -38,6 +38,7 @@ typedef struct dg_adapter_config {
   bool rslora;           /* or by alpha/sqrt(rank) (Kalajdzievski 2023) */
   char projections[160]; /* "q,v,ffn.in", or "all" */
   char encoder_layers[160], decoder_layers[160]; /* "all", "none", "0-5,11" */
+  int new_pieces; /* of a vocabulary beside the base's */
 } dg_adapter_config;
 extern const dg_option dg_adapter_config_options[];
 /* As dg_options_to_json, without the settings that its method does not read. */
@@ -91,8 +92,16 @@ typedef struct dg_adapter_stack {
   dg_norm embedding_norm, final_norm; /* added to the base's */
 } dg_adapter_stack;
 
-/* Extra tokens: embedding rows for ids that the base does not know (from dg_first_extra on), such
- * as the tag of a new language. They are read as input, never predicted. */
+/* Rows of new pieces, ids from dg_first_extra on, as the base has them: source and target may
+ * be the same, and the output's weight the target's. */
+typedef struct dg_piece_rows {
+  const float *source, *target; /* [new_pieces, d_model] */
+  float *source_grad, *target_grad;
+  dg_linear output;
+} dg_piece_rows;
+
+/* Extra tokens: embedding rows for ids from dg_first_tag on, such as the tag of a new language.
+ * They are read as input, never predicted. */
 typedef struct dg_adapter {
   dg_adapter_config config;
   dg_model_config model; /* of the base */
@@ -101,12 +110,13 @@ typedef struct dg_adapter {
   dg_adapter_stack encoder, decoder;
   const float *extra; /* [extra_tokens, d_model] */
   float *extra_grad;
+  dg_piece_rows pieces;
 } dg_adapter;
 
 /* All values zero. Refuses a declaration that makes no sense, or nothing to train. */
 dg_adapter *dg_adapter_new(const dg_model_config *model, const dg_adapter_config *config,
                            size_t extra_tokens, dg_error *err);
-void dg_adapter_initialize(dg_adapter *a, uint64_t seed); /* leaves `extra` zero */
+void dg_adapter_initialize(dg_adapter *a, uint64_t seed); /* leaves extra and pieces zero */
 bool dg_adapter_train(dg_adapter *a, dg_error *err);      /* allocates gradients, zeroed */
 void dg_adapter_free(dg_adapter *a);
 

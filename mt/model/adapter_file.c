@@ -71,7 +71,7 @@ static bool read_adapter(const dg_safetensors *s, const dg_base *base, dg_adapte
   f->card = dg_weights_json(s, "card", JSON_OBJECT, err);
   if (!f->card || !(f->languages = dg_weights_languages(s, &f->language_count, err))) return false;
   for (size_t i = 0; i < f->language_count; i++)
-    f->languages[i].tag = dg_first_extra(&base->model->config) + (int32_t)i;
+    f->languages[i].tag = dg_first_tag(&base->model->config) + (int32_t)i;
   f->adapter = dg_adapter_new(&base->model->config, &config, f->language_count, err);
   return f->adapter && dg_weights_read(s, &f->adapter->params, err);
 }

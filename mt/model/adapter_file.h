@@ -15,7 +15,7 @@ typedef struct dg_adapter_file {
   dg_adapter *adapter;
   dg_language_pair pairs[DG_PAIRS_MAX]; /* that it was trained for, at least one */
   size_t pair_count;
-  dg_language *languages; /* its own new languages; tag = dg_first_extra + row of `extra` */
+  dg_language *languages; /* its own new languages; tag = dg_first_tag + row of `extra` */
   size_t language_count;
   char over[DG_ADAPTERS_MAX][DG_HASH_TEXT]; /* of the adapters it was trained on top of */
   size_t over_count;

@@ -64,6 +64,8 @@ int dg_first_extra(const dg_model_config *c) {
   return target > c->vocab_size ? target : c->vocab_size;
 }
 
+int dg_first_tag(const dg_model_config *c) { return dg_first_extra(c) + DG_NEW_PIECES_MOST; }
+
 /* Whether the format has exactly one item X. */
 static bool has_sentence(const char *format) {
   int found = 0;

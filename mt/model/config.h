@@ -49,8 +49,10 @@ extern const dg_option dg_model_config_options[];
 
 /* Pieces the decoder reads and predicts. */
 int dg_target_vocab(const dg_model_config *c);
-/* The first id past both vocabularies: tokens of adapters begin there. */
+/* Ids past both vocabularies: pieces that an adapter adds, then tags of adapters. */
+enum { DG_NEW_PIECES_MOST = 1 << 20 };
 int dg_first_extra(const dg_model_config *c);
+int dg_first_tag(const dg_model_config *c);
 
 /* Sets derived defaults and refuses impossible combinations by name. */
 bool dg_model_config_check(dg_model_config *c, dg_error *err);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mt/model/output.h"
 #include "mt/model/stack.h"
 
 /* Keys and values of one step, [layers][rows][2*inner]: written once, never moved.
@@ -212,8 +213,7 @@ void dg_decoder_step(dg_decoder *d, size_t rows, const int32_t *tokens, const ui
   }
   if ((float)c->output_scale != 1.0f)
     for (size_t i = 0; i < rows * width; i++) x[i] *= (float)c->output_scale;
-  dg_linear_forward(&p, &m->output, rows, x, logits);
-  dg_bias_forward(&p, rows, m->output.out, m->output.bias, logits);
+  dg_output_forward(&p, &m->output, rows, x, logits);
 
   uint32_t *swap = d->ancestors;
   d->ancestors = d->next_ancestors;

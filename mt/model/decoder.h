@@ -18,7 +18,7 @@ void dg_decoder_free(dg_decoder *d);
 
 /* Row r continues row parents[r] of the previous step (ignored at the first
  * step), reads tokens[r], and attends to source sentence sources[r]. Writes
- * unnormalised logits [rows, target vocabulary]. rows may differ from step to step,
+ * unnormalised logits [rows, dg_network_classes]. rows may differ from step to step,
  * up to max_rows; tokens must be valid ids, and at most max_length steps. */
 void dg_decoder_step(dg_decoder *d, size_t rows, const int32_t *tokens, const uint32_t *parents,
                      const uint32_t *sources, float *logits);

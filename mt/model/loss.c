@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "mt/model/output.h"
 #include "mt/model/stack.h"
 
 /* Logits exist only a block of rows at a time: this many bytes, so that they
@@ -140,11 +141,13 @@ static void output_loss(dg_pass *p, const dg_loss_options *o, size_t passes, siz
   const dg_model *m = p->network->model;
   output_job j = {.p = p, .options = o, .backward = dx != NULL};
   dg_linear output = m->output;
-  if (j.backward && o->classes && !m->params.grads) {
+  size_t all = dg_network_classes(p->network);
+  bool added = all > output.out; /* an adapter's new pieces, which are trained */
+  if (j.backward && o->classes && !m->params.grads && !added) {
     j.part = o->classes;
     output = part_of_output(p, &j);
   }
-  size_t d = (size_t)m->config.d_model, classes = j.classes = output.out;
+  size_t d = (size_t)m->config.d_model, classes = j.classes = added ? all : output.out;
   size_t block = LOGITS_BYTES / sizeof(float) / classes / passes / LOGITS_ROWS_LEAST * LOGITS_ROWS_LEAST;
   if (block < LOGITS_ROWS_LEAST) block = LOGITS_ROWS_LEAST;
   if (block > rows) block = rows;
@@ -153,11 +156,8 @@ static void output_loss(dg_pass *p, const dg_loss_options *o, size_t passes, siz
   j.losses = dg_arena_alloc(p->arena, block, sizeof *j.losses);
   for (size_t r = 0; r < rows; r += block) {
     size_t n = rows - r < block ? rows - r : block;
-    for (size_t k = 0; k < passes; k++) {
-      float *logits = j.logits + k * n * classes;
-      dg_linear_forward(p, &output, n, states + (k * rows + r) * d, logits);
-      dg_bias_forward(p, n, classes, output.bias, logits);
-    }
+    for (size_t k = 0; k < passes; k++)
+      dg_output_forward(p, &output, n, states + (k * rows + r) * d, j.logits + k * n * classes);
     j.labels = labels + r;
     j.rows = n;
     dg_parallel(p->network->threads, n, loss_row, &j);
@@ -169,7 +169,7 @@ static void output_loss(dg_pass *p, const dg_loss_options *o, size_t passes, siz
     }
     for (size_t k = 0; dx && k < passes; k++) {
       size_t at = (k * rows + r) * d;
-      dg_linear_backward(p, &output, n, states + at, j.logits + k * n * classes, 0, dx + at);
+      dg_output_backward(p, &output, n, states + at, j.logits + k * n * classes, dx + at);
     }
   }
   if (dx && states != x) {
@@ -191,9 +191,9 @@ static bool check(const dg_network *n, const dg_batch *b, walk *w, dg_error *err
       !dg_text_check(n, &n->model->decoder, &w->target, err))
     return false;
   for (size_t i = 0; b->labels && i < w->target.total; i++)
-    if (b->labels[i] >= dg_target_vocab(&n->model->config))
-      return dg_fail(err, DG_ERR_USAGE, "label %zu is %d; the vocabulary has %d pieces", i,
-                     b->labels[i], dg_target_vocab(&n->model->config));
+    if (b->labels[i] >= 0 && (size_t)b->labels[i] >= dg_network_classes(n))
+      return dg_fail(err, DG_ERR_USAGE, "label %zu is %d; the vocabulary has %zu pieces", i,
+                     b->labels[i], dg_network_classes(n));
   return true;
 }
 
@@ -301,8 +301,6 @@ bool dg_logits(const dg_network *n, const dg_batch *b, dg_arena *arena, float *l
   dg_arena_reset(arena);
   dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = arena};
   forward(&p, &w);
-  const dg_linear *output = &n->model->output;
-  dg_linear_forward(&p, output, w.target.total, scaled_states(&p, w.target.total, w.states), logits);
-  dg_bias_forward(&p, w.target.total, output->out, output->bias, logits);
+  dg_output_forward(&p, &n->model->output, w.target.total, scaled_states(&p, w.target.total, w.states), logits);
   return true;
 }

@@ -31,7 +31,8 @@ typedef struct dg_loss_options {
   float rdrop;              /* R-Drop's alpha: each sentence passes twice, with other masks, and
                              * the two predictions are drawn together; 0: one pass */
   const dg_loss_classes *classes; /* NULL: the whole vocabulary. Backward passes alone read them,
-                                   * and only where the output matrix is frozen */
+                                   * and only where the output matrix is frozen and no
+                                   * adapter has new pieces */
   float gradient_scale;     /* of the summed loss, e.g. 1/tokens of the whole step */
 } dg_loss_options;
 
@@ -52,7 +53,7 @@ bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_opti
 /* About what dg_loss_backward keeps of each source and each target token, in bytes. */
 void dg_loss_memory(const dg_network *n, size_t *source, size_t *target);
 
-/* Logits [target tokens, target vocabulary] of the whole batch, for tests. */
+/* Logits [target tokens, dg_network_classes] of the whole batch, for tests. */
 bool dg_logits(const dg_network *n, const dg_batch *b, dg_arena *arena, float *logits,
                dg_error *err);
 

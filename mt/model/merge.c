@@ -35,7 +35,7 @@ static void add_languages(dg_adapter_file *to, const dg_adapter_file *from) {
     if (k < to->language_count) continue;
     to->languages = dg_realloc(to->languages, (k + 1) * sizeof *to->languages);
     to->languages[k] = from->languages[i];
-    to->languages[to->language_count++].tag = dg_first_extra(&from->adapter->model) + (int32_t)k;
+    to->languages[to->language_count++].tag = dg_first_tag(&from->adapter->model) + (int32_t)k;
   }
 }
 

@@ -68,4 +68,7 @@ typedef struct dg_network {
   const struct dg_packed_model *packed; /* of this model and precision, or NULL */
 } dg_network;
 
+/* Columns of the network's logits, each the id of a piece: the base's, then an adapter's. */
+size_t dg_network_classes(const dg_network *n);
+
 #endif

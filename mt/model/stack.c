@@ -3,38 +3,50 @@
 #include <math.h>
 #include <string.h>
 
-size_t dg_network_ids(const dg_network *n) {
-  size_t ids = (size_t)dg_first_extra(&n->model->config);
-  for (size_t i = 0; i < n->adapter_count; i++) ids += n->adapters[i]->extra_tokens;
-  return ids;
+/* A row of embeddings and its gradient, NULL: frozen. Where there is none both are NULL. */
+typedef struct row {
+  const float *value;
+  float *grad;
+} row;
+
+static row row_at(const float *value, float *grad, size_t at, size_t d) {
+  return (row){value + at * d, grad ? grad + at * d : NULL};
 }
 
-/* The adapter that holds an id past the vocabulary, and its row there. */
-static const dg_adapter *extra_owner(const dg_network *n, int32_t id, size_t *row) {
-  *row = (size_t)id - (size_t)dg_first_extra(&n->model->config);
+/* That of an id past the vocabularies: of a new piece, or an adapter's tag. */
+static row extra_row(const dg_network *n, const dg_stack *stack, int32_t id) {
+  const dg_model_config *c = &n->model->config;
+  size_t d = (size_t)c->d_model;
+  int32_t tag = id - dg_first_tag(c), piece = id - dg_first_extra(c);
   for (size_t i = 0; i < n->adapter_count; i++) {
-    if (*row < n->adapters[i]->extra_tokens) return n->adapters[i];
-    *row -= n->adapters[i]->extra_tokens;
+    const dg_adapter *a = n->adapters[i];
+    const dg_piece_rows *p = &a->pieces;
+    if (tag < 0 && piece < a->config.new_pieces)
+      return stack == &n->model->encoder ? row_at(p->source, p->source_grad, (size_t)piece, d)
+                                         : row_at(p->target, p->target_grad, (size_t)piece, d);
+    if (tag >= 0 && (size_t)tag < a->extra_tokens)
+      return row_at(a->extra, a->extra_grad, (size_t)tag, d);
+    if (tag >= 0) tag -= (int32_t)a->extra_tokens;
   }
-  return NULL;
+  return (row){0};
 }
 
 void dg_embedding_row(const dg_network *n, const dg_stack *stack, int32_t id, float *out) {
-  size_t d = (size_t)n->model->config.d_model, row;
-  if ((size_t)id < stack->vocab) {
-    dg_matrix_rows(&stack->embedding, d, (size_t)id, 1, out);
-    return;
-  }
-  const dg_adapter *a = extra_owner(n, id, &row);
-  memcpy(out, a->extra + row * d, d * sizeof *out);
+  size_t d = (size_t)n->model->config.d_model;
+  if ((size_t)id < stack->vocab) dg_matrix_rows(&stack->embedding, d, (size_t)id, 1, out);
+  else memcpy(out, extra_row(n, stack, id).value, d * sizeof *out);
 }
 
 static float *embedding_grad_row(const dg_network *n, const dg_stack *stack, int32_t id) {
-  size_t d = (size_t)n->model->config.d_model, row;
-  if ((size_t)id < stack->vocab)
-    return stack->embedding_grad ? stack->embedding_grad + (size_t)id * d : NULL;
-  const dg_adapter *a = extra_owner(n, id, &row);
-  return a->extra_grad ? a->extra_grad + row * d : NULL;
+  size_t d = (size_t)n->model->config.d_model;
+  if ((size_t)id >= stack->vocab) return extra_row(n, stack, id).grad;
+  return stack->embedding_grad ? stack->embedding_grad + (size_t)id * d : NULL;
+}
+
+static bool is_known(const dg_network *n, const dg_stack *stack, int32_t id) {
+  if (id < 0) return false;
+  return (size_t)id < stack->vocab ||
+         (id >= dg_first_extra(&n->model->config) && extra_row(n, stack, id).value);
 }
 
 const float *dg_position_row(const dg_model *m, const dg_stack *stack, size_t position) {
@@ -51,12 +63,10 @@ bool dg_text_check(const dg_network *n, const dg_stack *stack, const dg_packed_t
                    dg_error *err) {
   const dg_model_config *c = &n->model->config;
   const char *side = stack == &n->model->encoder ? "source" : "target";
-  size_t ids = dg_network_ids(n), first_extra = (size_t)dg_first_extra(c);
   for (size_t i = 0; i < t->total; i++)
-    if (t->ids[i] < 0 || (size_t)t->ids[i] >= ids ||
-        ((size_t)t->ids[i] >= stack->vocab && (size_t)t->ids[i] < first_extra))
-      return dg_fail(err, DG_ERR_USAGE, "%s token %zu has id %d; the model has ids 0 to %zu", side,
-                     i, t->ids[i], ids - 1);
+    if (!is_known(n, stack, t->ids[i]))
+      return dg_fail(err, DG_ERR_USAGE, "%s token %zu has id %d; the model has ids 0 to %zu%s", side,
+                     i, t->ids[i], stack->vocab - 1, n->adapter_count ? " and its adapters'" : "");
   bool table = c->position == DG_POSITION_SINUSOIDAL || c->position == DG_POSITION_LEARNED;
   size_t most = (size_t)(c->max_positions - c->position_offset);
   if (table && t->longest > most)
@@ -251,18 +261,17 @@ static void embed_backward(dg_pass *p, const dg_stack_walk *w, float *g) {
 /* --- stacks ------------------------------------------------------------------ */
 
 /* Whether the text has a token whose embedding is trained. */
-static bool trains_embeddings(const dg_network *n, const dg_packed_text *text) {
-  for (size_t i = 0; i < text->total; i++) {
-    size_t row;
-    if (text->ids[i] >= dg_first_extra(&n->model->config) &&
-        extra_owner(n, text->ids[i], &row)->extra_grad)
-      return true;
-  }
+static bool trains_embeddings(const dg_network *n, const dg_stack *stack,
+                              const dg_packed_text *text) {
+  int32_t first = dg_first_extra(&n->model->config);
+  for (size_t i = 0; i < text->total; i++)
+    if (text->ids[i] >= first && extra_row(n, stack, text->ids[i]).grad) return true;
   return false;
 }
 
 size_t dg_network_lowest(const dg_network *n, bool decoder, const dg_packed_text *text) {
-  if (n->model->params.grads || trains_embeddings(n, text)) return DG_DEPTH_EMBEDDING;
+  const dg_stack *stack = decoder ? &n->model->decoder : &n->model->encoder;
+  if (n->model->params.grads || trains_embeddings(n, stack, text)) return DG_DEPTH_EMBEDDING;
   size_t lowest = DG_DEPTH_NONE;
   for (size_t k = 0; k < n->adapter_count; k++) {
     size_t mine = dg_adapter_lowest(side_of(n->adapters[k], decoder));

@@ -48,7 +48,6 @@ dg_norm dg_stack_final_norm(dg_pass *p, const dg_stack *stack, bool decoder);
 
 /* Copies a row of an input embedding: the model's, or an adapter's for ids past the vocabulary. */
 void dg_embedding_row(const dg_network *n, const dg_stack *stack, int32_t id, float *out);
-size_t dg_network_ids(const dg_network *n); /* one past the last, adapters' included */
 const float *dg_position_row(const dg_model *m, const dg_stack *stack, size_t position); /* or NULL */
 float dg_embedding_scale(const dg_model_config *c);
 
