@@ -655,7 +655,7 @@ static void test_damaged_checkpoint(void **state) {
   for (int i = 0; i + 1 < SENTENCES; i++) dg_parallel_add(&text, sentences[i], sentences[i + 1]);
   r.examples = dg_examples_new(r.base, 64);
   size_t corpus;
-  assert_true(dg_examples_add(r.examples, &text, NULL, &corpus, &err));
+  assert_true(dg_examples_add(r.examples, &text, NULL, NULL, &corpus, &err));
   r.direction = (dg_direction){.corpus = corpus, .source_tag = r.base->languages[0].tag,
                                .target_tag = r.base->languages[1].tag};
   r.set = (dg_dev_set){.name = "en-pt-BR", .direction = r.direction};

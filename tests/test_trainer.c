@@ -206,9 +206,9 @@ static rig *rig_new(int threads) {
   r->examples = dg_examples_new(r->base, 64);
   r->dev = dg_examples_new(r->base, 64);
   size_t corpus;
-  assert_true(dg_examples_add(r->examples, &text[0], r->threads, &corpus, &err));
+  assert_true(dg_examples_add(r->examples, &text[0], NULL, r->threads, &corpus, &err));
   assert_int_equal(dg_examples_count(r->examples, corpus), 80);
-  assert_true(dg_examples_add(r->dev, &text[1], r->threads, &corpus, &err));
+  assert_true(dg_examples_add(r->dev, &text[1], NULL, r->threads, &corpus, &err));
   int32_t en = r->base->languages[0].tag, gl = r->base->languages[1].tag;
   r->directions[0] = (dg_direction){.source_tag = en, .target_tag = gl};
   r->directions[1] = (dg_direction){.reversed = true, .source_tag = gl, .target_tag = en};
@@ -917,7 +917,7 @@ static void test_refusals(void **state) {
   r = rig_new(1);
   dg_parallel_text none = {0};
   size_t corpus;
-  assert_true(dg_examples_add(r->examples, &none, NULL, &corpus, NULL));
+  assert_true(dg_examples_add(r->examples, &none, NULL, NULL, &corpus, NULL));
   r->directions[0].corpus = r->directions[1].corpus = corpus;
   refuse(r, DG_ERR_USAGE, "no usable training pairs");
   /* A checkpoint that cannot be written ends the run; what it says is why. */

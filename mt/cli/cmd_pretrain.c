@@ -126,7 +126,7 @@ static bool add_entry(run *r, size_t i, dg_error *err) {
   if (!target) return false;
   dg_examples *e = d->dev ? r->dev : r->train;
   size_t corpus;
-  if (!dg_examples_add(e, &r->texts[i], r->threads, &corpus, err))
+  if (!dg_examples_add(e, &r->texts[i], NULL, r->threads, &corpus, err))
     return dg_error_context(err, "%s", d->file);
   r->card_data[i] = (dg_card_data){d->dev ? "dev" : "train", d->source, d->target, d->file,
                                    dg_examples_count(e, corpus), dg_examples_skipped(e, corpus), NULL};

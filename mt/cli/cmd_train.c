@@ -5,6 +5,7 @@
 
 #include "mt/cli/train_data.h"
 #include "mt/cli/train_mono.h"
+#include "mt/cli/train_pieces.h"
 #include "mt/cli/train_report.h"
 #include "mt/cli/trainee.h"
 #include "mt/cli/training.h"
@@ -89,7 +90,31 @@ static bool read_pairs(run *r, dg_error *err) {
          !dg_trainee_add(&r->trainee, p->target, p->source, &p->ways[1], err)))
       return false;
   }
-  return dg_trainee_build(&r->trainee, (uint64_t)r->options.seed, r->cli, err);
+  return true;
+}
+
+/* New pieces come of the text, and what is trained has rows for them. */
+static bool build_trainee(run *r, dg_error *err) {
+  const dg_language_pair **ways = dg_calloc(r->pair_count + 1, sizeof *ways);
+  for (size_t i = 0; i < r->pair_count; i++) ways[i] = &r->pairs[i].ways[0].pair;
+  bool ok = dg_train_pieces(&r->trainee, &r->data, ways, r->cli, err);
+  free(ways);
+  return ok && dg_trainee_build(&r->trainee, (uint64_t)r->options.seed, r->cli, err);
+}
+
+/* Those of a direction's source and target. */
+static void find_tokenizers(const run *r, bool trained, const dg_train_way *w, dg_tokenizer *out[2]) {
+  out[0] = dg_trainee_tokenizer(&r->trainee, trained, w->pair.source, DG_SIDE_SOURCE);
+  out[1] = dg_trainee_tokenizer(&r->trainee, trained, w->pair.target, DG_SIDE_TARGET);
+}
+
+/* Tokenises the text of a pair. */
+static bool add_examples(run *r, dg_examples *e, const dg_parallel_text *text, const dg_train_way *w,
+                         size_t *corpus, dg_error *err) {
+  dg_tokenizer *found[2];
+  find_tokenizers(r, true, w, found);
+  return dg_examples_add(e, text, (const dg_tokenizer *const[]){found[0], found[1]}, r->threads,
+                         corpus, err);
 }
 
 static void add_sets(run *r, dg_dev_list *list, const dg_train_file *f, dg_direction way,
@@ -98,7 +123,8 @@ static void add_sets(run *r, dg_dev_list *list, const dg_train_file *f, dg_direc
     const dg_train_way *t = &r->pairs[f->pair].ways[w];
     way.reversed = w == 1;
     way.source_tag = t->source_tag, way.target_tag = t->target_tag;
-    dg_dev_list_add(list, t->pair.source, t->pair.target, way, &f->text, most);
+    dg_dev_set *set = dg_dev_list_add(list, t->pair.source, t->pair.target, way, &f->text, most);
+    find_tokenizers(r, true, t, set->tokenizers);
   }
 }
 
@@ -115,7 +141,7 @@ static bool add_file(run *r, size_t i, dg_error *err) {
     return true;
   }
   dg_examples *e = f->role == DG_ROLE_DEV ? r->dev : r->train;
-  if (!dg_examples_add(e, &f->text, r->threads, &way.corpus, err))
+  if (!add_examples(r, e, &f->text, &r->pairs[f->pair].ways[0], &way.corpus, err))
     return dg_error_context(err, "%s", f->path);
   size_t skipped = dg_examples_skipped(e, way.corpus);
   if (skipped)
@@ -165,7 +191,7 @@ static bool add_mono(run *r, dg_error *err) {
   char made = 0; /* by rank 0; the others find its translations in the file */
   if (r->ranks.rank && !dg_ranks_share(&r->ranks, &made, 1, err)) return false;
   if (!dg_train_mono(&o, r->cli, &r->mono, &r->mono_path, err) ||
-      !dg_examples_add(r->train, &r->mono, r->threads, &way.corpus, err) ||
+      !add_examples(r, r->train, &r->mono, t, &way.corpus, err) ||
       (!r->ranks.rank && !dg_ranks_share(&r->ranks, &made, 1, err)))
     return false;
   if (!dg_cli_given(r->cli, "temperature")) r->options.temperature = 5;
@@ -196,7 +222,7 @@ static void set_defaults(run *r) {
 }
 
 static bool read_data(run *r, dg_error *err) {
-  if (!read_texts(r, err)) return false;
+  if (!read_texts(r, err) || !build_trainee(r, err)) return false;
   set_defaults(r);
   r->card_data = dg_calloc(r->data.count + 1, sizeof *r->card_data);
   r->directions = dg_calloc(r->data.train_count * r->ways + 1, sizeof *r->directions);
@@ -277,6 +303,7 @@ static bool measure_list(run *r, const dg_base *alone, const dg_dev_list *list, 
     dg_dev_set untouched = *m->set;
     untouched.direction.source_tag = way->before_source;
     untouched.direction.target_tag = way->before_target;
+    find_tokenizers(r, false, way, untouched.tokenizers);
     if (!dg_gain_measure(&before, &untouched, &r->task.network, m->set, r->base, beam, &m->gain,
                          err))
       return false;

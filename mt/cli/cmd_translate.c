@@ -70,7 +70,8 @@ static bool write_plain(session *s, size_t number, const dg_translation *t, dg_e
 static bool translate_chunk(session *s, const char *file, size_t first, const chunk *c,
                             dg_error *err) {
   dg_translation *found = dg_calloc(c->count, sizeof *found);
-  bool ok = dg_translate(&s->network, s->models.base, s->source_tag, s->target_tag, &s->options,
+  dg_base base = dg_loaded_base(&s->models, true);
+  bool ok = dg_translate(&s->network, &base, s->source_tag, s->target_tag, &s->options,
                          (const char *const *)c->lines, c->count, found, err);
   for (size_t i = 0; ok && i < c->count; i++) {
     if (found[i].cut && !s->cli->quiet)

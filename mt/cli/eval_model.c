@@ -33,6 +33,7 @@ static bool translate(const dg_loaded *l, bool adapted, const dg_eval_model *m, 
   int32_t from, to;
   if (!find_tags(l, adapted, cli, &from, &to, err)) return false;
   dg_network network = dg_loaded_network(l, adapted);
+  dg_base base = dg_loaded_base(l, adapted);
   dg_translate_options o = dg_translate_defaults();
   o.beam = (size_t)m->beam;
   char **texts = dg_calloc(source->count ? source->count : 1, sizeof *texts);
@@ -42,7 +43,7 @@ static bool translate(const dg_loaded *l, bool adapted, const dg_eval_model *m, 
   for (size_t i = 0; ok && i < source->count; i += CHUNK) {
     size_t n = source->count - i < CHUNK ? source->count - i : CHUNK;
     if (dg_cli_interrupted(NULL)) ok = dg_fail(err, DG_ERR_INTERRUPTED, "interrupted");
-    ok = ok && dg_translate(&network, l->base, from, to, &o, source->lines + i, n, found, err);
+    ok = ok && dg_translate(&network, &base, from, to, &o, source->lines + i, n, found, err);
     for (size_t k = 0; ok && k < n; k++)
       texts[i + k] = dg_strdup(found[k].count ? found[k].texts[0] : "");
     if (ok) dg_translations_free(found, n);

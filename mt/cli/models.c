@@ -129,6 +129,10 @@ dg_network dg_loaded_network(const dg_loaded *l, bool adapted) {
   return n;
 }
 
+dg_base dg_loaded_base(const dg_loaded *l, bool adapted) {
+  return adapted ? dg_adapter_stacked_base(&l->adapters, l->base, l->source, l->target) : *l->base;
+}
+
 bool dg_loaded_tags(const dg_loaded *l, int32_t *from, int32_t *to, dg_error *err) {
   char code[DG_LANG_MAX];
   return dg_adapter_stacked_tag(&l->adapters, l->base, l->source, DG_SIDE_SOURCE, code, from,

@@ -37,6 +37,8 @@ void dg_loaded_free(dg_loaded *l);
 
 /* The network with the adapters or the frozen base alone; valid as long as `l`. */
 dg_network dg_loaded_network(const dg_loaded *l, bool adapted);
+/* The base as the adapters speak, or alone. A view, as long as `l`. */
+dg_base dg_loaded_base(const dg_loaded *l, bool adapted);
 /* The tags of the two languages, among the adapters' too. */
 bool dg_loaded_tags(const dg_loaded *l, int32_t *from, int32_t *to, dg_error *err);
 

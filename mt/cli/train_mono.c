@@ -131,6 +131,7 @@ static bool translate_on(const translator *t, const dg_train_mono_options *o, co
   dg_translate_options to = dg_translate_defaults();
   to.beam = 1; /* where pairs are few, greedy serves as well as sampling (Edunov et al. 2018) */
   dg_translation found[CHUNK];
+  dg_base base = dg_adapter_stacked_base(&t->stacked, o->base, o->target, o->source);
   dg_progress progress = dg_progress_begin(cli, "translating back");
   bool ok = true;
   for (size_t i = first; ok && i < l->count; i += CHUNK) {
@@ -138,7 +139,7 @@ static bool translate_on(const translator *t, const dg_train_mono_options *o, co
     if (dg_cli_interrupted(NULL))
       ok = dg_fail(err, DG_ERR_INTERRUPTED, "stopped while translating back sentence %zu of %zu; the "
                    "same command goes on", i, l->count);
-    ok = ok && dg_translate(&t->network, o->base, t->from, t->to, &to,
+    ok = ok && dg_translate(&t->network, &base, t->from, t->to, &to,
                             (const char *const *)l->items + i, n, found, err);
     for (size_t k = 0; ok && k < n; k++) {
       const char *text = found[k].count ? found[k].texts[0] : "";

@@ -83,8 +83,12 @@ static bool load_init(dg_trainee *t, const dg_cli *cli, dg_error *err) {
   char *path = dg_find_model(t->init, err);
   t->from = path ? dg_adapter_file_load(path, t->base, err) : NULL;
   free(path);
-  if (t->from) take_settings(&t->config, &t->from->adapter->config, cli);
-  return t->from != NULL;
+  if (!t->from) return false;
+  if (t->from->pieces.list.count && dg_cli_given((void *)cli, "new_pieces"))
+    return dg_fail(err, DG_ERR_USAGE, "--init %s brings its own pieces: leave out --new-pieces",
+                   t->init);
+  take_settings(&t->config, &t->from->adapter->config, cli);
+  return true;
 }
 
 bool dg_trainee_begin(dg_trainee *t, dg_base *base, const dg_cli *cli, dg_error *err) {
@@ -107,7 +111,10 @@ bool dg_trainee_begin(dg_trainee *t, dg_base *base, const dg_cli *cli, dg_error 
   memcpy(t->file->base_hash, base->hash, sizeof base->hash);
   for (size_t i = 0; i < t->stack.count; i++)
     memcpy(t->file->over[t->file->over_count++], t->stack.files[i]->hash, DG_HASH_TEXT);
-  return load_init(t, cli, err) && dg_method_parse(t->config.method, err) != 0;
+  if (!load_init(t, cli, err) || !dg_method_parse(t->config.method, err)) return false;
+  return !t->config.new_pieces || !dg_adapter_stacked_pieces(&t->stack) ||
+         dg_fail(err, DG_ERR_USAGE, "an adapter below brings new pieces, and only one may: train "
+                                    "without --new-pieces");
 }
 
 /* The row of a language of the file, added when it is not there. */
@@ -197,6 +204,32 @@ static void add_mix(const dg_trainee *t, const mix *m, float *row) {
   free(theirs);
 }
 
+/* A new piece's rows begin as the mean of those it was cut into (Gee et al. 2022). */
+static bool begin_pieces(dg_trainee *t, dg_error *err) {
+  dg_adapter_file *f = t->file;
+  const dg_base *b = t->base;
+  dg_tokens parts = {0};
+  bool ok = true;
+  for (size_t i = 0; ok && i < f->adapter->params.count; i++) {
+    dg_tensor *to = &f->adapter->params.tensors[i];
+    if (strncmp(to->name, "pieces.", 7)) continue;
+    const dg_tensor *from = dg_params_find(&b->model->params, to->name + 7);
+    bool source = !strncmp(from->name, "encoder.", 8), vector = to->rows == 1 && to->cols != from->cols;
+    size_t width = vector ? 1 : to->cols;
+    for (size_t k = 0; ok && k < f->pieces.list.count; k++) {
+      const char *text = f->pieces.list.texts[k];
+      ok = dg_tokenizer_cut(source ? b->tokenizer : b->target_tokenizer, text, strlen(text), &parts,
+                            err);
+      for (size_t p = 0; ok && p < parts.count; p++)
+        for (size_t c = 0; c < width; c++)
+          to->value[k * width + c] +=
+              from->value[(size_t)parts.items[p].id * width + c] / (float)parts.count;
+    }
+  }
+  dg_tokens_free(&parts);
+  return ok;
+}
+
 /* A tag begins as its relatives' mean, or as what it is below. */
 static bool begin_tag(dg_trainee *t, size_t i, float *row, dg_error *err) {
   const dg_language *l = &t->file->languages[i];
@@ -250,6 +283,7 @@ bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error 
     dg_cli_say(cli, "every language is known: --like %s has no effect\n", t->like.items[0]);
   bool ok = (f->adapter = dg_adapter_new(&m->config, &t->config, f->language_count, err));
   if (ok) dg_adapter_initialize(f->adapter, seed);
+  if (ok && f->pieces.list.count) ok = begin_pieces(t, err);
   dg_tensor *extra = ok ? dg_params_find(&f->adapter->params, "extra") : NULL;
   for (size_t i = 0; ok && i < f->language_count; i++) {
     ok = begin_tag(t, i, extra->value + i * extra->cols, err);
@@ -282,6 +316,13 @@ dg_params *dg_trainee_params(const dg_trainee *t) {
 void dg_trainee_use(const dg_trainee *t, bool trained, dg_network *n) {
   dg_adapter_stacked_use(&t->stack, n);
   if (trained && t->file) n->adapters[n->adapter_count++] = t->file->adapter;
+}
+
+dg_tokenizer *dg_trainee_tokenizer(const dg_trainee *t, bool trained, const char *language,
+                                   dg_side side) {
+  const dg_new_pieces *p = dg_adapter_stacked_pieces(&t->stack);
+  if (trained && t->file && t->file->pieces.list.count) p = &t->file->pieces;
+  return dg_new_pieces_tokenizer(p, t->base, language, side);
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
@@ -347,6 +388,9 @@ bool dg_trainee_save(dg_trainee *t, json_t *card, const char *path, dg_error *er
     return dg_base_save(t->base, path, t->storage, hash, err);
   }
   tell_relatives(t, card);
+  if (t->file->pieces.list.count)
+    json_object_set_new(card, "tokens_per_word", json_pack("[f,f]", t->tokens_per_word[0],
+                                                           t->tokens_per_word[1]));
   json_decref(t->file->card);
   t->file->card = card;
   return dg_adapter_file_save(t->file, path, t->storage, hash, err);

@@ -28,6 +28,7 @@ typedef struct dg_trainee {
   dg_adapter_file *file;           /* NULL when every weight is trained */
   const dg_language **relatives;   /* the nearest, of each of the file's languages; NULL: itself */
   dg_strbuf relatives_text;        /* for people */
+  double tokens_per_word[2];       /* of languages with new pieces: before and after */
 } dg_trainee;
 
 bool dg_trainee_is_full(const dg_trainee *t);
@@ -36,7 +37,7 @@ bool dg_trainee_begin(dg_trainee *t, dg_base *base, const dg_cli *cli, dg_error 
 /* Adds a pair of languages, each known to the base or an adapter below, or new. */
 bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_train_way *way,
                     dg_error *err);
-/* After the last pair: untrained weights, or those it begins from, with gradients. */
+/* After the last pair, and its new pieces: untrained weights, or those it begins from, with gradients. */
 bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error *err);
 void dg_trainee_free(dg_trainee *t);
 
@@ -45,6 +46,9 @@ double dg_trainee_learning_rate(const dg_trainee *t);
 dg_params *dg_trainee_params(const dg_trainee *t);
 /* Adds the adapters, those below and, if wanted, the trained one. */
 void dg_trainee_use(const dg_trainee *t, bool trained, dg_network *n);
+/* What cuts up a language on a side, with or without the trainee. Borrowed. */
+dg_tokenizer *dg_trainee_tokenizer(const dg_trainee *t, bool trained, const char *language,
+                                   dg_side side);
 /* What decides the untrained weights; a new object. */
 json_t *dg_trainee_identity(const dg_trainee *t);
 /* Adds to a card what the trainee is; takes the card over and writes the file. */

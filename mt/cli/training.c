@@ -11,8 +11,8 @@ static const char **keep(dg_dev_list *l, const dg_parallel_text *text, size_t n,
   return l->texts[l->text_count++] = list;
 }
 
-void dg_dev_list_add(dg_dev_list *l, const char *source, const char *target, dg_direction direction,
-                     const dg_parallel_text *text, size_t limit) {
+dg_dev_set *dg_dev_list_add(dg_dev_list *l, const char *source, const char *target,
+                            dg_direction direction, const dg_parallel_text *text, size_t limit) {
   size_t n = text->count < limit ? text->count : limit;
   DG_GROW(l->sets, l->capacity, l->count + 1);
   dg_dev_set *s = &l->sets[l->count++];
@@ -20,6 +20,7 @@ void dg_dev_list_add(dg_dev_list *l, const char *source, const char *target, dg_
   snprintf(s->name, sizeof s->name, "%s-%s", source, target);
   s->sources = keep(l, text, n, direction.reversed);
   s->references = keep(l, text, n, !direction.reversed);
+  return s;
 }
 
 void dg_dev_list_free(dg_dev_list *l) {

@@ -16,8 +16,8 @@ typedef struct dg_dev_list {
   size_t count, capacity, text_count, text_capacity;
 } dg_dev_list;
 /* `limit` sentences at most are translated. */
-void dg_dev_list_add(dg_dev_list *l, const char *source, const char *target, dg_direction direction,
-                     const dg_parallel_text *text, size_t limit);
+dg_dev_set *dg_dev_list_add(dg_dev_list *l, const char *source, const char *target,
+                            dg_direction direction, const dg_parallel_text *text, size_t limit);
 void dg_dev_list_free(dg_dev_list *l);
 
 /* Prints reports: progress on a terminal, a line a dev score, details with each; after a

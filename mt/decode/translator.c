@@ -133,7 +133,7 @@ static bool translate_batch(const job *j, request *batch, size_t n, dg_error *er
   bool ok = d != NULL;
   if (ok) {
     dg_beam_options bo = {o->beam, o->nbest, o->length_penalty,
-                          (size_t)dg_target_vocab(&j->base->model->config),
+                          dg_network_classes(j->network),
                           dg_tokenizer_eos(j->base->target_tokenizer), j->banned};
     dg_beam_search(step, d, &bo, sentences, n, j->network->threads, found);
   }
@@ -213,12 +213,12 @@ static void assemble(job *j) {
 }
 
 /* Control pieces and the unknown piece never stand in a translation. */
-static bool *banned_pieces(const dg_base *b) {
+static bool *banned_pieces(const dg_network *n, const dg_base *b) {
   const dg_tokenizer *t = b->target_tokenizer;
-  int32_t vocab = dg_target_vocab(&b->model->config);
-  bool *banned = dg_calloc((size_t)vocab, sizeof *banned);
-  for (int32_t i = 0; i < vocab; i++)
-    banned[i] = i >= dg_tokenizer_size(t) || dg_tokenizer_is_control(t, i) ||
+  int32_t classes = (int32_t)dg_network_classes(n);
+  bool *banned = dg_calloc((size_t)classes, sizeof *banned);
+  for (int32_t i = 0; i < classes; i++)
+    banned[i] = !dg_tokenizer_piece(t, i) || dg_tokenizer_is_control(t, i) ||
                 i == dg_tokenizer_unk(t);
   return banned;
 }
@@ -247,7 +247,7 @@ bool dg_translate(const dg_network *network, const dg_base *base, int32_t source
   if (!j.prefix_length || j.longest < j.prefix_length + 2)
     return dg_fail(err, DG_ERR_FORMAT, "the base's target format \"%s\" gives the decoder nothing "
                    "to begin with", c->target_format);
-  j.banned = banned_pieces(base);
+  j.banned = banned_pieces(network, base);
   bool ok = true;
   for (size_t i = 0; i < n && ok; i++)
     if (!blank(lines[i])) ok = prepare(&j, lines[i], i, err);

@@ -23,7 +23,8 @@ typedef struct dg_translation {
 } dg_translation;
 
 /* Translates lines[0,n); an empty line gives an empty line. The network is the
- * base's model with any adapters; tags are token ids. */
+ * base's model with any adapters, the base as these speak (dg_adapter_stacked_base); tags are
+ * token ids. */
 bool dg_translate(const dg_network *network, const dg_base *base, int32_t source_tag,
                   int32_t target_tag, const dg_translate_options *o, const char *const *lines,
                   size_t n, dg_translation *out, dg_error *err);

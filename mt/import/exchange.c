@@ -591,6 +591,10 @@ bool dg_exchange_write(const dg_adapter *a, dg_family family, dg_exchange layout
     return dg_fail(err, DG_ERR_UNSUPPORTED,
                    "the adapter's method is %s, and %s has a place for %s alone", a->config.method,
                    peft ? "PEFT" : "AdapterHub", wanted);
+  if (a->config.new_pieces)
+    return dg_fail(err, DG_ERR_UNSUPPORTED,
+                   "the adapter has %d new pieces, which %s has no place for",
+                   a->config.new_pieces, peft ? "PEFT" : "AdapterHub");
   if (a->extra_tokens)
     return dg_fail(err, DG_ERR_UNSUPPORTED,
                    "the adapter has %zu tokens of its own (a new language's tag), which %s has no "

@@ -63,6 +63,18 @@ static bool read_over(const dg_safetensors *s, dg_adapter_file *f, dg_error *err
   return ok;
 }
 
+static bool read_pieces(const dg_safetensors *s, const dg_base *base, dg_adapter_file *f,
+                        dg_error *err) {
+  size_t count = (size_t)f->adapter->config.new_pieces;
+  if (!count) return true;
+  json_t *j = dg_weights_json(s, "new_pieces", JSON_OBJECT, err);
+  bool ok = j && dg_new_pieces_read(&f->pieces, j, base, err);
+  json_decref(j);
+  return ok && (f->pieces.list.count == count ||
+                dg_fail(err, DG_ERR_FORMAT, "it has rows for %zu new pieces and lists %zu", count,
+                        f->pieces.list.count));
+}
+
 static bool read_adapter(const dg_safetensors *s, const dg_base *base, dg_adapter_file *f,
                          dg_error *err) {
   dg_adapter_config config;
@@ -73,7 +85,7 @@ static bool read_adapter(const dg_safetensors *s, const dg_base *base, dg_adapte
   for (size_t i = 0; i < f->language_count; i++)
     f->languages[i].tag = dg_first_tag(&base->model->config) + (int32_t)i;
   f->adapter = dg_adapter_new(&base->model->config, &config, f->language_count, err);
-  return f->adapter && dg_weights_read(s, &f->adapter->params, err);
+  return f->adapter && read_pieces(s, base, f, err) && dg_weights_read(s, &f->adapter->params, err);
 }
 
 dg_adapter_file *dg_adapter_file_load(const char *path, const dg_base *base, dg_error *err) {
@@ -124,6 +136,11 @@ bool dg_adapter_file_save(const dg_adapter_file *f, const char *path, dg_storage
   json_decref(pairs);
   json_decref(over);
   dg_weights_add_languages(w, f->languages, f->language_count);
+  if (f->pieces.list.count) {
+    json_t *pieces = dg_new_pieces_json(&f->pieces);
+    dg_weights_add_json(w, "new_pieces", pieces);
+    json_decref(pieces);
+  }
   dg_weights_add_json(w, "card", f->card);
   bool ok = dg_weights_write(w, &f->adapter->params, dg_weights_in_memory, NULL, path, storage,
                              hash, err);
@@ -135,6 +152,7 @@ void dg_adapter_file_free(dg_adapter_file *f) {
   if (!f) return;
   dg_adapter_free(f->adapter);
   free(f->languages);
+  dg_new_pieces_free(&f->pieces);
   json_decref(f->card);
   free(f);
 }
@@ -145,6 +163,21 @@ static bool holds(const dg_adapter_stacked *s, const char *hash) {
   for (size_t i = 0; i < s->count; i++)
     if (!strcmp(s->files[i]->hash, hash)) return true;
   return false;
+}
+
+const dg_new_pieces *dg_adapter_stacked_pieces(const dg_adapter_stacked *s) {
+  for (size_t i = 0; i < s->count; i++)
+    if (s->files[i]->pieces.list.count) return &s->files[i]->pieces;
+  return NULL;
+}
+
+dg_base dg_adapter_stacked_base(const dg_adapter_stacked *s, const dg_base *base,
+                                const char *source, const char *target) {
+  const dg_new_pieces *p = dg_adapter_stacked_pieces(s);
+  dg_base view = *base;
+  view.tokenizer = dg_new_pieces_tokenizer(p, base, source, DG_SIDE_SOURCE);
+  view.target_tokenizer = dg_new_pieces_tokenizer(p, base, target, DG_SIDE_TARGET);
+  return view;
 }
 
 bool dg_adapter_stacked_add(dg_adapter_stacked *s, const char *path, const dg_base *base,
@@ -162,6 +195,12 @@ bool dg_adapter_stacked_add(dg_adapter_stacked *s, const char *path, const dg_ba
       dg_adapter_file_free(f);
       return false;
     }
+  if (f->pieces.list.count && dg_adapter_stacked_pieces(s)) {
+    dg_fail(err, DG_ERR_USAGE,
+            "%s brings new pieces, as another adapter of the stack does: only one may", path);
+    dg_adapter_file_free(f);
+    return false;
+  }
   for (size_t i = 0; i < f->language_count; i++) f->languages[i].tag += (int32_t)s->extra_tokens;
   s->extra_tokens += f->adapter->extra_tokens;
   s->files[s->count++] = f;

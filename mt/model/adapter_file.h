@@ -4,6 +4,7 @@
 #define DG_MODEL_ADAPTER_FILE_H
 
 #include "mt/model/base.h"
+#include "mt/model/new_pieces.h"
 
 enum { DG_PAIRS_MAX = 256 };
 
@@ -17,6 +18,7 @@ typedef struct dg_adapter_file {
   size_t pair_count;
   dg_language *languages; /* its own new languages; tag = dg_first_tag + row of `extra` */
   size_t language_count;
+  dg_new_pieces pieces; /* as many as the adapter has rows for */
   char over[DG_ADAPTERS_MAX][DG_HASH_TEXT]; /* of the adapters it was trained on top of */
   size_t over_count;
   char base_hash[DG_HASH_TEXT], hash[DG_HASH_TEXT];
@@ -41,11 +43,17 @@ typedef struct dg_adapter_stacked {
 } dg_adapter_stacked;
 
 /* Puts an adapter on top; its languages' tags go on after those below. Refuses one that was
- * trained on top of others than are there. */
+ * trained on top of others than are there, and a second that brings pieces. */
 bool dg_adapter_stacked_add(dg_adapter_stacked *s, const char *path, const dg_base *base,
                             dg_error *err);
 void dg_adapter_stacked_free(dg_adapter_stacked *s);
 void dg_adapter_stacked_use(const dg_adapter_stacked *s, dg_network *n);
+/* The pieces of the one that brings some, or NULL. */
+const dg_new_pieces *dg_adapter_stacked_pieces(const dg_adapter_stacked *s);
+/* The base as it reads one language and writes another with these adapters: its tokenizers
+ * may be an adapter's. A view, valid as long as both. */
+dg_base dg_adapter_stacked_base(const dg_adapter_stacked *s, const dg_base *base,
+                                const char *source, const char *target);
 /* A language's tag: that of the topmost adapter which has it as a new one, or the base's. */
 bool dg_adapter_stacked_tag(const dg_adapter_stacked *s, const dg_base *base, const char *code,
                             dg_side side, char canonical[DG_LANG_MAX], int32_t *tag,

@@ -22,6 +22,9 @@ static bool same_kind(const dg_adapter_file *a, const dg_adapter_file *b, const 
   }
   json_decref(x);
   json_decref(y);
+  if (ok && !dg_new_pieces_equal(&a->pieces, &b->pieces))
+    ok = dg_fail(err, DG_ERR_USAGE, "%s and %s have different new pieces: only alike ones have a mean",
+                 names[0], names[i]);
   if (ok && (a->over_count != b->over_count || memcmp(a->over, b->over, sizeof a->over)))
     ok = dg_fail(err, DG_ERR_USAGE, "%s and %s were trained on top of different adapters",
                  names[0], names[i]);
@@ -71,11 +74,14 @@ dg_adapter_file *dg_adapter_merge(const dg_adapter_file *const *files, const cha
   memcpy(to->base_hash, files[0]->base_hash, sizeof to->base_hash);
   memcpy(to->over, files[0]->over, sizeof to->over);
   to->over_count = files[0]->over_count;
+  dg_new_pieces_add(&to->pieces, &files[0]->pieces);
   json_t *parts = json_array();
   bool ok = true;
   for (size_t i = 0; ok && i < count; i++) {
     ok = same_kind(files[0], files[i], names, i, err);
     add_languages(to, files[i]);
+    for (size_t k = 0; k < files[i]->pieces.language_count; k++)
+      dg_new_pieces_for(&to->pieces, files[i]->pieces.languages[k]);
     for (size_t k = 0; ok && k < files[i]->pair_count; k++)
       ok = dg_adapter_file_add_pair(to, files[i]->pairs[k].source, files[i]->pairs[k].target, err);
     json_array_append_new(parts, json_pack("{s:s,s:s,s:f,s:O}", "file", names[i], "hash",

@@ -35,11 +35,15 @@ char **dg_evaluate_translate(const dg_network *n, const dg_base *b, const dg_dev
   dg_translation *out = dg_calloc(set->sentences + 1, sizeof *out);
   char **texts = NULL;
   dg_network packed = *n;
+  dg_base speaking = *b;
+  if (set->tokenizers[0]) speaking.tokenizer = set->tokenizers[0];
+  if (set->tokenizers[1]) speaking.target_tokenizer = set->tokenizers[1];
   bool pack = n->model->params.total <= PACK_MOST;
   dg_packed_model *weights = pack ? dg_packed_model_new(n->model, n->precision, err) : NULL;
   packed.packed = weights;
-  if ((weights || !pack) && dg_translate(&packed, b, set->direction.source_tag, set->direction.target_tag, &o,
-                              set->sources, set->sentences, out, err)) {
+  if ((weights || !pack) &&
+      dg_translate(&packed, &speaking, set->direction.source_tag, set->direction.target_tag, &o,
+                   set->sources, set->sentences, out, err)) {
     texts = dg_calloc(set->sentences + 1, sizeof *texts);
     for (size_t i = 0; i < set->sentences; i++)
       texts[i] = dg_strdup(out[i].count ? out[i].texts[0] : "");

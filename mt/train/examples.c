@@ -13,6 +13,7 @@ typedef struct corpus {
   uint32_t *first_lengths;      /* [count] */
   uint32_t *origins;            /* [count]: which pair of the text it is */
   const dg_parallel_text *text;
+  const dg_tokenizer *tokenizers[2]; /* of the sides */
   size_t count, skipped;
 } corpus;
 
@@ -60,6 +61,7 @@ typedef struct chunk {
 typedef struct tokenize_job {
   const dg_examples *e;
   const dg_parallel_text *pairs;
+  const dg_tokenizer *tokenizers[2];
   chunk *chunks;
 } tokenize_job;
 
@@ -75,8 +77,7 @@ static void tokenize_chunk(void *context, size_t task, int worker) {
     c->lengths[i][0] = c->lengths[i][1] = 0;
     for (int k = 0; k < 2; k++) {
       const char *text = k ? pair->target : pair->source;
-      const dg_tokenizer *t = k ? j->e->base->target_tokenizer : j->e->base->tokenizer;
-      if (!dg_tokenizer_encode(t, text, strlen(text), &sides[k], &c->error))
+      if (!dg_tokenizer_encode(j->tokenizers[k], text, strlen(text), &sides[k], &c->error))
         c->failed = true;
     }
     if (c->failed || !sides[0].count || !sides[1].count ||
@@ -92,10 +93,13 @@ static void tokenize_chunk(void *context, size_t task, int worker) {
   dg_tokens_free(&sides[1]);
 }
 
-bool dg_examples_add(dg_examples *e, const dg_parallel_text *pairs, dg_threads *threads, size_t *index,
+bool dg_examples_add(dg_examples *e, const dg_parallel_text *pairs,
+                     const dg_tokenizer *const tokenizers[2], dg_threads *threads, size_t *index,
                      dg_error *err) {
   size_t tasks = (pairs->count + CHUNK - 1) / CHUNK, total = 0;
   tokenize_job j = {.e = e, .pairs = pairs, .chunks = dg_calloc(tasks ? tasks : 1, sizeof(chunk))};
+  j.tokenizers[0] = tokenizers ? tokenizers[0] : e->base->tokenizer;
+  j.tokenizers[1] = tokenizers ? tokenizers[1] : e->base->target_tokenizer;
   dg_parallel(threads, tasks, tokenize_chunk, &j);
   bool ok = true;
   for (size_t t = 0; t < tasks; t++) {
@@ -110,7 +114,8 @@ bool dg_examples_add(dg_examples *e, const dg_parallel_text *pairs, dg_threads *
                 .starts = dg_malloc((pairs->count + 1) * sizeof *c.starts),
                 .first_lengths = dg_malloc((pairs->count + 1) * sizeof *c.first_lengths),
                 .origins = dg_malloc((pairs->count + 1) * sizeof *c.origins),
-                .text = pairs};
+                .text = pairs,
+                .tokenizers = {j.tokenizers[0], j.tokenizers[1]}};
     size_t at = 0;
     for (size_t t = 0; t < tasks; t++) {
       const chunk *k = &j.chunks[t];
@@ -178,7 +183,7 @@ static size_t pieces(dg_batch_buffer *b, const dg_examples *e, const corpus *c, 
   if (noise && noise->subword_alpha > 0) {
     const dg_pair *p = &c->text->pairs[c->origins[pair]];
     const char *text = second ? p->target : p->source;
-    if (dg_tokenizer_sample(e->base->tokenizer, text, strlen(text), -1, noise->subword_alpha,
+    if (dg_tokenizer_sample(c->tokenizers[second], text, strlen(text), -1, noise->subword_alpha,
                             dg_rng_key(noise->seed, second), &b->tokens, NULL) &&
         b->tokens.count && b->tokens.count + AROUND <= e->max_tokens) {
       for (size_t i = 0; i < b->tokens.count; i++) b->ids[1 + i] = b->tokens.items[i].id;

@@ -18,14 +18,16 @@ typedef struct dg_direction {
 /* Sentence pairs as token ids. A pair is stored once however many directions read it. */
 typedef struct dg_examples dg_examples;
 
-/* Borrows the base and, for batches with sampled segmentations, the pairs. Sequences longer than max_tokens (with what surrounds them)
- * are left out. */
+/* Borrows the base and, for batches with sampled segmentations, the pairs. Sequences longer
+ * than max_tokens (with what surrounds them) are left out. */
 dg_examples *dg_examples_new(const dg_base *base, size_t max_tokens);
 void dg_examples_free(dg_examples *e);
 
-/* Tokenises the pairs, on several threads; *corpus numbers them. */
-bool dg_examples_add(dg_examples *e, const dg_parallel_text *pairs, dg_threads *threads, size_t *corpus,
-                     dg_error *err);
+/* Tokenises the pairs, on several threads; *corpus numbers them. tokenizers: of the first side
+ * and the second, borrowed; NULL: the base's. */
+bool dg_examples_add(dg_examples *e, const dg_parallel_text *pairs,
+                     const dg_tokenizer *const tokenizers[2], dg_threads *threads,
+                     size_t *corpus, dg_error *err);
 size_t dg_examples_count(const dg_examples *e, size_t corpus);   /* pairs kept */
 size_t dg_examples_skipped(const dg_examples *e, size_t corpus); /* empty or too long */
 uint64_t dg_examples_hash(const dg_examples *e); /* of all token ids, to recognise a resumed run */

@@ -34,6 +34,7 @@ char *dg_train_identity(const dg_train_options *o, json_t *made_of, const dg_exa
 typedef struct dg_dev_set {
   char name[2 * DG_LANG_MAX]; /* "en-gl" */
   dg_direction direction;     /* its corpus counts in dev_examples */
+  dg_tokenizer *tokenizers[2]; /* of sources and translations; NULL: the base's */
   const char *const *sources, *const *references; /* the text of the first eval_sentences */
   size_t sentences;
 } dg_dev_set;

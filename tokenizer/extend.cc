@@ -1,6 +1,6 @@
 // Pieces learned for an existing vocabulary.
 extern "C" {
-#include "tokenizer/pieces.h"
+#include "tokenizer/extend.h"
 
 #include "mt/core/mem.h"
 }
@@ -312,8 +312,8 @@ bool guarded(dg_error *err, F f) {
 
 }  // namespace
 
-extern "C" bool dg_pieces_learn(const dg_tokenizer *t, size_t most, dg_sentence_source *next,
-                                void *context, dg_pieces *out, dg_error *err) {
+extern "C" bool dg_piece_list_learn(const dg_tokenizer *t, size_t most, dg_sentence_source *next,
+                                void *context, dg_piece_list *out, dg_error *err) {
   *out = {0, nullptr, nullptr};
   return guarded(err, [&] {
     Model m = model_of_tokenizer(t, err);
@@ -329,7 +329,7 @@ extern "C" bool dg_pieces_learn(const dg_tokenizer *t, size_t most, dg_sentence_
   });
 }
 
-extern "C" dg_tokenizer *dg_tokenizer_extend(const dg_tokenizer *t, const dg_pieces *p,
+extern "C" dg_tokenizer *dg_tokenizer_extend(const dg_tokenizer *t, const dg_piece_list *p,
                                              int32_t first, dg_error *err) {
   dg_tokenizer *with = nullptr;
   guarded(err, [&] {
@@ -341,7 +341,7 @@ extern "C" dg_tokenizer *dg_tokenizer_extend(const dg_tokenizer *t, const dg_pie
   return with;
 }
 
-extern "C" void dg_pieces_free(dg_pieces *p) {
+extern "C" void dg_piece_list_free(dg_piece_list *p) {
   for (size_t i = 0; i < p->count; i++) free(p->texts[i]);
   free(p->texts);
   free(p->scores);
