@@ -14,6 +14,7 @@
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
+#include "tokenizer/extend.h"
 #include "tokenizer/text.h"
 #include "tokenizer/tokenizer.h"
 
@@ -950,6 +951,113 @@ static void test_damaged_own_model(void **state) {
   free_lines(&texts);
 }
 
+typedef struct told {
+  const char *const *texts;
+  size_t count, next;
+} told;
+
+static int next_told(void *context, const char **text, size_t *n, dg_error *err) {
+  (void)err;
+  told *t = context;
+  if (t->next == 3 * t->count) return 0;
+  *text = t->texts[t->next++ % t->count];
+  *n = strlen(*text);
+  return 1;
+}
+
+/* Added pieces shorten what they were learned on, and mean what they say; other text is cut
+ * up as it was. */
+static void extends(const char *path, bool bytes_spell) {
+  static const char *const texts[] = {"квітка на вікні", "вікно на схід", "вікно та квітка",
+                                      "на вікні квітка та вікно"};
+  enum { FIRST = 5000, MOST = 12 };
+  dg_tokenizer *t = load(path);
+  dg_error err;
+  dg_piece_list list, again;
+  told once = {texts, 4, 0}, twice = once;
+  if (!dg_piece_list_learn(t, MOST, next_told, &once, &list, &err)) fail_msg("%s", err.message);
+  if (list.count < 3 || list.count > MOST) fail_msg("%s: %zu pieces", path, list.count);
+  assert_true(dg_piece_list_learn(t, MOST, next_told, &twice, &again, &err));
+  assert_int_equal(again.count, list.count);
+  for (size_t i = 0; i < list.count; i++) {
+    assert_string_equal(list.texts[i], again.texts[i]);
+    assert_true(list.scores[i] == again.scores[i]);
+    assert_int_equal(dg_tokenizer_id(t, list.texts[i]), -1);
+  }
+  dg_tokenizer *with = dg_tokenizer_extend(t, &list, FIRST, &err);
+  assert_non_null(with);
+  assert_int_equal(dg_tokenizer_size(with), FIRST + (int32_t)list.count);
+  assert_null(dg_tokenizer_piece(with, dg_tokenizer_size(t)));
+  assert_null(dg_tokenizer_piece(with, FIRST - 1));
+  assert_null(dg_tokenizer_piece(with, FIRST + (int32_t)list.count));
+  for (int32_t i = 0; i < (int32_t)list.count; i++) {
+    assert_string_equal(dg_tokenizer_piece(with, FIRST + i), list.texts[i]);
+    assert_int_equal(dg_tokenizer_id(with, list.texts[i]), FIRST + i);
+    assert_false(dg_tokenizer_is_control(with, FIRST + i));
+  }
+  size_t n;
+  const void *bytes = dg_tokenizer_bytes(with, &n);
+  dg_tokenizer *read = dg_tokenizer_load(bytes, n, &err);
+  assert_non_null(read);
+  dg_tokens before = {0}, after = {0}, cut = {0};
+  size_t tokens[2] = {0};
+  for (size_t i = 0; i < 4; i++) {
+    encode(t, texts[i], &before);
+    encode(read, texts[i], &after);
+    tokens[0] += before.count, tokens[1] += after.count;
+    for (size_t k = 0; k < after.count; k++)
+      assert_true(after.items[k].id != dg_tokenizer_unk(t));
+    char *text = decode(read, &after);
+    assert_string_equal(text, texts[i]);
+    free(text);
+    for (uint64_t seed = 0; seed < 8; seed++) { /* sampled ones, too */
+      sample(with, texts[i], -1, 0.3, seed, &cut);
+      text = decode(with, &cut);
+      assert_string_equal(text, texts[i]);
+      free(text);
+    }
+  }
+  if (bytes_spell && 3 * tokens[1] >= 2 * tokens[0])
+    fail_msg("%s: %zu tokens, %zu before", path, tokens[1], tokens[0]);
+  lines others = sentences();
+  size_t same = 0;
+  for (size_t i = 0; i < others.count; i++) {
+    encode(t, others.text[i], &before);
+    encode(with, others.text[i], &after);
+    bool equal = before.count == after.count;
+    for (size_t k = 0; equal && k < before.count; k++)
+      equal = before.items[k].id == after.items[k].id;
+    same += equal;
+    /* Cutting up normalised text is encoding, except for user symbols. */
+    char *normal = dg_tokenizer_normalize(t, others.text[i], strlen(others.text[i]), &err);
+    assert_non_null(normal);
+    assert_true(dg_tokenizer_cut(t, normal, strlen(normal), &cut, &err));
+    equal = cut.count == before.count;
+    for (size_t k = 0; equal && k < cut.count; k++) equal = cut.items[k].id == before.items[k].id;
+    if (!equal && bytes_spell && !strchr(others.text[i], '{')) fail_msg("%s", others.text[i]);
+    free(normal);
+  }
+  assert_true(10 * same > 9 * others.count);
+  told sparse = {texts, 1, 2};
+  sparse.count = 1, sparse.next = 3; /* no text */
+  assert_false(dg_piece_list_learn(with, MOST, next_told, &sparse, &again, &err));
+  dg_tokens_free(&before);
+  dg_tokens_free(&after);
+  dg_tokens_free(&cut);
+  free_lines(&others);
+  dg_piece_list_free(&list);
+  dg_tokenizer_free(read);
+  dg_tokenizer_free(with);
+  dg_tokenizer_free(t);
+}
+
+static void test_extended(void **state) {
+  (void)state;
+  extends(DIR "unigram.model", true);
+  extends(DIR "bpe.model", true);
+  extends(DIR "tiny.model", false); /* a run of unknowns was one token */
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_golden_unigram),
@@ -967,6 +1075,7 @@ int main(void) {
       cmocka_unit_test(test_train_largest_vocabulary),
       cmocka_unit_test(test_train_refusals),
       cmocka_unit_test(test_train_odd_corpora),
+      cmocka_unit_test(test_extended),
       cmocka_unit_test(test_damaged_foreign_model),
       cmocka_unit_test(test_damaged_rules),
       cmocka_unit_test(test_damaged_own_model),

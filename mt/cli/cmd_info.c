@@ -138,6 +138,7 @@ static bool describe_adapter(json_t *o, const dg_safetensors *s, dg_error *err) 
   for (size_t i = 0; i < 2; i++)
     if (dg_safetensors_metadata(s, lists[i]) && !add_json(o, lists[i], s, JSON_ARRAY, err))
       return false;
+  if (c.new_pieces && !add_json(o, "new_pieces", s, JSON_OBJECT, err)) return false;
   return add_languages(o, s, err) && add_json(o, "card", s, JSON_OBJECT, err);
 }
 
@@ -322,6 +323,33 @@ static void pairs(dg_strbuf *b, const json_t *list) {
     flow(b, &column, item.text, i + 1 == json_array_size(list));
     free(item.text);
   }
+}
+
+/* "40 for uk, 1.71 tokens a word instead of 6.38: _один ..." */
+static void new_pieces(dg_strbuf *b, const json_t *pieces, const json_t *card) {
+  enum { EXAMPLES = 12 };
+  const json_t *list = json_object_get(pieces, "list");
+  const json_t *languages = json_object_get(pieces, "languages");
+  double before, after;
+  size_t i;
+  json_t *x;
+  if (!json_array_size(list)) return;
+  label(b, "pieces");
+  dg_strbuf_addf(b, "%zu new ones for ", json_array_size(list));
+  json_array_foreach((json_t *)languages, i, x) {
+    if (i) dg_strbuf_add(b, ", ");
+    add_value(b, x);
+  }
+  if (!json_unpack(json_object_get(card, "tokens_per_word"), "[F,F]", &before, &after))
+    dg_strbuf_addf(b, ", %.2f tokens a word instead of %.2f", after, before);
+  dg_strbuf_addc(b, '\n');
+  label(b, "");
+  json_array_foreach((json_t *)list, i, x) {
+    if (i == EXAMPLES) break;
+    if (i) dg_strbuf_addc(b, ' ');
+    add_value(b, json_array_get(x, 0));
+  }
+  dg_strbuf_add(b, json_array_size(list) > EXAMPLES ? " ...\n" : "\n");
 }
 
 /* Rows of cells; the first row is the heading. Numbers stand to the right. */
@@ -548,6 +576,7 @@ static void lay_out(dg_strbuf *b, const json_t *o) {
   line(b, "base", json_object_get(o, "base_hash"));
   settings(b, "adapter", json_object_get(o, "adapter"));
   pairs(b, json_object_get(o, "pairs"));
+  new_pieces(b, json_object_get(o, "new_pieces"), json_object_get(o, "card"));
   if (json_object_get(o, "parameters")) {
     label(b, "parameters");
     add_value(b, json_object_get(o, "parameters"));
