@@ -204,29 +204,38 @@ static void add_mix(const dg_trainee *t, const mix *m, float *row) {
   free(theirs);
 }
 
+/* Adds the mean of a tensor's rows of these tokens; of a vector, of its numbers. */
+static void add_mean(const dg_tensor *t, size_t width, const dg_tokens *tokens, float *row,
+                     float *scratch) {
+  dg_matrix m = {.block = {t->held}};
+  for (size_t i = 0; i < tokens->count; i++) {
+    dg_matrix_rows(&m, width, (size_t)tokens->items[i].id, 1, scratch);
+    for (size_t c = 0; c < width; c++) row[c] += scratch[c] / (float)tokens->count;
+  }
+}
+
 /* A new piece's rows begin as the mean of those it was cut into (Gee et al. 2022). */
 static bool begin_pieces(dg_trainee *t, dg_error *err) {
-  dg_adapter_file *f = t->file;
-  const dg_base *b = t->base;
+  const dg_new_pieces *pieces = &t->file->pieces;
+  dg_params *params = &t->file->adapter->params;
   dg_tokens parts = {0};
+  float *scratch = dg_malloc(t->file->adapter->d_model * sizeof *scratch);
   bool ok = true;
-  for (size_t i = 0; ok && i < f->adapter->params.count; i++) {
-    dg_tensor *to = &f->adapter->params.tensors[i];
+  for (size_t i = 0; ok && i < params->count; i++) {
+    dg_tensor *to = &params->tensors[i];
     if (strncmp(to->name, "pieces.", 7)) continue;
-    const dg_tensor *from = dg_params_find(&b->model->params, to->name + 7);
-    bool source = !strncmp(from->name, "encoder.", 8), vector = to->rows == 1 && to->cols != from->cols;
-    size_t width = vector ? 1 : to->cols;
-    for (size_t k = 0; ok && k < f->pieces.list.count; k++) {
-      const char *text = f->pieces.list.texts[k];
-      ok = dg_tokenizer_cut(source ? b->tokenizer : b->target_tokenizer, text, strlen(text), &parts,
-                            err);
-      for (size_t p = 0; ok && p < parts.count; p++)
-        for (size_t c = 0; c < width; c++)
-          to->value[k * width + c] +=
-              from->value[(size_t)parts.items[p].id * width + c] / (float)parts.count;
+    const dg_tensor *from = dg_params_find(&t->base->model->params, to->name + 7);
+    const dg_tokenizer *cut = strncmp(from->name, "encoder.", 8) ? t->base->target_tokenizer
+                                                                 : t->base->tokenizer;
+    size_t width = from->rows == 1 ? 1 : to->cols;
+    for (size_t k = 0; ok && k < pieces->list.count; k++) {
+      const char *text = pieces->list.texts[k];
+      ok = dg_tokenizer_cut(cut, text, strlen(text), &parts, err);
+      if (ok) add_mean(from, width, &parts, to->value + k * width, scratch);
     }
   }
   dg_tokens_free(&parts);
+  free(scratch);
   return ok;
 }
 
