@@ -123,9 +123,9 @@ int next_of(void *context, const char **text, size_t *n, dg_error *) {
 }
 
 dg_tokenizer *extend(const Model &m, const std::vector<Learned> &list, int32_t first,
-                     dg_error *err) {
+                     dg_error *err, uint8_t type = kNormal) {
   std::vector<Piece> added;
-  for (const Learned &l : list) added.push_back({l.text, l.score, kNormal});
+  for (const Learned &l : list) added.push_back({l.text, l.score, type});
   string bytes = model_with(m, added, static_cast<uint64_t>(first));
   return dg_tokenizer_load(bytes.data(), bytes.size(), err);
 }
@@ -337,6 +337,18 @@ extern "C" dg_tokenizer *dg_tokenizer_extend(const dg_tokenizer *t, const dg_pie
     std::vector<Learned> list;
     for (size_t i = 0; i < p->count; i++) list.push_back({p->texts[i], p->scores[i]});
     with = extend(m, list, first, err);
+  });
+  return with;
+}
+
+extern "C" dg_tokenizer *dg_tokenizer_with_tags(const dg_tokenizer *t, const char *const *tags,
+                                                size_t count, int32_t first, dg_error *err) {
+  dg_tokenizer *with = nullptr;
+  guarded(err, [&] {
+    Model m = model_of_tokenizer(t, err);
+    std::vector<Learned> list;
+    for (size_t i = 0; i < count; i++) list.push_back({tags[i], 0});
+    with = extend(m, list, first, err, kControl);
   });
   return with;
 }

@@ -306,9 +306,11 @@ std::string model_with(const Model &m, const std::vector<Piece> &added, uint64_t
   for (const Piece &p : m.pieces) put_piece(&out, p);
   for (const Piece &p : added) put_piece(&out, p);
   put_rest(&out, m);
-  put_number(&out, kSize, m.size);
-  put_number(&out, kAdded, added.size());
-  put_number(&out, kFirst, first);
+  if (m.size != m.pieces.size() || first != m.size) { // else they are as any others
+    put_number(&out, kSize, m.size);
+    put_number(&out, kAdded, added.size());
+    put_number(&out, kFirst, first);
+  }
   put_checksum(&out);
   return out;
 }

@@ -84,6 +84,11 @@ char *dg_tokenizer_decode(const dg_tokenizer *t, const int32_t *ids, size_t n, d
  * symbols, what BPE merges on the way. A text all of whose pieces are kept is cut up as before. */
 dg_tokenizer *dg_tokenizer_trim(const dg_tokenizer *t, bool *keep, dg_error *err);
 
+/* t with control pieces after its own, such as tags; their ids begin at `first`, past all of
+ * t's. */
+dg_tokenizer *dg_tokenizer_with_tags(const dg_tokenizer *t, const char *const *tags, size_t count,
+                                     int32_t first, dg_error *err);
+
 typedef enum dg_tokenizer_type { DG_TOKENIZER_UNIGRAM, DG_TOKENIZER_BPE } dg_tokenizer_type;
 
 typedef struct dg_tokenizer_options {

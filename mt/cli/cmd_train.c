@@ -287,11 +287,11 @@ static char *identity(const run *r) {
   return dg_train_identity(&r->options, made_of, r->train);
 }
 
-/* `alone` says the same without the trainee; in a new language, as its relative. */
-static bool measure_list(run *r, const dg_base *alone, const dg_dev_list *list, size_t first_file,
-                         int beam, dg_error *err) {
+/* Before, the base and what is below say the same; in a new language, as its relative. */
+static bool measure_list(run *r, const dg_dev_list *list, size_t first_file, int beam,
+                         dg_error *err) {
   dg_network before = r->task.network;
-  before.model = alone->model;
+  before.model = r->base->model;
   before.adapter_count = 0;
   dg_trainee_use(&r->trainee, false, &before);
   for (size_t i = 0; i < list->count; i++) {
@@ -314,21 +314,15 @@ static bool measure_list(run *r, const dg_base *alone, const dg_dev_list *list, 
 /* Both texts translated with and without the trainee. */
 static bool measure(run *r, dg_error *err) {
   r->measures = dg_calloc(r->dev_list.count + r->test_list.count + 1, sizeof *r->measures);
-  bool full = dg_trainee_is_full(&r->trainee); /* then the base is no longer what it was */
-  dg_base *again = full ? dg_base_load(r->base_path, err) : NULL;
-  if (full && !again) return false;
-  const dg_base *alone = full ? again : r->base;
-  bool ok = measure_list(r, alone, &r->dev_list, r->data.train_count, r->options.eval_beam, err) &&
-            measure_list(r, alone, &r->test_list, r->data.train_count + r->data.dev_count,
-                         (int)dg_translate_defaults().beam, err);
-  dg_base_free(again);
-  return ok;
+  return measure_list(r, &r->dev_list, r->data.train_count, r->options.eval_beam, err) &&
+         measure_list(r, &r->test_list, r->data.train_count + r->data.dev_count,
+                      (int)dg_translate_defaults().beam, err);
 }
 
 static bool conclude(run *r, const dg_train_result *result, dg_error *err) {
   if (!measure(r, err) || !save(r, result, err)) return false;
   const dg_trainee *t = &r->trainee;
-  dg_train_summary s = {.cli = r->cli, .card = t->file ? t->file->card : r->base->card,
+  dg_train_summary s = {.cli = r->cli, .card = dg_trainee_card(t),
                         .result = result, .data = &r->data, .measures = r->measures,
                         .measure_count = r->measure_count, .relative = t->relatives_text.text,
                         .output = r->output};

@@ -91,7 +91,7 @@ static bool load_init(dg_trainee *t, const dg_cli *cli, dg_error *err) {
   return true;
 }
 
-bool dg_trainee_begin(dg_trainee *t, dg_base *base, const dg_cli *cli, dg_error *err) {
+bool dg_trainee_begin(dg_trainee *t, const dg_base *base, const dg_cli *cli, dg_error *err) {
   t->base = base;
   for (size_t i = 0; i < t->below.count; i++) {
     char *path = dg_find_model(t->below.items[i], err);
@@ -117,19 +117,21 @@ bool dg_trainee_begin(dg_trainee *t, dg_base *base, const dg_cli *cli, dg_error 
                                     "without --new-pieces");
 }
 
-/* The row of a language of the file, added when it is not there. */
+/* The tag of a language of the trainee's own, added when it is not there: in a copy of the
+ * base the next piece, else a row of the adapter. */
 static int32_t own_tag(dg_trainee *t, const char *code, dg_side side, const dg_language *relative) {
-  dg_adapter_file *f = t->file;
-  int32_t first = dg_first_tag(&t->base->model->config) + (int32_t)t->stack.extra_tokens;
-  size_t i = 0;
-  while (i < f->language_count && strcmp(f->languages[i].code, code)) i++;
-  if (i < f->language_count) {
-    if (f->languages[i].side != side) f->languages[i].side = DG_SIDE_BOTH;
-    return f->languages[i].tag;
+  const dg_model_config *c = &t->base->model->config;
+  dg_language **list = t->file ? &t->file->languages : &t->languages;
+  size_t *count = t->file ? &t->file->language_count : &t->language_count, i = 0;
+  int32_t first = t->file ? dg_first_tag(c) + (int32_t)t->stack.extra_tokens : dg_first_extra(c);
+  while (i < *count && strcmp((*list)[i].code, code)) i++;
+  if (i < *count) {
+    if ((*list)[i].side != side) (*list)[i].side = DG_SIDE_BOTH;
+    return (*list)[i].tag;
   }
-  f->languages = dg_realloc(f->languages, (i + 1) * sizeof *f->languages);
+  *list = dg_realloc(*list, (i + 1) * sizeof **list);
   t->relatives = dg_realloc(t->relatives, (i + 1) * sizeof *t->relatives);
-  dg_language *l = &f->languages[f->language_count++];
+  dg_language *l = &(*list)[(*count)++];
   *l = (dg_language){.tag = first + (int32_t)i, .side = side};
   snprintf(l->code, sizeof l->code, "%s", code);
   t->relatives[i] = relative;
@@ -149,11 +151,6 @@ static bool find_tag(dg_trainee *t, const char *code, dg_side side, char canonic
     return true;
   }
   if (!relative) return false;
-  if (!t->file)
-    return dg_fail(err, DG_ERR_USAGE,
-                   "the base has no %s, and method full adds no language: train an adapter, or "
-                   "name the relative itself",
-                   canonical);
   mix m;
   if (!parse_mix(t->base, relative, side, &m, err)) return false;
   const dg_language *nearest = m.languages[m.heaviest];
@@ -284,12 +281,43 @@ static bool begin_from(dg_trainee *t, const dg_adapter_file *from, const dg_cli 
   return true;
 }
 
+/* The rows of a new language's tag in a copy of the base: its relatives' mean, wherever the
+ * vocabulary has rows. */
+static bool begin_language(dg_trainee *t, size_t i, dg_error *err) {
+  const dg_language *l = &t->languages[i];
+  const dg_params *p = &t->base->model->params;
+  size_t tag = (size_t)l->tag;
+  mix mixed;
+  if (!parse_mix(t->base, like(t, l->code), l->side, &mixed, err)) return false;
+  for (size_t k = 0; k < p->count; k++) {
+    const dg_tensor *from = &p->tensors[k];
+    dg_tensor *to = &t->whole->model->params.tensors[k];
+    size_t width = to->cols == from->cols ? to->cols : 1; /* a bias of the output grows in it */
+    if (to->rows == from->rows && to->cols == from->cols) continue;
+    for (size_t r = 0; r < mixed.count; r++) {
+      const float *theirs = to->value + (size_t)mixed.languages[r]->tag * width;
+      for (size_t c = 0; mixed.languages[r]->tag >= 0 && c < width; c++)
+        to->value[tag * width + c] += (float)mixed.weights[r] * theirs[c];
+    }
+  }
+  return true;
+}
+
+static bool build_whole(dg_trainee *t, dg_error *err) {
+  t->whole = dg_base_copy(t->base, t->languages, t->language_count, err);
+  for (size_t i = 0; t->whole && i < t->language_count; i++) {
+    if (!begin_language(t, i, err)) return false;
+    dg_strbuf_addf(&t->relatives_text, "%s%s", i ? ", " : "", t->relatives[i]->code);
+  }
+  return t->whole && dg_model_train(t->whole->model, err);
+}
+
 bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error *err) {
-  dg_model *m = t->base->model;
-  if (!t->file) return dg_base_thaw(t->base, err) && dg_model_train(m, err);
-  dg_adapter_file *f = t->file;
+  const dg_model *m = t->base->model;
   if (t->like.count && !t->relatives)
     dg_cli_say(cli, "every language is known: --like %s has no effect\n", t->like.items[0]);
+  if (!t->file) return build_whole(t, err);
+  dg_adapter_file *f = t->file;
   bool ok = (f->adapter = dg_adapter_new(&m->config, &t->config, f->language_count, err));
   if (ok) dg_adapter_initialize(f->adapter, seed);
   if (ok && f->pieces.list.count) ok = begin_pieces(t, err);
@@ -306,6 +334,8 @@ void dg_trainee_free(dg_trainee *t) {
   dg_adapter_file_free(t->file);
   dg_adapter_file_free(t->from);
   dg_adapter_stacked_free(&t->stack);
+  dg_base_free(t->whole);
+  free(t->languages);
   free(t->relatives);
   free(t->relatives_text.text);
 }
@@ -319,12 +349,17 @@ double dg_trainee_learning_rate(const dg_trainee *t) {
 }
 
 dg_params *dg_trainee_params(const dg_trainee *t) {
-  return t->file ? &t->file->adapter->params : &t->base->model->params;
+  return t->file ? &t->file->adapter->params : &t->whole->model->params;
+}
+
+const json_t *dg_trainee_card(const dg_trainee *t) {
+  return t->file ? t->file->card : t->whole->card;
 }
 
 void dg_trainee_use(const dg_trainee *t, bool trained, dg_network *n) {
   dg_adapter_stacked_use(&t->stack, n);
   if (trained && t->file) n->adapters[n->adapter_count++] = t->file->adapter;
+  if (trained && t->whole) n->model = t->whole->model;
 }
 
 dg_tokenizer *dg_trainee_tokenizer(const dg_trainee *t, bool trained, const char *language,
@@ -362,10 +397,11 @@ static const char *last_part(const char *path) {
 /* One new language and its one relative are two words; more are objects. */
 static void tell_relatives(const dg_trainee *t, json_t *card) {
   json_t *nearest = json_object(), *mixes = json_object();
-  const dg_adapter_file *f = t->file;
-  for (size_t i = 0; i < f->language_count; i++) {
+  const dg_language *languages = t->file ? t->file->languages : t->languages;
+  size_t count = t->file ? t->file->language_count : t->language_count;
+  for (size_t i = 0; i < count; i++) {
     if (!t->relatives[i]) continue;
-    const char *code = f->languages[i].code, *text = like(t, code);
+    const char *code = languages[i].code, *text = like(t, code);
     json_object_set_new(nearest, code, json_string(t->relatives[i]->code));
     if (strpbrk(text, ",:")) json_object_set_new(mixes, code, json_string(text));
   }
@@ -390,13 +426,13 @@ bool dg_trainee_save(dg_trainee *t, json_t *card, const char *path, dg_error *er
       json_array_append_new(names, json_string(last_part(t->below.items[i])));
     json_object_set_new(card, "on_top_of", names);
   }
+  tell_relatives(t, card);
   if (!t->file) {
     json_object_set_new(card, "base", json_string(t->base->hash));
-    json_decref(t->base->card);
-    t->base->card = card;
-    return dg_base_save(t->base, path, t->storage, hash, err);
+    json_decref(t->whole->card);
+    t->whole->card = card;
+    return dg_base_save(t->whole, path, t->storage, hash, err);
   }
-  tell_relatives(t, card);
   if (t->file->pieces.list.count)
     json_object_set_new(card, "tokens_per_word", json_pack("[f,f]", t->tokens_per_word[0],
                                                            t->tokens_per_word[1]));

@@ -22,18 +22,21 @@ typedef struct dg_trainee {
   dg_list like;       /* [NEW=]RELATIVE[:WEIGHT],... of new languages */
   dg_storage storage; /* of its file */
   /* made: */
-  dg_base *base; /* borrowed */
+  const dg_base *base; /* borrowed */
   dg_adapter_stacked stack;
   dg_adapter_file *from;           /* what it begins from, or NULL */
-  dg_adapter_file *file;           /* NULL when every weight is trained */
-  const dg_language **relatives;   /* the nearest, of each of the file's languages; NULL: itself */
+  dg_adapter_file *file;           /* NULL when every weight is trained: */
+  dg_base *whole;                  /* a copy of the base */
+  dg_language *languages;          /* those it adds */
+  size_t language_count;
+  const dg_language **relatives;   /* the nearest, of each language of its own; NULL: itself */
   dg_strbuf relatives_text;        /* for people */
   double tokens_per_word[2];       /* of languages with new pieces: before and after */
 } dg_trainee;
 
 bool dg_trainee_is_full(const dg_trainee *t);
 /* Loads what it stands on and begins from; settings that were not given are the latter's. */
-bool dg_trainee_begin(dg_trainee *t, dg_base *base, const dg_cli *cli, dg_error *err);
+bool dg_trainee_begin(dg_trainee *t, const dg_base *base, const dg_cli *cli, dg_error *err);
 /* Adds a pair of languages, each known to the base or an adapter below, or new. */
 bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_train_way *way,
                     dg_error *err);
@@ -44,7 +47,9 @@ void dg_trainee_free(dg_trainee *t);
 /* A learning rate that suits what is trained. */
 double dg_trainee_learning_rate(const dg_trainee *t);
 dg_params *dg_trainee_params(const dg_trainee *t);
-/* Adds the adapters, those below and, if wanted, the trained one. */
+const json_t *dg_trainee_card(const dg_trainee *t); /* as saved last */
+/* Adds the adapters, those below and, if wanted, the trained one, or puts the trained model in
+ * place of the base's. */
 void dg_trainee_use(const dg_trainee *t, bool trained, dg_network *n);
 /* What cuts up a language on a side, with or without the trainee. Borrowed. */
 dg_tokenizer *dg_trainee_tokenizer(const dg_trainee *t, bool trained, const char *language,

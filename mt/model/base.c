@@ -126,6 +126,70 @@ bool dg_base_write(const dg_base *b, dg_rows_fn *rows, void *context, const char
   return ok;
 }
 
+/* --- copies ------------------------------------------------------------------------------- */
+
+static void copy_rows(dg_tensor *to, const dg_tensor *from) {
+  bool vector = from->rows == 1; /* grown, if at all, in its width */
+  dg_matrix m = {.block = {from->held}};
+  dg_matrix_rows(&m, from->cols, 0, vector ? 1 : from->rows, to->value);
+}
+
+/* The tokenizer as it is, or with tags; the same for both sides stays so. */
+static dg_tokenizer *copy_tokenizer(const dg_tokenizer *t, char (*tags)[2 * DG_LANG_MAX],
+                                    size_t count, int32_t first, dg_error *err) {
+  const char **list = dg_calloc(count + 1, sizeof *list);
+  for (size_t i = 0; i < count; i++) list[i] = tags[i];
+  size_t n;
+  const void *bytes = dg_tokenizer_bytes(t, &n);
+  dg_tokenizer *copy = count ? dg_tokenizer_with_tags(t, list, count, first, err)
+                             : dg_tokenizer_load(bytes, n, err);
+  free(list);
+  return copy;
+}
+
+dg_base *dg_base_copy(const dg_base *b, const dg_language *more, size_t more_count,
+                      dg_error *err) {
+  dg_model_config c = b->model->config;
+  int32_t first = dg_first_extra(&c);
+  char(*tags)[2 * DG_LANG_MAX] = dg_calloc(more_count + 1, sizeof *tags);
+  dg_language *all = dg_calloc(b->language_count + more_count, sizeof *all);
+  size_t told = 0;
+  memcpy(all, b->languages, b->language_count * sizeof *all);
+  for (size_t i = 0; i < more_count; i++) {
+    all[b->language_count + i] = more[i];
+    if (is_told(&c, more[i].side)) tag_piece(&c, more[i].code, tags[told++], sizeof *tags);
+  }
+  dg_model *model = NULL;
+  dg_tokenizer *t = NULL, *target = NULL;
+  dg_base *copy = NULL;
+  if (told && dg_target_vocab(&c) != first) {
+    dg_fail(err, DG_ERR_UNSUPPORTED,
+            "the base has %d pieces for sources and %d for targets: a tag has no place there",
+            c.vocab_size, dg_target_vocab(&c));
+    goto done;
+  }
+  if (told) c.vocab_size = first + (int)told;
+  if (told && c.target_vocab_size) c.target_vocab_size = c.vocab_size;
+  t = copy_tokenizer(b->tokenizer, tags, told, first, err);
+  bool one = b->target_tokenizer == b->tokenizer;
+  if (t && !one) target = copy_tokenizer(b->target_tokenizer, tags, told, first, err);
+  if (!t || (!one && !target) || !(model = dg_model_new(&c, err))) goto done;
+  for (size_t i = 0; i < model->params.count; i++)
+    copy_rows(&model->params.tensors[i], &b->model->params.tensors[i]);
+  copy = dg_base_new(model, t, target, all, b->language_count + more_count,
+                     json_deep_copy(b->card), err);
+  model = NULL, t = target = NULL;
+done:
+  free(tags);
+  free(all);
+  dg_model_free(model);
+  dg_tokenizer_free(t);
+  dg_tokenizer_free(target);
+  return copy;
+}
+
+/* --- reading ------------------------------------------------------------------------------- */
+
 /* NULL without an error where the file has none and need not. */
 static dg_tokenizer *read_tokenizer(const dg_safetensors *s, const char *name, bool needed,
                                     bool *ok, dg_error *err) {

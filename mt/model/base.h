@@ -27,6 +27,10 @@ dg_base *dg_base_new(dg_model *model, dg_tokenizer *tokenizer, dg_tokenizer *tar
 dg_base *dg_base_load(const char *path, dg_error *err);
 /* Weights in memory, fp32, to be written; the file is closed. */
 bool dg_base_thaw(dg_base *b, dg_error *err);
+/* A base to train all of, in memory, fp32: a copy with further languages, canonical codes that
+ * it does not know. Their tags are new pieces after the last, their rows zero. */
+dg_base *dg_base_copy(const dg_base *b, const dg_language *more, size_t more_count,
+                      dg_error *err);
 bool dg_base_save(const dg_base *b, const char *path, dg_storage storage,
                   char hash[DG_HASH_TEXT], dg_error *err);
 /* Saves a base whose weights are not in memory: `b` needs only the outline of its model. */

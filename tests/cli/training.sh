@@ -168,7 +168,19 @@ full() { # every weight: the output is a base
     cmp base.safetensors before
 }
 check "full: every weight, the base's file as it was" full
-check "full adds no language" refuses 2 'full' train --like es -o m.safetensors --method full
+full_new() { # a new language gets a tag of its own in the copy, which knows the others still
+  "$dragoman" train -b base.safetensors -s en -t gl --like es:3,en:1 --train train.gl.tsv --dev dev.gl.tsv --quiet \
+    --method full --max_updates 1 --learning_rate 0 --eval_sentences 0 --threads 2 --storage fp32 \
+    --precision fp32 -o whole.safetensors &&
+    "$dragoman" info whole.safetensors >said && grep -q 'gl Galician' said && grep -q 'pieces  *301' said || { cat said; return 1; }
+  "$dragoman" translate -b whole.safetensors -t es --quiet dev.en >a &&
+    "$dragoman" translate -b base.safetensors -t es --quiet dev.en | cmp - a || return 1
+  "$dragoman" translate -b whole.safetensors -t gl --quiet dev.en | wc -l | grep -qx 20 &&
+    "$dragoman" train -b whole.safetensors -s en -t ast --like gl --train train.gl.tsv --dev dev.gl.tsv --quiet \
+      --method full --max_updates 1 --eval_sentences 0 --threads 2 -o further.safetensors &&
+    "$dragoman" info further.safetensors | grep -q 'gl Galician, ast Asturian'
+}
+check "full: a new language" full_new
 bidirectional() {
   train --like es -o both.safetensors --bidirectional --max_updates 6 --eval_every 3 --eval_sentences 0 &&
     translate -a both.safetensors -s gl -t en dev.gl.gz >out.en &&
