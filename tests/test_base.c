@@ -567,15 +567,16 @@ static bool open_adapter(void *context, const char *name, dg_error *err) {
   return f != NULL;
 }
 
-/* Every truncation; every `stride`-th bit flipped (odd, so that all bits of a byte have
+/* Every `cut`-th truncation; every `stride`-th bit flipped (odd, so that all bits of a byte have
  * their turn), and every `signed_stride`-th under a hash made anew. */
-static void check_damage(const char *name, opener *opens, void *context, size_t stride,
-                         size_t signed_stride) {
+static void check_damage(const char *name, opener *opens, void *context, size_t cut,
+                         size_t stride, size_t signed_stride) {
   size_t n;
   uint8_t *all = get(name, &n), *copy = dg_malloc(n);
   dg_error err = {0};
   if (!opens(context, name, &err)) fail_msg("%s", err.message);
-  for (size_t size = n; size-- > 0;) {
+  for (size_t k = (n - 1) / cut + 1; k-- > 0;) {
+    size_t size = k * cut;
     assert_int_equal(truncate(name, (off_t)size), 0);
     if (opens(context, name, &err)) fail_msg("cut to %zu of %zu bytes it passed", size, n);
     if (!strstr(err.message, name)) fail_msg("%s", err.message);
@@ -606,7 +607,7 @@ static void test_damaged_base(void **state) {
   dg_base *a = new_base(1);
   for (int storage = 0; storage <= DG_STORE_INT8; storage++) {
     save_base(a, path, (dg_storage)storage, NULL);
-    check_damage(path, open_base, NULL, storage == DG_STORE_INT8 ? 7 : 19, 37);
+    check_damage(path, open_base, NULL, 1, storage == DG_STORE_INT8 ? 7 : 19, 37);
   }
   dg_base_free(a);
 }
@@ -621,9 +622,58 @@ static void test_damaged_adapter(void **state) {
   dg_error err;
   for (int storage = 0; storage <= DG_STORE_INT8; storage++) {
     assert_true(dg_adapter_file_save(f, path, (dg_storage)storage, NULL, &err));
-    check_damage(path, open_adapter, a, storage == DG_STORE_INT8 ? 1 : 5, 11);
+    check_damage(path, open_adapter, a, 1, storage == DG_STORE_INT8 ? 1 : 5, 11);
   }
   dg_adapter_file_free(f);
+  dg_base_free(a);
+}
+
+/* What every kind of adapter says in its file is looked at, new pieces too. */
+static void test_damaged_kinds(void **state) {
+  (void)state;
+  static const char *const methods[] = {"lora", "ia3", "bitfit", "norms+tag", "pieces"};
+  dg_base *a = new_base(1);
+  save_base(a, other, DG_STORE_BF16, NULL);
+  dg_base_free(a);
+  a = load_base(other);
+  dg_error err;
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+    bool pieces = !strcmp(methods[i], "pieces");
+    dg_adapter_file *f = new_adapter_of(a, pieces ? "ia3" : methods[i]);
+    if (pieces) {
+      char *texts[] = {(char *)"\xD0\xB4", (char *)"\xD1\x89"};
+      float scores[] = {-7.25f, -8};
+      dg_new_pieces taken = {.list = {2, texts, scores}};
+      dg_new_pieces_add(&f->pieces, &taken);
+      dg_new_pieces_for(&f->pieces, "gl");
+      dg_adapter_config c = f->adapter->config;
+      c.new_pieces = 2;
+      dg_adapter_free(f->adapter);
+      f->adapter = dg_adapter_new(&a->model->config, &c, 1, &err);
+      for (size_t k = 0; k < f->adapter->params.total; k++)
+        f->adapter->params.values[k] = 0.125f * (float)(k % 9);
+    }
+    assert_true(dg_adapter_file_save(f, path, DG_STORE_BF16, NULL, &err));
+    check_damage(path, open_adapter, a, 53, 211, 131);
+    assert_true(dg_adapter_file_save(f, path, DG_STORE_FP32, NULL, &err));
+    dg_adapter_file *g = dg_adapter_file_load(path, a, &err);
+    assert_non_null(g);
+    check_params(&f->adapter->params, &g->adapter->params, DG_STORE_FP32);
+    assert_true(dg_new_pieces_equal(&f->pieces, &g->pieces));
+    if (pieces) { /* in its language they are cut up so, in others not */
+      dg_tokenizer *t = dg_new_pieces_tokenizer(&g->pieces, a, "gl", DG_SIDE_TARGET);
+      int32_t first = dg_first_extra(&a->model->config);
+      dg_tokens tokens = {0};
+      const char *text = "\xD0\xB4\xD1\x89";
+      assert_true(dg_tokenizer_encode(t, text, strlen(text), &tokens, &err));
+      assert_int_equal(tokens.items[tokens.count - 1].id, first + 1);
+      assert_int_equal(tokens.items[tokens.count - 2].id, first);
+      dg_tokens_free(&tokens);
+      assert_true(dg_new_pieces_tokenizer(&g->pieces, a, "en", DG_SIDE_SOURCE) == a->tokenizer);
+    }
+    dg_adapter_file_free(g);
+    dg_adapter_file_free(f);
+  }
   dg_base_free(a);
 }
 
@@ -677,7 +727,7 @@ static void test_damaged_checkpoint(void **state) {
   unlink(path);
   if (!open_checkpoint(&r, path, &err)) fail_msg("%s", err.message);
   assert_int_equal(access(path, F_OK), 0);
-  check_damage(path, open_checkpoint, &r, 13, 59);
+  check_damage(path, open_checkpoint, &r, 1, 13, 59);
   dg_examples_free(r.examples);
   dg_parallel_free(&text);
   dg_base_free(r.base);
@@ -889,6 +939,7 @@ int main(void) {
       cmocka_unit_test(test_base_round_trip),    cmocka_unit_test(test_extreme_weights),
       cmocka_unit_test(test_frozen),             cmocka_unit_test(test_adapter_round_trip),
       cmocka_unit_test(test_damaged_base),       cmocka_unit_test(test_damaged_adapter),
+      cmocka_unit_test(test_damaged_kinds),
       cmocka_unit_test(test_damaged_checkpoint), cmocka_unit_test(test_wrong_bases),
       cmocka_unit_test(test_wrong_adapters),     cmocka_unit_test(test_languages),
       cmocka_unit_test(test_formats),            cmocka_unit_test(test_methods_round_trip),

@@ -1,0 +1,61 @@
+# Runs of dragoman train that are killed and started again end as if nothing had happened,
+# whatever is trained and however.
+. tests/tap.sh
+cd "$TMPDIR" || exit 1
+awk 'BEGIN {
+  split("zero one two three four five six seven eight nine", en, " ")
+  split("cero un dous tres catro cinco seis sete oito nove", gl, " ")
+  for (i = 1; i <= 300; i++) {
+    x = (i * 7919) % 100003; a = b = ""
+    while (x > 0) { d = x % 10; x = int(x / 10); a = a en[d + 1] " "; b = b gl[d + 1] " " }
+    sub(/ $/, "", a); sub(/ $/, "", b); print a "\t" b
+  }
+}' >all.tsv
+head -n 220 all.tsv >train.tsv
+tail -n +221 all.tsv | head -n 20 >dev.tsv
+tail -n 60 all.tsv | cut -f2 >mono.gl
+cat >tiny.conf <<'END'
+train = en es train.tsv
+vocab_size = 300
+d_model = 32
+encoder_layers = 1
+decoder_layers = 1
+heads = 2
+ffn_dim = 64
+max_positions = 64
+batch_tokens = 256
+max_updates = 5
+precision = fp32
+END
+"$dragoman" pretrain -c tiny.conf --quiet --threads 1 -o base.safetensors || exit 1
+weights() { # of a safetensors file: what follows its header
+  length=$(od -An -t u8 -N 8 "$1" | tr -d ' ')
+  tail -c +$((length + 9)) "$1"
+}
+launch=
+train() { # launch=exec: in place of the subshell, so that a kill reaches it
+  $launch "$dragoman" train -b base.safetensors -s en -t gl --like es --train train.tsv --dev dev.tsv --quiet \
+    --threads 2 --width 8 --rank 4 --max_updates 24 --eval_every 8 --eval_sentences 0 --learning_rate 0.01 \
+    --batch_tokens 256 --precision fp32 --storage fp32 --checkpoint_minutes 0 "$@"
+}
+resumes() {
+  rm -f whole.* killed.*
+  train "$@" -o whole.safetensors || return 1
+  launch=exec train "$@" -o killed.safetensors >/dev/null 2>&1 &
+  pid=$!
+  for i in $(seq 2000); do [ -f killed.safetensors.checkpoint ] && break; sleep 0.01; done
+  sleep 0.05
+  kill -9 $pid
+  wait $pid 2>/dev/null
+  train "$@" -o killed.safetensors && weights whole.safetensors >a.bytes &&
+    weights killed.safetensors >b.bytes && [ -s a.bytes ] && cmp a.bytes b.bytes
+}
+for method in lora ia3 norms+tag full; do
+  check "$method" resumes --method $method
+done
+check "sampled segmentations, hidden words, averages" resumes --subword-alpha 0.5 --word-dropout 0.1 \
+  --average-best 3 --ema 0.9
+check "R-Drop" resumes --rdrop 1
+check "back-translations" resumes --mono mono.gl
+check "both directions" resumes --bidirectional
+echo "1..$n"
