@@ -1,123 +1,17 @@
 #include "mt/train/trainer.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
-#include "mt/train/candidates.h"
+#include "mt/train/checkpoint.h"
 #include "mt/train/evaluate.h"
 
-enum { AVERAGE_MOST = 20 };
-
-static const char *const schedule_names[] = {"inverse_sqrt", "cosine", "constant", NULL};
-static const char *const metric_names[] = {"loss", "bleu", "chrf", NULL};
-static const char *const precision_names[] = {"auto", "fp32", "bf16", NULL};
-
-#define MEMBER(field) offsetof(dg_train_options, field), sizeof(((dg_train_options *)0)->field)
-#define INT(field, initial, least, most, help) \
-  {#field, DG_OPTION_INT, MEMBER(field), initial, least, most, NULL, help}
-#define FLOAT(field, initial, least, most, help) \
-  {#field, DG_OPTION_FLOAT, MEMBER(field), initial, least, most, NULL, help}
-#define ENUM(field, initial, names, help) \
-  {#field, DG_OPTION_ENUM, MEMBER(field), initial, 0, 0, names, help}
-
-const dg_option dg_train_options_table[] = {
-    INT(seed, "1", 0, 2147483647, "of initialisation, order and dropout"),
-    INT(max_updates, "3000", 1, 1e9, "updates to make"),
-    INT(max_minutes, "0", 0, 1e6, "stop, resumably, after so long; 0: no limit"),
-    INT(batch_tokens, "1024", 16, 1e7, "target tokens of one update"),
-    INT(micro_tokens, "4096", 16, 1e6, "target tokens computed at a time, at most"),
-    INT(memory, "640", 16, 1e6, "MB for activations: what exceeds them is computed in parts"),
-    INT(max_tokens, "128", 8, 8192, "longer sentences are left out"),
-    INT(sampled_pieces, "-1", -1, 1e6,
-        "pieces drawn for those that no target has; 0: all count; -1: auto"),
-    FLOAT(learning_rate, "0.005", 0, 10, "peak learning rate"),
-    ENUM(schedule, "inverse_sqrt", schedule_names, "decay after warm-up"),
-    INT(warmup, "100", 0, 1e8, "updates of linear warm-up"),
-    INT(cooldown, "0", 0, 1e8, "last updates before max_updates in which the rate falls to 0"),
-    FLOAT(beta1, "0.9", 0, 0.999999, "Adam's first moment"),
-    FLOAT(beta2, "0.98", 0, 0.999999, "Adam's second moment"),
-    FLOAT(eps, "1e-8", 0, 1, "Adam's epsilon"),
-    FLOAT(weight_decay, "0", 0, 1, "decoupled weight decay (AdamW)"),
-    FLOAT(clip, "1", 0, 1e9, "largest gradient norm; 0: no clipping"),
-    FLOAT(ema, "0", 0, 0.999999, "decay of the weight average that is scored and kept; 0: none"),
-    FLOAT(label_smoothing, "0.1", 0, 0.9, "share of the target spread over all pieces"),
-    FLOAT(dropout, "0.1", 0, 0.9, "on embeddings and sublayer outputs"),
-    FLOAT(attention_dropout, "0", 0, 0.9, "on attention weights"),
-    FLOAT(activation_dropout, "0", 0, 0.9, "inside the feed-forward sublayer"),
-    FLOAT(adapter_dropout, "0.1", 0, 0.9, "on outputs of bottlenecks and inputs of LoRA"),
-    FLOAT(rdrop, "0", 0, 100, "R-Drop's alpha: two passes drawn together, twice the time; 0: none"),
-    FLOAT(subword_alpha, "0", 0, 10, "sampled segmentations: BPE's dropout, unigram's alpha; 0: none"),
-    FLOAT(word_dropout, "0", 0, 0.9, "share of pieces read that become unknown"),
-    FLOAT(temperature, "1", 0.1, 100, "pairs are drawn with probability ~ size^(1/temperature)"),
-    INT(eval_every, "200", 1, 1e9, "updates between dev scores"),
-    INT(eval_sentences, "300", 0, 1e6, "dev sentences translated a direction; 0: loss only"),
-    INT(eval_beam, "1", 1, 64, "beam of those translations"),
-    INT(patience, "6", 0, 1e6, "stop after so many scores without improvement; 0: never"),
-    INT(average_best, "1", 1, AVERAGE_MOST, "best weights averaged at the end, if better"),
-    ENUM(metric, "loss", metric_names, "what the best weights are best at"),
-    INT(checkpoint_minutes, "10", 0, 1e6, "minutes between checkpoints; 0: every update"),
-    ENUM(precision, "auto", precision_names, "of matrix products"),
-    {NULL, DG_OPTION_INT, 0, 0, NULL, 0, 0, NULL, NULL},
-};
-
-dg_precision dg_train_precision(const dg_train_options *o) {
-  return o->precision == 1 ? DG_FP32 : DG_BF16; /* bf16 falls back by itself */
-}
-
-/* A run may be lengthened, and watched more or less closely. */
-static const char *const free_to_change[] = {"max_minutes", "patience", "checkpoint_minutes",
-                                             "eval_every", "eval_sentences", "eval_beam",
-                                             "cooldown", NULL};
-
-char *dg_train_identity(const dg_train_options *o, json_t *made_of, const dg_examples *examples) {
-  json_t *train = dg_options_to_json(dg_train_options_table, o);
-  for (size_t i = 0; free_to_change[i]; i++) json_object_del(train, free_to_change[i]);
-  if (o->schedule != DG_SCHEDULE_COSINE) json_object_del(train, "max_updates");
-  json_object_set_new(made_of, "train", train);
-  json_object_set_new(made_of, "text", json_integer((json_int_t)(dg_examples_hash(examples) >> 1)));
-  char *text = json_dumps(made_of, JSON_COMPACT | JSON_SORT_KEYS);
-  json_decref(made_of);
-  return text;
-}
-
-/* Everything a step changes. */
-typedef struct trainer {
-  const dg_train_task *task;
-  const dg_train_options *o;
-  dg_params *params;
-  dg_threads *threads;
-  dg_ranks alone, *ranks;
-  uint64_t *position; /* of the sampler before the update at work */
-  dg_adam adam;
-  float *average, *best; /* the weight average (ema > 0) and the best weights */
-  float *runners_up;     /* [average_best-1][weights], better ones first */
-  double runner_up_metrics[AVERAGE_MOST];
-  size_t runner_up_count;
-  dg_sampler *sampler;
-  dg_candidates *candidates; /* NULL: the loss is over the whole vocabulary */
-  dg_batch_buffer batch;
-  dg_arena *arena;
-  size_t source_bytes, target_bytes; /* that a token takes in it */
-  uint64_t first_update, update, best_update, bad_evaluations, skipped;
-  bool have_best, have_start;
-  double seconds; /* before this process */
-  dg_dev_score start, best_score, *scores, *start_scores, *best_scores;
-  struct timespec begun, checkpointed;
-  double point_loss; /* since the last point */
-  size_t point_labels;
-  dg_train_point *history;
-  size_t history_count, history_capacity;
-  struct timespec pointed, reported;
-} trainer;
-
-enum { POINT_EVERY = 25, POINT_NUMBERS = sizeof(dg_train_point) / sizeof(double) };
+enum { POINT_EVERY = 25 };
 
 static double seconds_since(const struct timespec *t) {
   struct timespec now;
@@ -125,199 +19,17 @@ static double seconds_since(const struct timespec *t) {
   return (double)(now.tv_sec - t->tv_sec) + (double)(now.tv_nsec - t->tv_nsec) * 1e-9;
 }
 
-static double trained_seconds(const trainer *t) { return t->seconds + seconds_since(&t->begun); }
+static double trained_seconds(const dg_trainer *t) { return t->seconds + seconds_since(&t->begun); }
 
-/* --- checkpoints ------------------------------------------------------------------ */
-
-static json_t *score_json(const dg_dev_score *s) {
-  return json_pack("{s:f,s:f,s:f}", "loss", s->loss, "bleu", s->bleu, "chrf", s->chrf);
-}
-
-static bool score_from(const json_t *j, dg_dev_score *s) {
-  return j && !json_unpack((json_t *)j, "{s:F,s:F,s:F}", "loss", &s->loss, "bleu", &s->bleu,
-                           "chrf", &s->chrf);
-}
-
-static json_t *scores_json(const dg_dev_score *s, size_t n) {
-  json_t *list = json_array();
-  for (size_t i = 0; i < n; i++) json_array_append_new(list, score_json(&s[i]));
-  return list;
-}
-
-static bool scores_from(const json_t *list, dg_dev_score *s, size_t n) {
-  if (json_array_size(list) != n) return false;
-  for (size_t i = 0; i < n; i++)
-    if (!score_from(json_array_get(list, i), &s[i])) return false;
-  return true;
-}
-
-static bool save_checkpoint(trainer *t, dg_error *err) {
-  if (t->ranks->rank) return true;
-  size_t words = dg_sampler_words(t->sampler), n = t->params->total;
-  uint64_t *position = dg_malloc(words * sizeof *position);
-  dg_sampler_save(t->sampler, position);
-  json_t *state = json_pack(
-      "{s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:f,s:f,s:I,s:o,s:o,s:o,s:o}", "update", (json_int_t)t->update,
-      "adam_steps", (json_int_t)t->adam.steps, "best_update", (json_int_t)t->best_update,
-      "bad_evaluations", (json_int_t)t->bad_evaluations, "skipped", (json_int_t)t->skipped,
-      "have_best", t->have_best, "have_start", t->have_start, "seconds", trained_seconds(t),
-      "point_loss", t->point_loss, "point_labels", (json_int_t)t->point_labels,
-      "start", score_json(&t->start), "best", score_json(&t->best_score), "start_scores",
-      scores_json(t->start_scores, t->task->dev_count), "best_scores",
-      scores_json(t->best_scores, t->task->dev_count));
-  char *text = json_dumps(state, JSON_COMPACT | JSON_REAL_PRECISION(17));
-  json_decref(state);
-  dg_st_writer *w = dg_st_writer_new();
-  dg_st_writer_metadata(w, "format", "dragoman.checkpoint");
-  dg_st_writer_metadata(w, "version", "1");
-  dg_st_writer_metadata(w, "identity", t->task->identity);
-  dg_st_writer_metadata(w, "state", text);
-  dg_st_writer_add(w, "position", DG_I64, 1, &words, position);
-  dg_st_writer_add(w, "weights", DG_F32, 1, &n, t->params->values);
-  dg_st_writer_add(w, "adam.m", DG_F32, 1, &n, t->adam.m);
-  dg_st_writer_add(w, "adam.v", DG_F32, 1, &n, t->adam.v);
-  if (t->average) dg_st_writer_add(w, "average", DG_F32, 1, &n, t->average);
-  if (t->have_best) dg_st_writer_add(w, "best", DG_F32, 1, &n, t->best);
-  size_t runners_up[2] = {t->runner_up_count, n};
-  if (t->runner_up_count) {
-    dg_st_writer_add(w, "runners_up", DG_F32, 2, runners_up, t->runners_up);
-    dg_st_writer_add(w, "runner_up_metrics", DG_F64, 1, runners_up, t->runner_up_metrics);
-  }
-  size_t points[2] = {t->history_count, POINT_NUMBERS};
-  if (t->history_count) dg_st_writer_add(w, "history", DG_F64, 2, points, t->history);
-  bool ok = dg_st_writer_write(w, t->task->checkpoint_path, NULL, err);
-  dg_st_writer_free(w);
-  free(text);
-  free(position);
+static bool save_checkpoint(dg_trainer *t, dg_error *err) {
+  bool ok = t->ranks->rank || dg_checkpoint_save(t, trained_seconds(t), err);
   clock_gettime(CLOCK_MONOTONIC, &t->checkpointed);
-  return ok;
-}
-
-static bool read_array(const dg_safetensors *s, const char *name, dg_dtype type, size_t n,
-                       void *out, dg_error *err) {
-  const dg_st_tensor *x = dg_safetensors_find(s, name);
-  if (!x || x->dtype != type || x->dims != 1 || x->shape[0] != n)
-    return dg_fail(err, DG_ERR_FORMAT,
-                   "%s: tensor %s is not the %zu numbers of this run: remove the checkpoint to "
-                   "start anew",
-                   dg_safetensors_path(s), name, n);
-  memcpy(out, x->data, x->bytes);
-  return true;
-}
-
-static bool read_history(trainer *t, const dg_safetensors *s, dg_error *err) {
-  const dg_st_tensor *x = dg_safetensors_find(s, "history");
-  if (!x) return true;
-  if (x->dtype != DG_F64 || x->dims != 2 || x->shape[1] != POINT_NUMBERS)
-    return dg_fail(err, DG_ERR_FORMAT, "%s: its history is damaged: remove it to start anew",
-                   dg_safetensors_path(s));
-  DG_GROW(t->history, t->history_capacity, x->shape[0] + 1);
-  memcpy(t->history, x->data, x->bytes);
-  t->history_count = x->shape[0];
-  return true;
-}
-
-static bool read_runners_up(trainer *t, const dg_safetensors *s, dg_error *err) {
-  const dg_st_tensor *x = dg_safetensors_find(s, "runners_up");
-  if (!x) return true;
-  size_t most = (size_t)t->o->average_best - 1;
-  if (x->dtype != DG_F32 || x->dims != 2 || x->shape[0] > most || x->shape[1] != t->params->total)
-    return dg_fail(err, DG_ERR_FORMAT, "%s: its weights to average are damaged: remove it to start "
-                   "anew", dg_safetensors_path(s));
-  memcpy(t->runners_up, x->data, x->bytes);
-  t->runner_up_count = x->shape[0];
-  return read_array(s, "runner_up_metrics", DG_F64, t->runner_up_count, t->runner_up_metrics, err);
-}
-
-/* Settings that a checkpoint does not know came after it, which had their defaults. */
-static void add_defaults(json_t *settings, const dg_option *table, const void *defaults) {
-  json_t *initial = dg_options_to_json(table, defaults);
-  json_object_update_missing(settings, initial);
-  json_decref(initial);
-}
-
-static bool same_run(const char *checkpoint, const char *task) {
-  if (!strcmp(checkpoint, task)) return true; /* identities need not be JSON */
-  json_t *sides[2] = {json_loads(checkpoint, 0, NULL), json_loads(task, 0, NULL)};
-  dg_train_options train;
-  dg_model_config model = {0};
-  dg_options_defaults(dg_train_options_table, &train);
-  dg_options_defaults(dg_model_config_options, &model);
-  for (int k = 0; k < 2; k++) {
-    add_defaults(json_object_get(sides[k], "train"), dg_train_options_table, &train);
-    add_defaults(json_object_get(sides[k], "model"), dg_model_config_options, &model);
-    for (size_t i = 0; free_to_change[i]; i++)
-      json_object_del(json_object_get(sides[k], "train"), free_to_change[i]);
-  }
-  bool same = sides[0] && json_equal(sides[0], sides[1]);
-  json_decref(sides[0]);
-  json_decref(sides[1]);
-  return same;
-}
-
-static bool read_state(trainer *t, const dg_safetensors *s, dg_error *err) {
-  const char *format = dg_safetensors_metadata(s, "format");
-  const char *identity = dg_safetensors_metadata(s, "identity");
-  const char *text = dg_safetensors_metadata(s, "state");
-  if (!format || strcmp(format, "dragoman.checkpoint") || !text || !identity)
-    return dg_fail(err, DG_ERR_FORMAT, "%s is not a checkpoint: move it away",
-                   dg_safetensors_path(s));
-  if (!same_run(identity, t->task->identity))
-    return dg_fail(err, DG_ERR_USAGE,
-                   "%s is of a run with other settings or data: remove it to start anew, or "
-                   "choose another output",
-                   dg_safetensors_path(s));
-  json_t *j = json_loads(text, 0, NULL);
-  json_int_t update, steps, best_update, bad, skipped, labels;
-  int have_best, have_start;
-  bool ok = j && !json_unpack(j, "{s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:F,s:F,s:I}", "update", &update,
-                              "adam_steps", &steps, "best_update", &best_update,
-                              "bad_evaluations", &bad, "skipped", &skipped, "have_best",
-                              &have_best, "have_start", &have_start, "seconds", &t->seconds,
-                              "point_loss", &t->point_loss, "point_labels", &labels) &&
-            score_from(json_object_get(j, "start"), &t->start) &&
-            score_from(json_object_get(j, "best"), &t->best_score) &&
-            scores_from(json_object_get(j, "start_scores"), t->start_scores, t->task->dev_count) &&
-            scores_from(json_object_get(j, "best_scores"), t->best_scores, t->task->dev_count);
-  json_decref(j);
-  if (!ok || update < 0 || steps < 0)
-    return dg_fail(err, DG_ERR_FORMAT, "%s: its state is damaged: remove it to start anew",
-                   dg_safetensors_path(s));
-  t->update = (uint64_t)update;
-  t->adam.steps = (uint64_t)steps;
-  t->best_update = (uint64_t)best_update;
-  t->bad_evaluations = (uint64_t)bad;
-  t->skipped = (uint64_t)skipped;
-  t->point_labels = (size_t)labels;
-  t->have_best = have_best;
-  t->have_start = have_start;
-  size_t words = dg_sampler_words(t->sampler), n = t->params->total;
-  uint64_t *position = dg_malloc(words * sizeof *position);
-  ok = read_array(s, "position", DG_I64, words, position, err) &&
-       (dg_sampler_restore(t->sampler, position, err) ||
-        dg_error_context(err, "%s", dg_safetensors_path(s))) &&
-       read_array(s, "weights", DG_F32, n, t->params->values, err) &&
-       read_array(s, "adam.m", DG_F32, n, t->adam.m, err) &&
-       read_array(s, "adam.v", DG_F32, n, t->adam.v, err) &&
-       (!t->average || read_array(s, "average", DG_F32, n, t->average, err)) &&
-       (!t->have_best || read_array(s, "best", DG_F32, n, t->best, err)) &&
-       read_runners_up(t, s, err) && read_history(t, s, err);
-  free(position);
-  return ok;
-}
-
-static bool load_checkpoint(trainer *t, dg_error *err) {
-  if (access(t->task->checkpoint_path, F_OK)) return true;
-  dg_safetensors *s = dg_safetensors_open(t->task->checkpoint_path, false, err);
-  if (!s) return dg_error_context(err, "cannot resume (remove the checkpoint to start anew)");
-  bool ok = read_state(t, s, err);
-  dg_safetensors_close(s);
   return ok;
 }
 
 /* --- steps ------------------------------------------------------------------------- */
 
-static size_t total_targets(const trainer *t, const dg_sampled *pairs, size_t count,
+static size_t total_targets(const dg_trainer *t, const dg_sampled *pairs, size_t count,
                             dg_batch_buffer *b) {
   size_t labels = 0;
   dg_batch_clear(b);
@@ -349,7 +61,7 @@ static void average_block(void *context, size_t task, int worker) {
     j->average[i] += (1 - j->decay) * (j->weights[i] - j->average[i]);
 }
 
-static void update_average(trainer *t) {
+static void update_average(dg_trainer *t) {
   if (!t->average) return;
   double n = (double)t->update, decay = (1 + n) / (10 + n); /* short memory at the start */
   average_job j = {t->average, (float)(decay < t->o->ema ? decay : t->o->ema), t->params->values,
@@ -357,7 +69,7 @@ static void update_average(trainer *t) {
   dg_parallel(t->threads, (j.total + AVERAGE_BLOCK - 1) / AVERAGE_BLOCK, average_block, &j);
 }
 
-static double learning_rate(const trainer *t) {
+static double learning_rate(const dg_trainer *t) {
   const dg_train_options *o = t->o;
   return dg_schedule(o->schedule, o->learning_rate, (uint64_t)o->warmup, (uint64_t)o->max_updates,
                      (uint64_t)o->cooldown, t->update);
@@ -376,7 +88,7 @@ static size_t longest(const dg_batch *b) {
   return most;
 }
 
-static bool fits(const trainer *t, const dg_batch *b, size_t first, size_t end, size_t most) {
+static bool fits(const dg_trainer *t, const dg_batch *b, size_t first, size_t end, size_t most) {
   size_t targets = b->target_offsets[end] - b->target_offsets[first];
   size_t sources = b->source_offsets[end] - b->source_offsets[first];
   size_t passes = t->o->rdrop > 0 ? 2 : 1;
@@ -385,7 +97,7 @@ static bool fits(const trainer *t, const dg_batch *b, size_t first, size_t end, 
              (size_t)t->o->memory;
 }
 
-static bool step(trainer *t, double *norm, dg_error *err) {
+static bool step(dg_trainer *t, double *norm, dg_error *err) {
   const dg_train_options *o = t->o;
   size_t count;
   dg_sampler_save(t->sampler, t->position);
@@ -439,7 +151,7 @@ static bool step(trainer *t, double *norm, dg_error *err) {
   return true;
 }
 
-static void swap_average(trainer *t) {
+static void swap_average(dg_trainer *t) {
   if (!t->average) return;
   for (size_t i = 0; i < t->params->total; i++) {
     float x = t->average[i];
@@ -448,11 +160,11 @@ static void swap_average(trainer *t) {
   }
 }
 
-static double metric_of(const trainer *t, const dg_dev_score *s) {
+static double metric_of(const dg_trainer *t, const dg_dev_score *s) {
   return t->o->metric == DG_METRIC_LOSS ? -s->loss : t->o->metric == DG_METRIC_BLEU ? s->bleu : s->chrf;
 }
 
-static dg_train_point point(const trainer *t, double norm) {
+static dg_train_point point(const dg_trainer *t, double norm) {
   double elapsed = seconds_since(&t->pointed), labels = (double)t->point_labels;
   return (dg_train_point){
       .update = (double)t->update,
@@ -465,12 +177,12 @@ static dg_train_point point(const trainer *t, double norm) {
   };
 }
 
-static void restart_clocks(trainer *t) {
+static void restart_clocks(dg_trainer *t) {
   clock_gettime(CLOCK_MONOTONIC, &t->pointed);
   t->reported = t->pointed;
 }
 
-static dg_train_report report(trainer *t, const dg_train_point *now, bool passing,
+static dg_train_report report(dg_trainer *t, const dg_train_point *now, bool passing,
                               const dg_dev_score *scores) {
   if (!passing) {
     DG_GROW(t->history, t->history_capacity, t->history_count + 1);
@@ -485,7 +197,7 @@ static dg_train_report report(trainer *t, const dg_train_point *now, bool passin
   return r;
 }
 
-static bool score(trainer *t, dg_error *err) {
+static bool score(dg_trainer *t, dg_error *err) {
   const dg_train_task *k = t->task;
   for (size_t i = 0; i < k->dev_count; i++) {
     dg_dev_score *s = &t->scores[i];
@@ -499,7 +211,7 @@ static bool score(trainer *t, dg_error *err) {
   return true;
 }
 
-static bool score_all(trainer *t, dg_dev_score *mean, dg_error *err) {
+static bool score_all(dg_trainer *t, dg_dev_score *mean, dg_error *err) {
   const dg_train_task *k = t->task;
   *mean = (dg_dev_score){0};
   if ((!t->ranks->rank && !score(t, err)) ||
@@ -514,7 +226,7 @@ static bool score_all(trainer *t, dg_dev_score *mean, dg_error *err) {
 }
 
 /* Keeps the weights in place among those to average, if they are good enough. */
-static void keep_runner_up(trainer *t, const float *weights, double metric) {
+static void keep_runner_up(dg_trainer *t, const float *weights, double metric) {
   size_t most = (size_t)t->o->average_best - 1, n = t->params->total, at = t->runner_up_count;
   while (at > 0 && metric > t->runner_up_metrics[at - 1]) at--;
   if (at >= most) return;
@@ -527,7 +239,7 @@ static void keep_runner_up(trainer *t, const float *weights, double metric) {
 }
 
 /* Puts the mean of the best weights in place of the very best, if it scores better. */
-static bool average_best(trainer *t, dg_error *err) {
+static bool average_best(dg_trainer *t, dg_error *err) {
   size_t n = t->params->total;
   if (!t->runner_up_count || !t->best_update) return true;
   for (size_t i = 0; i < n; i++) {
@@ -544,7 +256,7 @@ static bool average_best(trainer *t, dg_error *err) {
   return true;
 }
 
-static bool evaluate(trainer *t, double norm, dg_error *err) {
+static bool evaluate(dg_trainer *t, double norm, dg_error *err) {
   const dg_train_task *k = t->task;
   if (!k->dev_count) return true;
   size_t bytes = k->dev_count * sizeof *t->scores;
@@ -583,7 +295,7 @@ static bool evaluate(trainer *t, double norm, dg_error *err) {
 }
 
 /* Some process was lost: a run goes on from here. */
-static bool give_up(trainer *t, dg_error *err) {
+static bool give_up(dg_trainer *t, dg_error *err) {
   if (!t->ranks->lost) return false;
   dg_error why = *err;
   if (!save_checkpoint(t, err)) return false;
@@ -592,13 +304,13 @@ static bool give_up(trainer *t, dg_error *err) {
 }
 
 /* An update that could not be made did not happen. */
-static bool undo(trainer *t) {
+static bool undo(dg_trainer *t) {
   t->update--;
   return dg_sampler_restore(t->sampler, t->position, NULL);
 }
 
 /* Whether one of the processes was told to stop, or rank 0 ran out of time: all do the same. */
-static bool agree(trainer *t, bool *stop, bool *late, dg_error *err) {
+static bool agree(dg_trainer *t, bool *stop, bool *late, dg_error *err) {
   const dg_train_task *k = t->task;
   const dg_train_options *o = t->o;
   *late = o->max_minutes && t->update > t->first_update && !t->ranks->rank &&
@@ -611,7 +323,7 @@ static bool agree(trainer *t, bool *stop, bool *late, dg_error *err) {
   return ok;
 }
 
-static bool loop(trainer *t, dg_train_end *end, dg_error *err) {
+static bool loop(dg_trainer *t, dg_train_end *end, dg_error *err) {
   const dg_train_task *k = t->task;
   const dg_train_options *o = t->o;
   const double sign_of_life = 5; /* seconds */
@@ -647,7 +359,7 @@ static bool loop(trainer *t, dg_train_end *end, dg_error *err) {
 }
 
 /* All begin from the same place with the same text, or nothing they do together makes sense. */
-static bool begin_together(trainer *t, dg_error *err) {
+static bool begin_together(dg_trainer *t, dg_error *err) {
   uint64_t mine[2] = {t->update, XXH3_64bits(t->task->identity, strlen(t->task->identity))};
   uint64_t first[2] = {mine[0], mine[1]};
   if (!dg_ranks_share(t->ranks, first, sizeof first, err)) return false;
@@ -660,7 +372,7 @@ static bool begin_together(trainer *t, dg_error *err) {
 
 bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_result *result,
               dg_error *err) {
-  trainer t = {.task = task, .o = o, .params = task->trained, .threads = task->network.threads};
+  dg_trainer t = {.task = task, .o = o, .params = task->trained, .threads = task->network.threads};
   size_t n = t.params->total;
   *result = (dg_train_result){0};
   bool ok = false;
@@ -695,7 +407,7 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
     t.runners_up = dg_alloc_checked(n * (size_t)(o->average_best - 1), sizeof(float), err);
     if (!t.runners_up) goto done;
   }
-  if (!load_checkpoint(&t, err) || !begin_together(&t, err)) goto done;
+  if (!dg_checkpoint_load(&t, err) || !begin_together(&t, err)) goto done;
   clock_gettime(CLOCK_MONOTONIC, &t.begun);
   t.checkpointed = t.begun;
   restart_clocks(&t);

@@ -1,0 +1,51 @@
+/* The state of a training run and the files that keep it: a run goes on from one bit for bit.
+ * Private to mt/train. */
+#ifndef DG_TRAIN_CHECKPOINT_H
+#define DG_TRAIN_CHECKPOINT_H
+
+#include <time.h>
+
+#include "mt/train/trainer.h"
+#include "mt/train/candidates.h"
+
+enum { DG_AVERAGE_MOST = 20 };
+
+/* Everything a step changes. */
+typedef struct dg_trainer {
+  const dg_train_task *task;
+  const dg_train_options *o;
+  dg_params *params;
+  dg_threads *threads;
+  dg_ranks alone, *ranks;
+  uint64_t *position; /* of the sampler before the update at work */
+  dg_adam adam;
+  float *average, *best; /* the weight average (ema > 0) and the best weights */
+  float *runners_up;     /* [average_best-1][weights], better ones first */
+  double runner_up_metrics[DG_AVERAGE_MOST];
+  size_t runner_up_count;
+  dg_sampler *sampler;
+  dg_candidates *candidates; /* NULL: the loss is over the whole vocabulary */
+  dg_batch_buffer batch;
+  dg_arena *arena;
+  size_t source_bytes, target_bytes; /* that a token takes in it */
+  uint64_t first_update, update, best_update, bad_evaluations, skipped;
+  bool have_best, have_start;
+  double seconds; /* before this process */
+  dg_dev_score start, best_score, *scores, *start_scores, *best_scores;
+  struct timespec begun, checkpointed;
+  double point_loss; /* since the last point */
+  size_t point_labels;
+  dg_train_point *history;
+  size_t history_count, history_capacity;
+  struct timespec pointed, reported;
+} dg_trainer;
+
+/* Whether a checkpoint's identity is the task's, settings that are free to change apart. */
+bool dg_train_same_run(const char *checkpoint, const char *task);
+
+/* To and from task->checkpoint_path; `seconds`: trained so far. Loading without a file changes
+ * nothing. */
+bool dg_checkpoint_save(const dg_trainer *t, double seconds, dg_error *err);
+bool dg_checkpoint_load(dg_trainer *t, dg_error *err);
+
+#endif
