@@ -4,6 +4,7 @@
 #include <string.h>
 
 enum { EXAMPLES = 8 };
+static const double many = 3; /* tokens a word, where its own languages take the base 1.5 to 2 */
 
 /* One side after the other of the training files. */
 typedef struct reader {
@@ -44,9 +45,9 @@ static size_t words_of(const char *text) {
   return words;
 }
 
-/* Tokens a word of the text, with the base's pieces and with the new ones. */
-static bool measure(dg_trainee *t, reader r, double out[2], dg_error *err) {
-  const dg_new_pieces *p = &t->file->pieces;
+/* Tokens a word of the text, with the base's pieces and with the new ones, where there are. */
+static bool measure(const dg_trainee *t, reader r, double out[2], dg_error *err) {
+  const dg_new_pieces *p = r.pieces;
   double tokens[2] = {0}, words = 0;
   dg_tokens list = {0};
   const char *text;
@@ -57,7 +58,7 @@ static bool measure(dg_trainee *t, reader r, double out[2], dg_error *err) {
     const dg_tokenizer *ways[2] = {second ? t->base->target_tokenizer : t->base->tokenizer,
                                    second ? p->target : p->source};
     words += (double)words_of(text);
-    for (int k = 0; ok && k < 2; k++) {
+    for (int k = 0; ok && k < 2 && ways[k]; k++) {
       ok = dg_tokenizer_encode(ways[k], text, n, &list, err);
       tokens[k] += (double)list.count;
     }
@@ -81,9 +82,27 @@ static void tell(const dg_trainee *t, const dg_cli *cli) {
   free(examples.text);
 }
 
+/* Says that the base has few pieces for a new language, if so. */
+static bool advise(const dg_trainee *t, const dg_train_data *data,
+                   const dg_language_pair *const *ways, const dg_cli *cli, dg_error *err) {
+  bool ok = true;
+  for (size_t i = 0; ok && t->file && i < t->file->language_count; i++) {
+    if (!t->relatives[i]) continue;
+    dg_new_pieces one = {0};
+    double tokens[2];
+    dg_new_pieces_for(&one, t->file->languages[i].code);
+    ok = measure(t, (reader){.data = data, .ways = ways, .pieces = &one}, tokens, err);
+    if (ok && tokens[0] > many && !dg_adapter_stacked_pieces(&t->stack))
+      dg_cli_say(cli, "the base cuts a word of %s into %.2f pieces: --new-pieces 500 may serve it better\n",
+                 one.languages[0], tokens[0]);
+    dg_new_pieces_free(&one);
+  }
+  return ok;
+}
+
 bool dg_train_pieces(dg_trainee *t, const dg_train_data *data, const dg_language_pair *const *ways,
                      const dg_cli *cli, dg_error *err) {
-  if (!t->config.new_pieces) return true;
+  if (!t->config.new_pieces) return advise(t, data, ways, cli, err);
   if (!t->file)
     return dg_fail(err, DG_ERR_USAGE, "method full trains the base alone: no --new-pieces");
   dg_new_pieces *p = &t->file->pieces;

@@ -39,7 +39,7 @@ const dg_option dg_adapter_config_options[] = {
     TEXT("encoder_layers", encoder_layers, "all", "that have adapters: 0-5,11; all; none"),
     TEXT("decoder_layers", decoder_layers, "all", "likewise"),
     {"new_pieces", DG_OPTION_INT, MEMBER(new_pieces), "0", 0, DG_NEW_PIECES_MOST, NULL,
-     "learned on a new language's text, for a script or words the base cuts to bits"},
+     "learned on a new language's text, where the base cuts it to bits"},
     {NULL, DG_OPTION_INT, 0, 0, NULL, 0, 0, NULL, NULL},
 };
 
