@@ -7,6 +7,7 @@
 #include "mt/cli/train_mono.h"
 #include "mt/cli/train_pieces.h"
 #include "mt/cli/train_report.h"
+#include "mt/cli/train_sides.h"
 #include "mt/cli/trainee.h"
 #include "mt/cli/training.h"
 #include "mt/core/file.h"
@@ -170,6 +171,9 @@ static bool read_texts(run *r, dg_error *err) {
                                r->keep_problems, (uint64_t)r->options.seed};
     bool ok = dg_train_data_read(&more, &o, r->cli, err);
     for (size_t k = 0; k < more.count; k++) more.files[k].pair = i;
+    for (size_t k = 0; ok && !r->keep_problems && k < more.count; k++)
+      ok = dg_train_sides_check(r->base, &p->ways[0], &more.files[k].text, more.files[k].path,
+                                r->threads, err);
     dg_train_data_join(&r->data, &more);
     if (!ok) return false;
   }

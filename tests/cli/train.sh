@@ -74,6 +74,14 @@ cleaned() {
 }
 check "sound text is as it was, --keep-problems keeps the faulty" cleaned
 awk -F'\t' '{ print $1 "\tдом " NR }' train.gl.tsv >wrong.tsv
+sides() { # of one script, and one of them new: the base knows English when it sees it
+  awk -F'\t' '{ print $2 "\t" $1 }' train.gl.tsv >swapped.tsv
+  awk -F'\t' '{ print $2 "\t" $1 }' dev.gl.tsv >swapped.dev.tsv
+  refuses 2 'swapped.tsv.*--reversed' train --quiet --train swapped.tsv --dev dev.gl.tsv -o w.safetensors &&
+    refuses 2 'swapped.dev.tsv.*--reversed' train --quiet --train train.gl.tsv --dev swapped.dev.tsv -o w.safetensors &&
+    train --quiet --reversed --train swapped.tsv --dev swapped.dev.tsv --max_updates 1 --eval_sentences 0 -o w.safetensors
+}
+check "a file the wrong way round" sides
 check "the wrong script" refuses 2 'script' train --quiet --train wrong.tsv -o w.safetensors
 apart() {
   train --train train.gl.tsv --eval_sentences 0 -o apart.safetensors 2>err >out || return 1

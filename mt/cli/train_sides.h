@@ -1,0 +1,15 @@
+/* Whether a file of pairs has its sides the right way round, by what the base knows: letters
+ * cannot tell two languages of one script apart, of which one is new. */
+#ifndef DG_CLI_TRAIN_SIDES_H
+#define DG_CLI_TRAIN_SIDES_H
+
+#include "mt/cli/trainee.h"
+#include "mt/train/examples.h"
+
+/* Refuses text of which the base finds the wrong side far likelier to be in the language that
+ * it knows: a sample of each side is scored as the translation of the other into that. Passes
+ * what it cannot tell: neither language known, or both much alike. */
+bool dg_train_sides_check(const dg_base *b, const dg_train_way *way, const dg_parallel_text *text,
+                          const char *path, dg_threads *threads, dg_error *err);
+
+#endif
