@@ -100,6 +100,19 @@ void dg_train_conclude(const dg_train_summary *s) {
 
 /* --- the page ------------------------------------------------------------------------------- */
 
+/* The first text, in a sentence. */
+static void html_verdict(const dg_train_summary *s, dg_strbuf *out) {
+  const dg_train_measure *m = &s->measures[0];
+  const dg_comparison *c = m->gain.chrf;
+  double gain = c[1].score - c[0].score;
+  dg_strbuf_addf(out, "<p>%s, method %s: chrF %s by %.2f on the %s text, ", m->set->name,
+                 json_string_value(json_object_get(s->card, "method")), gain < 0 ? "fell" : "rose",
+                 fabs(gain), dg_train_role_name(m->file->role));
+  dg_strbuf_addf(out, c[1].p_value < 0.05 ? "more than chance would have it (p = %.3f).</p>\n"
+                                          : "which may be chance (p = %.3f).</p>\n",
+                 c[1].p_value);
+}
+
 static void html_gains(const dg_train_summary *s, dg_strbuf *out) {
   dg_strbuf_add(out, "<h2>Gain over the base</h2>\n<table><tr><th>Text</th><th>sentences</th>"
                      "<th></th><th>untouched base</th><th>with the adapter</th><th>gain</th>"
@@ -121,10 +134,10 @@ static void html_gains(const dg_train_summary *s, dg_strbuf *out) {
   }
   dg_strbuf_addf(out,
                  "</table>\n<p class=dim>95%% intervals and p by paired bootstrap, 1,000 samples; * "
-                 "p &lt; 0.05. <code>%s</code> <code>%s</code>%s%s</p>\n",
+                 "p &lt; 0.05. <code>%s</code> <code>%s</code>%s%s%s</p>\n",
                  dg_bleu_signature(), dg_chrf_signature(),
-                 s->relative ? ". The base does not know the language and was asked for " : "",
-                 s->relative ? s->relative : "");
+                 s->relative ? " The base does not know the language and was asked for " : "",
+                 s->relative ? s->relative : "", s->relative ? "." : "");
 }
 
 typedef double field_fn(const dg_train_point *p);
@@ -176,9 +189,10 @@ static void html_line(dg_strbuf *out, const char *label, const char *text, const
 static void html_samples(const dg_train_summary *s, dg_strbuf *out) {
   const dg_train_measure *m = &s->measures[0];
   size_t n = m->gain.sentences, shown = n < SAMPLES ? n : SAMPLES;
-  dg_strbuf_addf(out,
-                 "<h2>Before and after</h2>\n<p class=dim>Every %zu%s sentence of ", n / shown,
-                 n / shown == 1 ? "st" : n / shown == 2 ? "nd" : n / shown == 3 ? "rd" : "th");
+  dg_strbuf_add(out, "<h2>Before and after</h2>\n<p class=dim>Every ");
+  if (n / shown > 1)
+    dg_strbuf_addf(out, "%zu%s ", n / shown, n / shown == 2 ? "nd" : n / shown == 3 ? "rd" : "th");
+  dg_strbuf_add(out, "sentence of ");
   char name[512];
   dg_page_text(out, name_of(s, m, name, sizeof name));
   dg_strbuf_add(out, "; <del>missing</del> and <ins>too much</ins> against the reference.</p>\n");
@@ -236,6 +250,7 @@ bool dg_train_report_write(const dg_train_summary *s, const char *path, dg_error
                         "update %llu.</p>\n",
                  (unsigned long long)s->result->updates, s->result->epochs, s->result->seconds / 60,
                  (unsigned long long)s->result->best_update);
+  if (s->measure_count) html_verdict(s, &page);
   if (s->measure_count) html_gains(s, &page);
   html_curves(s->result, &page);
   if (s->measure_count) html_samples(s, &page);
