@@ -44,8 +44,9 @@ Model model_of_tokenizer(const dg_tokenizer *t, dg_error *err) {
     throw Failed();
   }
   if ((m.type != kUnigram && m.type != kBpe) || m.space_after || m.added) {
-    dg_fail(err, DG_ERR_UNSUPPORTED, "the tokenizer takes no pieces: it is neither unigram nor BPE, "
-            "marks the ends of words, or was added to before");
+    dg_fail(err, DG_ERR_UNSUPPORTED,
+            "the tokenizer takes no pieces: it is neither unigram nor BPE, marks the ends of words, "
+            "or was added to before");
     throw Failed();
   }
   return m;

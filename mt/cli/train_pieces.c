@@ -75,7 +75,8 @@ static void tell(const dg_trainee *t, const dg_cli *cli) {
     dg_strbuf_addf(&languages, "%s%s", i ? ", " : "", p->languages[i]);
   for (size_t i = 0; i < p->list.count && i < EXAMPLES; i++)
     dg_strbuf_addf(&examples, "%s%s", i ? " " : "", p->list.texts[i]);
-  dg_cli_say(cli, "%zu new pieces for %s (%s ...): %.2f tokens a word, %.2f with the base's alone\n",
+  dg_cli_say(cli,
+             "%zu new pieces for %s (%s ...): %.2f tokens a word, %.2f with the base's alone\n",
              p->list.count, languages.text, examples.text, t->tokens_per_word[1],
              t->tokens_per_word[0]);
   free(languages.text);
@@ -93,7 +94,8 @@ static bool advise(const dg_trainee *t, const dg_train_data *data,
     dg_new_pieces_for(&one, t->file->languages[i].code);
     ok = measure(t, (reader){.data = data, .ways = ways, .pieces = &one}, tokens, err);
     if (ok && tokens[0] > many && !dg_adapter_stacked_pieces(&t->stack))
-      dg_cli_say(cli, "the base cuts a word of %s into %.2f pieces: --new-pieces 500 may serve it better\n",
+      dg_cli_say(cli,
+                 "the base cuts a word of %s into %.2f pieces: --new-pieces 500 may serve it better\n",
                  one.languages[0], tokens[0]);
     dg_new_pieces_free(&one);
   }
@@ -117,7 +119,8 @@ bool dg_train_pieces(dg_trainee *t, const dg_train_data *data, const dg_language
     reader all = r;
     while (all.side < 2 * data->train_count && !wanted(&all, all.side)) all.side++;
     const dg_tokenizer *base = all.side % 2 ? t->base->target_tokenizer : t->base->tokenizer;
-    if (!dg_piece_list_learn(base, (size_t)t->config.new_pieces, next_sentence, &all, &p->list, err))
+    size_t most = (size_t)t->config.new_pieces;
+    if (!dg_piece_list_learn(base, most, next_sentence, &all, &p->list, err))
       return dg_error_context(err, "--new-pieces");
     if (!p->list.count)
       return dg_fail(err, DG_ERR_USAGE,

@@ -301,6 +301,7 @@ bool dg_logits(const dg_network *n, const dg_batch *b, dg_arena *arena, float *l
   dg_arena_reset(arena);
   dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = arena};
   forward(&p, &w);
-  dg_output_forward(&p, &n->model->output, w.target.total, scaled_states(&p, w.target.total, w.states), logits);
+  const float *states = scaled_states(&p, w.target.total, w.states);
+  dg_output_forward(&p, &n->model->output, w.target.total, states, logits);
   return true;
 }

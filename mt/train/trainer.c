@@ -385,7 +385,8 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
   t.sampler = dg_sampler_new(task->examples, task->directions, task->direction_count,
                              o->temperature, (size_t)o->batch_tokens, (uint64_t)o->seed);
   const dg_model *model = task->network.model;
-  if (!model->params.grads && o->sampled_pieces)
+  bool added = dg_network_classes(&task->network) > model->output.out;
+  if (!model->params.grads && !added && o->sampled_pieces)
     t.candidates = dg_candidates_new(task->examples, task->directions, task->direction_count,
                                      model->output.out, o->sampled_pieces);
   t.alone = (dg_ranks){.size = 1};
