@@ -172,7 +172,7 @@ static bool read_texts(run *r, dg_error *err) {
     bool ok = dg_train_data_read(&more, &o, r->cli, err);
     for (size_t k = 0; k < more.count; k++) more.files[k].pair = i;
     for (size_t k = 0; ok && !r->keep_problems && k < more.count; k++)
-      ok = dg_train_sides_check(r->base, &p->ways[0], &more.files[k].text, more.files[k].path,
+      ok = dg_train_sides_check(&r->trainee, &p->ways[0], &more.files[k].text, more.files[k].path,
                                 r->threads, err);
     dg_train_data_join(&r->data, &more);
     if (!ok) return false;

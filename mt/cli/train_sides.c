@@ -40,8 +40,10 @@ static bool nats(const dg_network *n, const dg_examples *e, const dg_parallel_te
   return ok;
 }
 
-bool dg_train_sides_check(const dg_base *b, const dg_train_way *way, const dg_parallel_text *text,
-                          const char *path, dg_threads *threads, dg_error *err) {
+bool dg_train_sides_check(const dg_trainee *t, const dg_train_way *way,
+                          const dg_parallel_text *text, const char *path, dg_threads *threads,
+                          dg_error *err) {
+  const dg_base *b = t->base;
   const dg_language *source = dg_base_language(b, way->pair.source, DG_SIDE_TARGET, NULL);
   const dg_language *target = dg_base_language(b, way->pair.target, DG_SIDE_TARGET, NULL);
   const dg_language *known = target ? target : source;
@@ -49,6 +51,7 @@ bool dg_train_sides_check(const dg_base *b, const dg_train_way *way, const dg_pa
   dg_direction d = {.target_tag = known->tag};
   d.source_tag = target ? way->before_source : way->before_target;
   dg_network n = {.model = b->model, .threads = threads, .precision = DG_BF16};
+  dg_trainee_use(t, false, &n);
   dg_parallel_text some = sample(text);
   dg_examples *e = dg_examples_new(b, TOKENS);
   dg_arena *arena = dg_arena_new(1 << 20);

@@ -6,10 +6,12 @@
 #include "mt/cli/trainee.h"
 #include "mt/train/examples.h"
 
-/* Refuses text of which the base finds the wrong side far likelier to be in the language that
- * it knows: a sample of each side is scored as the translation of the other into that. Passes
- * what it cannot tell: neither language known, or both much alike. */
-bool dg_train_sides_check(const dg_base *b, const dg_train_way *way, const dg_parallel_text *text,
-                          const char *path, dg_threads *threads, dg_error *err);
+/* Refuses text of which the base, with what the trainee stands on, finds the wrong side far
+ * likelier to be in the language that it knows: a sample of each side is scored as the
+ * translation of the other into that. Passes what it cannot tell: neither language known, or
+ * both much alike. */
+bool dg_train_sides_check(const dg_trainee *t, const dg_train_way *way,
+                          const dg_parallel_text *text, const char *path, dg_threads *threads,
+                          dg_error *err);
 
 #endif
