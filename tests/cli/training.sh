@@ -178,7 +178,7 @@ full_new() { # a new language gets a tag of its own in the copy, which knows the
   "$dragoman" translate -b whole.safetensors -t gl --quiet dev.en | wc -l | grep -qx 20 &&
     "$dragoman" train -b whole.safetensors -s en -t ast --like gl --train train.gl.tsv --dev dev.gl.tsv --quiet \
       --method full --max_updates 1 --eval_sentences 0 --threads 2 -o further.safetensors &&
-    "$dragoman" info further.safetensors | grep -q 'gl Galician, ast Asturian'
+    "$dragoman" info further.safetensors | grep -q 'gl Galician (into), ast Asturian (into)'
 }
 check "full: a new language" full_new
 bidirectional() {
