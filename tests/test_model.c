@@ -333,8 +333,61 @@ static void test_part_of_the_vocabulary(void **state) {
   golden_close(&g);
 }
 
+/* All weights learn from a part as they do from the whole: all pieces in another order give
+ * PyTorch's gradients, and those of a weighted part are of the loss it reports. */
+static void test_part_of_a_trained_output(void **state) {
+  (void)state;
+  for (size_t i = 0; i < GOLDEN_COUNT; i++) {
+    golden g = golden_open(golden_names[i]);
+    train(&g);
+    size_t vocab = (size_t)dg_target_vocab(&g.model->config), seen = 0;
+    int32_t *ids = dg_malloc(vocab * sizeof *ids), *class_of = dg_malloc(vocab * sizeof *ids);
+    for (size_t k = 0; k < vocab; k++) ids[k] = (int32_t)((k + 7) % vocab), class_of[ids[k]] = (int32_t)k;
+    dg_loss_classes c = {.count = vocab, .exact = vocab, .ids = ids, .class_of = class_of};
+    g.options.classes = &c;
+    check_loss(&g, backward(&g), 1);
+    check_gradients(&g, "grad", &g.model->params, 1);
+    check_adapters(&g, 1);
+
+    /* The labels, and two pieces for all others. */
+    memset(class_of, -1, vocab * sizeof *class_of);
+    for (size_t t = 0; t < g.tokens; t++) {
+      int32_t label = g.batch.labels[t];
+      if (label >= 0 && class_of[label] < 0) class_of[label] = (int32_t)seen, ids[seen++] = label;
+    }
+    c.exact = c.count = seen;
+    for (size_t k = 0; k < vocab && c.count < seen + 2; k++)
+      if (class_of[k] < 0) class_of[k] = (int32_t)c.count, ids[c.count++] = (int32_t)k;
+    assert_true(c.count == seen + 2 && vocab > c.count);
+    float weight = (float)(vocab - seen) / 2;
+    c.weights = (float[]){weight, weight};
+    zero_gradients(&g);
+    backward(&g);
+    dg_params *p = &g.model->params;
+    size_t bytes = p->total * sizeof(float);
+    float *grads = memcpy(dg_malloc(bytes), p->grads, bytes);
+    float *values = memcpy(dg_malloc(bytes), p->values, bytes);
+    double squares = 0, difference[2];
+    for (size_t k = 0; k < p->total; k++) squares += (double)grads[k] * (double)grads[k];
+    for (int wide = 0; wide < 2; wide++) {
+      double h = 0.001 * (1 + wide) / sqrt(squares), loss[2];
+      for (int side = 0; side < 2; side++) {
+        for (size_t k = 0; k < p->total; k++)
+          p->values[k] = values[k] + (float)((side ? h : -h) * (double)grads[k]);
+        loss[side] = backward(&g).smoothed * (double)g.options.gradient_scale;
+      }
+      difference[wide] = (loss[1] - loss[0]) / (2 * h);
+    }
+    double slope = (4 * difference[0] - difference[1]) / 3;
+    if (!(fabs(slope / squares - 1) < 0.01))
+      fail_msg("%s: the loss falls by %.6g, not %.6g", golden_names[i], slope, squares);
+    free(grads), free(values), free(ids), free(class_of);
+    golden_close(&g);
+  }
+}
+
 int main(void) {
-  struct CMUnitTest tests[GOLDEN_COUNT + 7];
+  struct CMUnitTest tests[GOLDEN_COUNT + 8];
   size_t n = 0;
   for (; n < GOLDEN_COUNT; n++)
     tests[n] = (struct CMUnitTest){.name = golden_names[n], .test_func = test_golden,
@@ -346,5 +399,6 @@ int main(void) {
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_dropout_of_sentences);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_what_does_not_fit);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_part_of_the_vocabulary);
+  tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_part_of_a_trained_output);
   return _cmocka_run_group_tests("model", tests, n, NULL, NULL);
 }

@@ -117,12 +117,19 @@ static const float *scaled_states(dg_pass *p, size_t rows, const float *x) {
   return j.scaled;
 }
 
-/* The output layer of some pieces, and the shifts of the sampled ones' logits. */
+static float *zeros(dg_pass *p, size_t rows, size_t cols) {
+  return memset(dg_pass_floats(p, rows, cols), 0, rows * cols * sizeof(float));
+}
+
+/* The output layer of some pieces, with room for its gradients, and the shifts of the sampled
+ * ones' logits. */
 static dg_linear part_of_output(dg_pass *p, output_job *j) {
   const dg_loss_classes *c = j->part;
   dg_linear part = p->network->model->output;
   part.out = c->count;
   part.weight.chosen = c->ids;
+  if (part.weight_grad) part.weight_grad = zeros(p, c->count, part.in);
+  if (part.bias_grad) part.bias_grad = zeros(p, 1, c->count);
   float *shifts = dg_pass_floats(p, 1, c->count - c->exact + 1);
   for (size_t i = 0; i < c->count - c->exact; i++) shifts[i] = logf(c->weights[i]);
   j->shifts = shifts;
@@ -134,6 +141,22 @@ static dg_linear part_of_output(dg_pass *p, output_job *j) {
   return part;
 }
 
+typedef struct part_gradients {
+  const int32_t *ids;
+  const dg_linear *part, *whole;
+} part_gradients;
+
+static void add_gradients(void *context, size_t r, int worker) {
+  (void)worker;
+  const part_gradients *g = context;
+  size_t width = g->whole->in, id = (size_t)g->ids[r];
+  if (g->part->bias_grad) g->whole->bias_grad[id] += g->part->bias_grad[r];
+  if (!g->part->weight_grad) return;
+  float *to = g->whole->weight_grad + id * width;
+  const float *from = g->part->weight_grad + r * width;
+  for (size_t c = 0; c < width; c++) to[c] += from[c];
+}
+
 /* Loss of decoder states x [passes][rows], passes of the same labels; with dx also its
  * gradient and the projection's. */
 static void output_loss(dg_pass *p, const dg_loss_options *o, size_t passes, size_t rows,
@@ -143,7 +166,7 @@ static void output_loss(dg_pass *p, const dg_loss_options *o, size_t passes, siz
   dg_linear output = m->output;
   size_t all = dg_network_classes(p->network);
   bool added = all > output.out; /* an adapter's new pieces, which are trained */
-  if (j.backward && o->classes && !m->params.grads && !added) {
+  if (j.backward && o->classes && !added) {
     j.part = o->classes;
     output = part_of_output(p, &j);
   }
@@ -171,6 +194,10 @@ static void output_loss(dg_pass *p, const dg_loss_options *o, size_t passes, siz
       size_t at = (k * rows + r) * d;
       dg_output_backward(p, &output, n, states + at, j.logits + k * n * classes, dx + at);
     }
+  }
+  if (j.part && (output.weight_grad || output.bias_grad)) {
+    part_gradients g = {j.part->ids, &output, &m->output};
+    dg_parallel(p->network->threads, j.part->count, add_gradients, &g);
   }
   if (dx && states != x) {
     output_job back = {.width = d, .scale = (float)m->config.output_scale, .x = dx, .scaled = dx};

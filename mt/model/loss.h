@@ -31,8 +31,7 @@ typedef struct dg_loss_options {
   float rdrop;              /* R-Drop's alpha: each sentence passes twice, with other masks, and
                              * the two predictions are drawn together; 0: one pass */
   const dg_loss_classes *classes; /* NULL: the whole vocabulary. Backward passes alone read them,
-                                   * and only where the output matrix is frozen and no
-                                   * adapter has new pieces */
+                                   * and only where no adapter has new pieces */
   float gradient_scale;     /* of the summed loss, e.g. 1/tokens of the whole step */
 } dg_loss_options;
 

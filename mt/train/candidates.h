@@ -12,7 +12,8 @@
 typedef struct dg_candidates dg_candidates;
 
 /* `sampled` pieces are drawn each time; -1: as many as is sensible. NULL when that spares too
- * little, and every piece should count. */
+ * little, and every piece should count. With no directions only the labels of the draw count
+ * exactly. */
 dg_candidates *dg_candidates_new(const dg_examples *e, const dg_direction *directions,
                                  size_t count, size_t vocab, int sampled);
 void dg_candidates_free(dg_candidates *c);

@@ -384,11 +384,13 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
                    "max_tokens %d", o->max_tokens);
   t.sampler = dg_sampler_new(task->examples, task->directions, task->direction_count,
                              o->temperature, (size_t)o->batch_tokens, (uint64_t)o->seed);
-  const dg_model *model = task->network.model;
-  bool added = dg_network_classes(&task->network) > model->output.out;
-  if (!model->params.grads && !added && o->sampled_pieces)
-    t.candidates = dg_candidates_new(task->examples, task->directions, task->direction_count,
-                                     model->output.out, o->sampled_pieces);
+  /* A base that learns has texts of so many pieces that only those of an update count. */
+  const dg_linear *output = &task->network.model->output;
+  bool added = dg_network_classes(&task->network) > output->out, learns = output->weight_grad;
+  if (!added && (learns ? o->sampled_pieces > 0 : o->sampled_pieces))
+    t.candidates = dg_candidates_new(task->examples, task->directions,
+                                     learns ? 0 : task->direction_count, output->out,
+                                     o->sampled_pieces);
   t.alone = (dg_ranks){.size = 1};
   t.ranks = task->ranks ? task->ranks : &t.alone;
   t.position = dg_calloc(dg_sampler_words(t.sampler), sizeof *t.position);
