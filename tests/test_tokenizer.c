@@ -984,6 +984,7 @@ static void extends(const char *path, bool bytes_spell) {
     assert_true(list.scores[i] == again.scores[i]);
     assert_int_equal(dg_tokenizer_id(t, list.texts[i]), -1);
   }
+  dg_piece_list_free(&again);
   dg_tokenizer *with = dg_tokenizer_extend(t, &list, FIRST, &err);
   assert_non_null(with);
   assert_int_equal(dg_tokenizer_size(with), FIRST + (int32_t)list.count);
@@ -1038,8 +1039,7 @@ static void extends(const char *path, bool bytes_spell) {
     free(normal);
   }
   assert_true(10 * same > 9 * others.count);
-  told sparse = {texts, 1, 2};
-  sparse.count = 1, sparse.next = 3; /* no text */
+  told sparse = {texts, 1, 3}; /* no text */
   assert_false(dg_piece_list_learn(with, MOST, next_told, &sparse, &again, &err));
   dg_tokens_free(&before);
   dg_tokens_free(&after);

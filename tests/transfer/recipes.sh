@@ -72,3 +72,23 @@ run en-gl pt 500 100000 noisy --dropout 0.3 --adapter-dropout 0.3
 run en-gl pt 500 100000 rdrop --rdrop 1
 run en-gl pt 5000 100000 wide --width 128
 run en-gl pt 5000 100000 word-dropout --word-dropout 0.1
+run en-gl pt 500 100000 often-fast --batch-tokens 384 --learning-rate 0.015
+run en-gl pt 5000 100000 fast --learning-rate 0.015
+run en-gl pt 5000 100000 often-fast --batch-tokens 384 --learning-rate 0.015
+run en-gl pt 5000 100000 often-wide --batch-tokens 384 --width 128
+run en-gl pt 50000 200000 often --batch-tokens 384
+run en-gl pt 50000 200000 default
+run en-gl pt 50000 200000 often-wide --batch-tokens 384 --width 128
+run en-hsb de 5000 200000 often --batch-tokens 384
+run en-hsb de 5000 120000 often-pieces --new-pieces 1000 --batch-tokens 230
+run en-gl pt 500 100000 oftener-fast --batch-tokens 192 --learning-rate 0.015
+run en-gl pt 5000 100000 oftener-fast --batch-tokens 192 --learning-rate 0.015
+run en-gl pt 5000 100000 often-faster --batch-tokens 384 --learning-rate 0.03
+run en-gl pt 5000 100000 often-fast-wide --batch-tokens 384 --learning-rate 0.015 --width 128
+run en-gl pt 500 100000 often-fast-clean --batch-tokens 384 --learning-rate 0.015 --dropout 0 --adapter-dropout 0
+run en-gl pt 5000 100000 often-fast-clean --batch-tokens 384 --learning-rate 0.015 --dropout 0 --adapter-dropout 0
+run en-gl pt 50000 200000 often-fast --batch-tokens 384 --learning-rate 0.015
+run en-hsb de 500 60000 often-fast-pieces --new-pieces 500 --batch-tokens 230 --learning-rate 0.015
+run en-hsb de 500 100000 often-fast --batch-tokens 384 --learning-rate 0.015
+run en-hsb de 5000 200000 often-fast --batch-tokens 384 --learning-rate 0.015
+run en-hsb de 5000 120000 often-fast-pieces --new-pieces 1000 --batch-tokens 230 --learning-rate 0.015
