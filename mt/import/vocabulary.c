@@ -10,10 +10,14 @@
 
 enum { TOKENS_MOST = 1 << 22, TOKEN_BYTES_MOST = 1 << 16 };
 
-static bool put(dg_vocabulary *v, json_int_t id, const char *token, size_t n, dg_error *err) {
-  if (id < 0 || id >= TOKENS_MOST)
-    return dg_fail(err, DG_ERR_FORMAT, "\"%.60s\" has the id %lld; ids go from 0 to %d", token,
-                   (long long)id, TOKENS_MOST - 1);
+/* Ids have few gaps: a file has more bytes than its largest says. */
+static bool put(dg_vocabulary *v, size_t file_size, json_int_t id, const char *token, size_t n,
+                dg_error *err) {
+  json_int_t most = (json_int_t)(file_size < TOKENS_MOST ? file_size : TOKENS_MOST);
+  if (id < 0 || id >= most)
+    return dg_fail(err, DG_ERR_FORMAT,
+                   "\"%.60s\" has the id %lld; ids of a file of this size go from 0 to %lld", token,
+                   (long long)id, (long long)most - 1);
   if (n > TOKEN_BYTES_MOST || memchr(token, 0, n) || dg_utf8_valid_prefix(token, n) != n)
     return dg_fail(err, DG_ERR_FORMAT, "token %lld is no text", (long long)id);
   size_t at = (size_t)id;
@@ -42,12 +46,12 @@ static bool read_json(const uint8_t *bytes, size_t size, dg_vocabulary *v, dg_er
   if (json_is_object(json)) json_object_keylen_foreach(json, token, n, value) {
     if (!ok) break;
     ok = json_is_integer(value)
-             ? put(v, json_integer_value(value), token, n, err)
+             ? put(v, size, json_integer_value(value), token, n, err)
              : dg_fail(err, DG_ERR_FORMAT, "the id of \"%.60s\" is no number", token);
   }
   if (json_is_array(json)) json_array_foreach(json, i, value) {
     if (!ok) break;
-    ok = json_is_string(value) ? put(v, (json_int_t)i, json_string_value(value),
+    ok = json_is_string(value) ? put(v, size, (json_int_t)i, json_string_value(value),
                                      json_string_length(value), err)
                                : dg_fail(err, DG_ERR_FORMAT, "token %zu is no string", i);
   }
@@ -66,7 +70,7 @@ static bool read_yaml(const uint8_t *bytes, size_t size, dg_vocabulary *v, dg_er
     char *end;
     long long id = strtoll(text, &end, 10);
     ok = end > text && !*end
-             ? put(v, id, token, strlen(token), err)
+             ? put(v, size, id, token, strlen(token), err)
              : dg_fail(err, DG_ERR_FORMAT, "the id of \"%.60s\" is no number", token);
     if (!ok) break;
   }
@@ -79,7 +83,7 @@ static bool read_lines(const uint8_t *bytes, size_t size, dg_vocabulary *v, dg_e
   for (json_int_t id = 0; bytes < end; id++) {
     const uint8_t *stop = memchr(bytes, '\n', (size_t)(end - bytes));
     if (!stop) stop = end;
-    if (!put(v, id, (const char *)bytes, (size_t)(stop - bytes), err)) return false;
+    if (!put(v, size, id, (const char *)bytes, (size_t)(stop - bytes), err)) return false;
     bytes = stop + 1;
   }
   return true;
