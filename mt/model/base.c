@@ -262,13 +262,6 @@ dg_base *dg_base_load(const char *path, dg_error *err) {
   return b;
 }
 
-bool dg_base_thaw(dg_base *b, dg_error *err) {
-  if (!dg_model_thaw(b->model, err)) return false;
-  dg_safetensors_close(b->file);
-  b->file = NULL;
-  return true;
-}
-
 /* --- formats ----------------------------------------------------------------------------- */
 
 static size_t format_ids(const dg_tokenizer *t, const char *format, int32_t source_tag,

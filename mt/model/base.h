@@ -25,8 +25,6 @@ dg_base *dg_base_new(dg_model *model, dg_tokenizer *tokenizer, dg_tokenizer *tar
                      dg_error *err);
 /* Maps the file and freezes: weights stay in it as they are stored. */
 dg_base *dg_base_load(const char *path, dg_error *err);
-/* Weights in memory, fp32, to be written; the file is closed. */
-bool dg_base_thaw(dg_base *b, dg_error *err);
 /* A base to train all of, in memory, fp32: a copy with further languages, canonical codes that
  * it does not know. Their tags are new pieces after the last, their rows zero. */
 dg_base *dg_base_copy(const dg_base *b, const dg_language *more, size_t more_count,

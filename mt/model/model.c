@@ -179,19 +179,6 @@ bool dg_model_freeze(dg_model *m, dg_error *err) {
   return true;
 }
 
-static bool all_in_memory(const dg_params *p) {
-  for (size_t i = 0; i < p->count; i++)
-    if (p->tensors[i].value != p->values + p->tensors[i].offset) return false;
-  return true;
-}
-
-bool dg_model_thaw(dg_model *m, dg_error *err) {
-  if (!all_in_memory(&m->params)) return dg_params_thaw(&m->params, plan_model, m, err);
-  if (mprotect(m->params.values, m->params.size * sizeof(float), PROT_READ | PROT_WRITE))
-    return dg_fail_errno(err, "cannot thaw the frozen weights");
-  return true;
-}
-
 void dg_model_free(dg_model *m) {
   if (!m) return;
   dg_params_free(&m->params);

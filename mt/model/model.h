@@ -46,14 +46,13 @@ typedef struct dg_model {
 dg_model *dg_model_new(const dg_model_config *config, dg_error *err);
 /* Names and sizes of the weights and no weights: every `value` is NULL. */
 dg_model *dg_model_outline(const dg_model_config *config, dg_error *err);
-/* For an outline whose tensors' `held` point into a file, which must outlive the model or its
- * thawing: weights stay there as they are stored. */
+/* For an outline whose tensors' `held` point into a file, which must outlive the model: weights
+ * stay there as they are stored. */
 bool dg_model_hold(dg_model *m, dg_error *err);
 void dg_model_initialize(dg_model *m, uint64_t seed); /* Xavier and scaled normal */
 bool dg_model_train(dg_model *m, dg_error *err);      /* allocates gradients, zeroed */
 /* From now on a write to the weights faults: a frozen base stays frozen. */
 bool dg_model_freeze(dg_model *m, dg_error *err);
-bool dg_model_thaw(dg_model *m, dg_error *err); /* in fp32, whatever they were held in */
 void dg_model_free(dg_model *m);
 
 enum { DG_ADAPTERS_MAX = 8 };

@@ -114,41 +114,27 @@ static bool is_aligned(const dg_matrix_block *b) {
   return at % need == 0 && scale % sizeof(float) == 0;
 }
 
-/* Brings tensors to memory of their own: all in their places, or without gaps (biases of
- * projections that are multiplied together stay adjacent) those that cannot stay where they are. */
-static bool settle(dg_params *params, bool all, dg_plan_fn *describe, void *structure,
-                   dg_error *err) {
-  size_t size = all ? params->total : 0;
-  for (size_t i = 0; i < params->count && !all; i++) {
-    dg_tensor *t = &params->tensors[i];
-    if (t->weight && is_aligned(&t->held)) continue;
-    size += t->rows * t->cols;
-  }
-  float *values = pages(size ? size : 1, err);
-  if (!values) return false;
-  size_t next = 0;
+bool dg_params_hold(dg_params *params, dg_plan_fn *describe, void *structure, dg_error *err) {
+  size_t size = 0;
   for (size_t i = 0; i < params->count; i++) {
     dg_tensor *t = &params->tensors[i];
-    if (!all && t->weight && is_aligned(&t->held)) continue;
+    if (!t->weight || !is_aligned(&t->held)) size += t->rows * t->cols;
+  }
+  params->values = pages(size ? size : 1, err);
+  if (!params->values) return false;
+  params->size = size ? size : 1;
+  size_t next = 0; /* no gaps: biases of projections that are multiplied together stay adjacent */
+  for (size_t i = 0; i < params->count; i++) {
+    dg_tensor *t = &params->tensors[i];
+    if (t->weight && is_aligned(&t->held)) continue;
     dg_matrix from = {.block = {t->held}};
-    t->value = values + (all ? t->offset : next);
+    t->value = params->values + next;
     dg_matrix_rows(&from, t->cols, 0, t->rows, t->value);
     t->held = dg_matrix_fp32(t->value).block[0];
     next += t->rows * t->cols;
   }
-  if (params->values) munmap(params->values, params->size * sizeof(float));
-  params->values = values;
-  params->size = size ? size : 1;
   link_views(params, describe, structure);
   return true;
-}
-
-bool dg_params_hold(dg_params *p, dg_plan_fn *describe, void *structure, dg_error *err) {
-  return settle(p, false, describe, structure, err);
-}
-
-bool dg_params_thaw(dg_params *p, dg_plan_fn *describe, void *structure, dg_error *err) {
-  return settle(p, true, describe, structure, err);
 }
 
 bool dg_params_train(dg_params *params, dg_plan_fn *describe, void *structure, dg_error *err) {

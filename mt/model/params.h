@@ -74,8 +74,6 @@ bool dg_params_allocate(dg_params *p, dg_plan_fn *describe, void *structure, dg_
 /* For one whose tensors' `held` point into a file: weights stay there, which must outlive them;
  * memory is taken for the others. */
 bool dg_params_hold(dg_params *p, dg_plan_fn *describe, void *structure, dg_error *err);
-/* Everything to memory of its own, in fp32, for writing. */
-bool dg_params_thaw(dg_params *p, dg_plan_fn *describe, void *structure, dg_error *err);
 bool dg_params_train(dg_params *p, dg_plan_fn *describe, void *structure, dg_error *err);
 void dg_params_free(dg_params *p);
 /* Gains 1, biases 0, embeddings normal, projections Xavier-uniform; each tensor

@@ -92,3 +92,5 @@ run en-hsb de 500 60000 often-fast-pieces --new-pieces 500 --batch-tokens 230 --
 run en-hsb de 500 100000 often-fast --batch-tokens 384 --learning-rate 0.015
 run en-hsb de 5000 200000 often-fast --batch-tokens 384 --learning-rate 0.015
 run en-hsb de 5000 120000 often-fast-pieces --new-pieces 1000 --batch-tokens 230 --learning-rate 0.015
+run en-gl pt 5000 100000 often-lora --batch-tokens 384 --method lora
+run en-gl pt 5000 100000 often-fast-lora --batch-tokens 384 --method lora --learning-rate 0.015
