@@ -104,14 +104,15 @@ static bool build_trainee(run *r, dg_error *err) {
 }
 
 /* Those of a direction's source and target. */
-static void find_tokenizers(const run *r, bool trained, const dg_train_way *w, dg_tokenizer *out[2]) {
+static void find_tokenizers(const run *r, bool trained, const dg_train_way *w,
+                            dg_tokenizer *out[2]) {
   out[0] = dg_trainee_tokenizer(&r->trainee, trained, w->pair.source, DG_SIDE_SOURCE);
   out[1] = dg_trainee_tokenizer(&r->trainee, trained, w->pair.target, DG_SIDE_TARGET);
 }
 
 /* Tokenises the text of a pair. */
-static bool add_examples(run *r, dg_examples *e, const dg_parallel_text *text, const dg_train_way *w,
-                         size_t *corpus, dg_error *err) {
+static bool add_examples(run *r, dg_examples *e, const dg_parallel_text *text,
+                         const dg_train_way *w, size_t *corpus, dg_error *err) {
   dg_tokenizer *found[2];
   find_tokenizers(r, true, w, found);
   return dg_examples_add(e, text, (const dg_tokenizer *const[]){found[0], found[1]}, r->threads,
@@ -337,7 +338,8 @@ static bool conclude(run *r, const dg_train_result *result, dg_error *err) {
 static bool execute(run *r, dg_error *err) {
   if (r->note_path && !(r->note = dg_read_text(r->note_path, err))) return false;
   if (!(r->base = dg_base_load(r->base_path, err)) ||
-      !dg_trainee_begin(&r->trainee, r->base, r->cli, err) || !read_pairs(r, err) || !read_data(r, err))
+      !dg_trainee_begin(&r->trainee, r->base, r->cli, err) || !read_pairs(r, err) ||
+      !read_data(r, err))
     return false;
   dg_train_result result = {0};
   char *made_of = identity(r);

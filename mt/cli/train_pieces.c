@@ -95,7 +95,7 @@ static bool advise(const dg_trainee *t, const dg_train_data *data,
     ok = measure(t, (reader){.data = data, .ways = ways, .pieces = &one}, tokens, err);
     if (ok && tokens[0] > many && !dg_adapter_stacked_pieces(&t->stack))
       dg_cli_say(cli,
-                 "the base cuts a word of %s into %.2f pieces: --new-pieces 500 may serve it better\n",
+                 "the base cuts a word of %s into %.2f pieces: --new-pieces 500 may help\n",
                  one.languages[0], tokens[0]);
     dg_new_pieces_free(&one);
   }

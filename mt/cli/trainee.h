@@ -40,7 +40,8 @@ bool dg_trainee_begin(dg_trainee *t, const dg_base *base, const dg_cli *cli, dg_
 /* Adds a pair of languages, each known to the base or an adapter below, or new. */
 bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_train_way *way,
                     dg_error *err);
-/* After the last pair, and its new pieces: untrained weights, or those it begins from, with gradients. */
+/* After the last pair, and its new pieces: untrained weights, or those it begins from, with
+ * gradients. */
 bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error *err);
 void dg_trainee_free(dg_trainee *t);
 

@@ -23,7 +23,8 @@ static bool same_kind(const dg_adapter_file *a, const dg_adapter_file *b, const 
   json_decref(x);
   json_decref(y);
   if (ok && !dg_new_pieces_equal(&a->pieces, &b->pieces))
-    ok = dg_fail(err, DG_ERR_USAGE, "%s and %s have different new pieces: only alike ones have a mean",
+    ok = dg_fail(err, DG_ERR_USAGE,
+                 "%s and %s have different new pieces: only alike ones have a mean",
                  names[0], names[i]);
   if (ok && (a->over_count != b->over_count || memcmp(a->over, b->over, sizeof a->over)))
     ok = dg_fail(err, DG_ERR_USAGE, "%s and %s were trained on top of different adapters",
