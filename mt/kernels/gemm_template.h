@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "mt/kernels/gemm_kernels.h"
+#include "mt/kernels/unroll.h"
 #include "mt/kernels/widen.h"
 
 enum { MR = V / 2, NV = 3, NR = NV * V };
@@ -74,13 +75,6 @@ static void widen(const dg_matrix *b, size_t cols, size_t row, size_t rows, size
   for (size_t r = 0; r < rows; r++, out += columns)
     dg_widen_row(b, cols, row + r, column, columns, out);
 }
-
-/* GCC may leave the sums in memory without it, and Clang with it. */
-#if defined(__clang__)
-#define UNROLL
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
 
 /* m rows by nv vectors of C, both constants once inlined: the sums live in registers. */
 static inline __attribute__((always_inline)) void tile(size_t m, size_t nv, size_t k,

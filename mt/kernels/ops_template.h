@@ -4,13 +4,7 @@
 #include <string.h>
 
 #include "mt/kernels/ops.h"
-
-/* GCC may leave sums in memory without it, and Clang with it. */
-#if defined(__clang__)
-#define UNROLL
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
+#include "mt/kernels/unroll.h"
 
 /* Vectors of the machine's own width: wider ones GCC takes apart, comparisons number by
  * number. L floats each. */

@@ -7,17 +7,11 @@
 #include <string.h>
 
 #include "mt/kernels/qgemm_kernels.h"
+#include "mt/kernels/unroll.h"
 
 enum { NR = NV * V };
 
 static inline size_t least(size_t x, size_t y) { return x < y ? x : y; }
-
-/* GCC may leave the sums in memory without it, and Clang with it. */
-#if defined(__clang__)
-#define UNROLL
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
 
 /* m rows by nv vectors, both constants once inlined. */
 static inline __attribute__((always_inline)) void tile(size_t m, size_t nv, size_t words,
