@@ -170,6 +170,31 @@ static void test_parts(void **state) {
   }
 }
 
+/* The gradient that p holds is that of the loss reported: along itself, by differences. */
+static void check_slope(golden *g, const char *name, dg_params *p) {
+  size_t bytes = p->total * sizeof(float);
+  float *grads = memcpy(dg_malloc(bytes), p->grads, bytes);
+  float *values = memcpy(dg_malloc(bytes), p->values, bytes);
+  double squares = 0, difference[2], rdrop = (double)g->options.rdrop;
+  for (size_t k = 0; k < p->total; k++) squares += (double)grads[k] * (double)grads[k];
+  for (int wide = 0; wide < 2; wide++) {
+    double h = 0.001 * (1 + wide) / sqrt(squares), loss[2];
+    for (int side = 0; side < 2; side++) {
+      for (size_t k = 0; k < p->total; k++)
+        p->values[k] = values[k] + (float)((side ? h : -h) * (double)grads[k]);
+      dg_loss l = backward(g);
+      loss[side] = (l.smoothed + rdrop / 2 * l.divergence) * (double)g->options.gradient_scale;
+    }
+    difference[wide] = (loss[1] - loss[0]) / (2 * h);
+  }
+  double slope = (4 * difference[0] - difference[1]) / 3;
+  if (!(fabs(slope / squares - 1) < 0.005))
+    fail_msg("%s: the loss falls by %.6g, not %.6g", name, slope, squares);
+  memcpy(p->values, values, bytes);
+  free(grads);
+  free(values);
+}
+
 /* With dropout the gradient is that of the loss it reports: along a direction, by
  * differences. The masks follow the key. */
 static void check_dropout(const char *name, int adapter, float rdrop) {
@@ -192,32 +217,11 @@ static void check_dropout(const char *name, int adapter, float rdrop) {
   dg_loss here = backward(&g);
   assert_true((here.divergence > 0) == (rdrop > 0) && here.labels == none.labels);
   assert_true(fabs(here.nll / none.nll - 1) > 1e-4);
-  dg_params *p = adapter < 0 ? &g.model->params : &g.adapters[adapter]->params;
-  size_t bytes = p->total * sizeof(float);
-  float *grads = memcpy(dg_malloc(bytes), p->grads, bytes);
-  float *values = memcpy(dg_malloc(bytes), p->values, bytes);
-  double squares = 0, difference[2];
-  for (size_t k = 0; k < p->total; k++) squares += (double)grads[k] * (double)grads[k];
-  for (int wide = 0; wide < 2; wide++) {
-    double h = 0.002 * (1 + wide) / sqrt(squares), loss[2];
-    for (int side = 0; side < 2; side++) {
-      for (size_t k = 0; k < p->total; k++)
-        p->values[k] = values[k] + (float)((side ? h : -h) * (double)grads[k]);
-      dg_loss l = backward(&g);
-      loss[side] = (l.smoothed + (double)rdrop / 2 * l.divergence) * (double)g.options.gradient_scale;
-    }
-    difference[wide] = (loss[1] - loss[0]) / (2 * h);
-  }
-  double slope = (4 * difference[0] - difference[1]) / 3;
-  if (!(fabs(slope / squares - 1) < 0.005))
-    fail_msg("%s: the loss falls by %.6g, not %.6g", name, slope, squares);
-  memcpy(p->values, values, bytes);
+  check_slope(&g, name, adapter < 0 ? &g.model->params : &g.adapters[adapter]->params);
   g.options.dropout_key = 8;
   assert_true(backward(&g).nll != here.nll);
   g.options.dropout_key = 7;
   assert_true(backward(&g).nll == here.nll);
-  free(grads);
-  free(values);
   golden_close(&g);
 }
 
@@ -342,7 +346,10 @@ static void test_part_of_a_trained_output(void **state) {
     train(&g);
     size_t vocab = (size_t)dg_target_vocab(&g.model->config), seen = 0;
     int32_t *ids = dg_malloc(vocab * sizeof *ids), *class_of = dg_malloc(vocab * sizeof *ids);
-    for (size_t k = 0; k < vocab; k++) ids[k] = (int32_t)((k + 7) % vocab), class_of[ids[k]] = (int32_t)k;
+    for (size_t k = 0; k < vocab; k++) {
+      ids[k] = (int32_t)((k + 7) % vocab);
+      class_of[ids[k]] = (int32_t)k;
+    }
     dg_loss_classes c = {.count = vocab, .exact = vocab, .ids = ids, .class_of = class_of};
     g.options.classes = &c;
     check_loss(&g, backward(&g), 1);
@@ -363,25 +370,8 @@ static void test_part_of_a_trained_output(void **state) {
     c.weights = (float[]){weight, weight};
     zero_gradients(&g);
     backward(&g);
-    dg_params *p = &g.model->params;
-    size_t bytes = p->total * sizeof(float);
-    float *grads = memcpy(dg_malloc(bytes), p->grads, bytes);
-    float *values = memcpy(dg_malloc(bytes), p->values, bytes);
-    double squares = 0, difference[2];
-    for (size_t k = 0; k < p->total; k++) squares += (double)grads[k] * (double)grads[k];
-    for (int wide = 0; wide < 2; wide++) {
-      double h = 0.001 * (1 + wide) / sqrt(squares), loss[2];
-      for (int side = 0; side < 2; side++) {
-        for (size_t k = 0; k < p->total; k++)
-          p->values[k] = values[k] + (float)((side ? h : -h) * (double)grads[k]);
-        loss[side] = backward(&g).smoothed * (double)g.options.gradient_scale;
-      }
-      difference[wide] = (loss[1] - loss[0]) / (2 * h);
-    }
-    double slope = (4 * difference[0] - difference[1]) / 3;
-    if (!(fabs(slope / squares - 1) < 0.01))
-      fail_msg("%s: the loss falls by %.6g, not %.6g", golden_names[i], slope, squares);
-    free(grads), free(values), free(ids), free(class_of);
+    check_slope(&g, golden_names[i], &g.model->params);
+    free(ids), free(class_of);
     golden_close(&g);
   }
 }
