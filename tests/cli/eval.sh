@@ -1,5 +1,6 @@
 # dragoman eval: what it prints is what sacreBLEU 2.6 printed for the same text.
 . tests/tap.sh
+. tests/numbers.sh
 root=$PWD
 score() { "$dragoman" eval "$@"; }
 
@@ -310,11 +311,7 @@ check "no MeCab" says \
   env LD_LIBRARY_PATH="$TMPDIR/hidden" "$dragoman" eval -r target --tokenize ja-mecab failing
 
 # --- a model --------------------------------------------------------------------------------
-awk 'BEGIN { split("zero one two three four five six seven eight nine", e, " ")
-             split("cero uno dos tres cuatro cinco seis siete ocho nueve", s, " ")
-             for (i = 1; i <= 300; i++) { x = i * 7919 % 10007; a = b = ""
-               while (x > 0) { a = a e[x % 10 + 1] " "; b = b s[x % 10 + 1] " "; x = int(x / 10) }
-               sub(/ $/, "", a); sub(/ $/, "", b); print a "\t" b } }' >all.tsv
+pairs 1 300 "$spanish" >all.tsv
 head -n 240 all.tsv >train.tsv
 sed -n '241,250p' all.tsv >dev.tsv
 tail -n 50 all.tsv >test.tsv

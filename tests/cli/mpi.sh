@@ -1,5 +1,6 @@
 # dragoman train in several processes: the same result as one, and a lost one does no harm.
 . tests/tap.sh
+. tests/numbers.sh
 skip() {
   echo "ok 1 - several processes # SKIP"
   echo "# skip: $1"
@@ -12,15 +13,7 @@ cd "$TMPDIR" || exit 1
 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_ALLOW_RUN_AS_ROOT OMPI_ALLOW_RUN_AS_ROOT_CONFIRM
 
-awk 'BEGIN {
-  split("zero one two three four five six seven eight nine", en, " ")
-  split("cero un dous tres catro cinco seis sete oito nove", gl, " ")
-  for (i = 1; i <= 300; i++) {
-    x = (i * 7919) % 100003; a = b = ""
-    while (x > 0) { d = x % 10; x = int(x / 10); a = a en[d + 1] " "; b = b gl[d + 1] " " }
-    sub(/ $/, "", a); sub(/ $/, "", b); print a "\t" b
-  }
-}' >all.tsv
+pairs 1 300 "$galician" >all.tsv
 head -n 260 all.tsv >train.tsv
 tail -n 40 all.tsv >dev.tsv
 cat >tiny.conf <<'END'

@@ -1,20 +1,8 @@
 # dragoman train --new-pieces: vocabulary for a language whose letters the base spells as bytes.
 . tests/tap.sh
+. tests/numbers.sh
 cd "$TMPDIR" || exit 1
 
-# pairs FROM TO WORDS: the numbers from FROM to TO in figures' names.
-pairs() {
-  awk -v from="$1" -v to="$2" -v words="$3" 'BEGIN {
-    split(words, word, " "); split("zero one two three four five six seven eight nine", english, " ")
-    for (i = from; i <= to; i++) {
-      x = (i * 7919) % 100003; a = b = ""
-      while (x > 0) { d = x % 10; x = int(x / 10); a = a english[d + 1] " "; b = b word[d + 1] " " }
-      sub(/ $/, "", a); sub(/ $/, "", b); print a "\t" b
-    }
-  }'
-}
-spanish="cero uno dos tres cuatro cinco seis siete ocho nueve"
-ukrainian="нуль один два три чотири п'ять шість сім вісім дев'ять"
 pairs 1 400 "$spanish" >train.es.tsv
 pairs 1 200 "$ukrainian" >train.uk.tsv
 pairs 401 420 "$ukrainian" >dev.uk.tsv

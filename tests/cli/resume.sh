@@ -1,16 +1,9 @@
 # Runs of dragoman train that are killed and started again end as if nothing had happened,
 # whatever is trained and however.
 . tests/tap.sh
+. tests/numbers.sh
 cd "$TMPDIR" || exit 1
-awk 'BEGIN {
-  split("zero one two three four five six seven eight nine", en, " ")
-  split("cero un dous tres catro cinco seis sete oito nove", gl, " ")
-  for (i = 1; i <= 300; i++) {
-    x = (i * 7919) % 100003; a = b = ""
-    while (x > 0) { d = x % 10; x = int(x / 10); a = a en[d + 1] " "; b = b gl[d + 1] " " }
-    sub(/ $/, "", a); sub(/ $/, "", b); print a "\t" b
-  }
-}' >all.tsv
+pairs 1 300 "$galician" >all.tsv
 head -n 220 all.tsv >train.tsv
 tail -n +221 all.tsv | head -n 20 >dev.tsv
 tail -n 60 all.tsv | cut -f2 >mono.gl

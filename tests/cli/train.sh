@@ -1,25 +1,13 @@
 # dragoman train as a newcomer calls it: faulty data, no dev text, logs and reports, recipes.
 . tests/tap.sh
+. tests/numbers.sh
 cd "$TMPDIR" || exit 1
 
-# pairs FROM TO LANGUAGE: the numbers from FROM to TO in figures' names.
-pairs() {
-  awk -v from="$1" -v to="$2" -v language="$3" 'BEGIN {
-    n["es"] = "cero uno dos tres cuatro cinco seis siete ocho nueve"
-    n["gl"] = "cero un dous tres catro cinco seis sete oito nove"
-    split(n[language], word, " "); split("zero one two three four five six seven eight nine", english, " ")
-    for (i = from; i <= to; i++) {
-      x = (i * 7919) % 100003; a = b = ""
-      while (x > 0) { d = x % 10; x = int(x / 10); a = a english[d + 1] " "; b = b word[d + 1] " " }
-      sub(/ $/, "", a); sub(/ $/, "", b); print a "\t" b
-    }
-  }'
-}
-pairs 1 400 es >train.es.tsv
-pairs 401 420 es >dev.es.tsv
-pairs 1 300 gl >train.gl.tsv
-pairs 401 440 gl >dev.gl.tsv
-pairs 441 500 gl >test.gl.tsv
+pairs 1 400 "$spanish" >train.es.tsv
+pairs 401 420 "$spanish" >dev.es.tsv
+pairs 1 300 "$galician" >train.gl.tsv
+pairs 401 440 "$galician" >dev.gl.tsv
+pairs 441 500 "$galician" >test.gl.tsv
 cat >tiny.conf <<'END'
 train = en es train.es.tsv
 dev = en es dev.es.tsv
@@ -171,7 +159,7 @@ full() { # a file that may not grow stands for a disk that is full
 check "a full disk: told, the last checkpoint intact" full
 
 # --- monolingual text -------------------------------------------------------------------------
-pairs 501 700 gl | cut -f2 >mono.gl
+pairs 501 700 "$galician" | cut -f2 >mono.gl
 head -n 3 mono.gl >>mono.gl # again
 cut -f2 dev.gl.tsv | head -n 4 >>mono.gl # held out
 short() { train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --quiet "$@"; }

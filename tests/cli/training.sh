@@ -1,25 +1,12 @@
 # dragoman pretrain, train and translate: a whole life on a language of numbers.
 . tests/tap.sh
+. tests/numbers.sh
 cd "$TMPDIR" || exit 1
 
-# pairs FROM TO LANGUAGE: the numbers from FROM to TO in figures and in words.
-pairs() {
-  awk -v from="$1" -v to="$2" -v language="$3" 'BEGIN {
-    n["es"] = "cero uno dos tres cuatro cinco seis siete ocho nueve"
-    n["gl"] = "cero un dous tres catro cinco seis sete oito nove"
-    n["en"] = "zero one two three four five six seven eight nine"
-    split(n[language], word, " "); split(n["en"], english, " ")
-    for (i = from; i <= to; i++) {
-      x = (i * 7919) % 100003; a = b = ""
-      while (x > 0) { d = x % 10; x = int(x / 10); a = a english[d + 1] " "; b = b word[d + 1] " " }
-      sub(/ $/, "", a); sub(/ $/, "", b); print a "\t" b
-    }
-  }'
-}
-pairs 1 400 es >train.es.tsv
-pairs 401 420 es | gzip >dev.es.tsv.gz
-pairs 1 200 gl >train.gl.tsv
-pairs 401 420 gl >dev.gl.tsv
+pairs 1 400 "$spanish" >train.es.tsv
+pairs 401 420 "$spanish" | gzip >dev.es.tsv.gz
+pairs 1 200 "$galician" >train.gl.tsv
+pairs 401 420 "$galician" >dev.gl.tsv
 cut -f1 dev.gl.tsv >dev.en
 cut -f2 dev.gl.tsv | gzip >dev.gl.gz
 cat >tiny.conf <<'END'
