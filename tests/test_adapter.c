@@ -165,8 +165,36 @@ static void test_untrained(void **state) {
   }
 }
 
+/* The exact labels and every third piece below `vocab`; of the others one in two, for both; then,
+ * as the whole base has them, the pieces from `vocab` on. */
+typedef struct part {
+  dg_loss_classes classes;
+  int32_t ids[64], class_of[64];
+  float weights[64];
+} part;
+
+static void part_of(part *p, const golden *g, size_t vocab, size_t more) {
+  memset(p->class_of, -1, sizeof p->class_of);
+  dg_loss_classes *c = &p->classes;
+  *c = (dg_loss_classes){.ids = p->ids, .class_of = p->class_of, .weights = p->weights};
+  bool exact[64] = {false};
+  for (size_t i = 0; i < vocab; i++) exact[i] = i % 3 == 0;
+  for (size_t i = 0; i < g->tokens; i++)
+    if (g->batch.labels[i] >= 0 && (size_t)g->batch.labels[i] < vocab) exact[g->batch.labels[i]] = true;
+  for (size_t i = 0; i < vocab + more; i++)
+    if (i >= vocab || exact[i]) p->ids[c->exact++] = (int32_t)i;
+  c->count = c->exact;
+  size_t others = 0;
+  for (size_t i = 0; i < vocab; i++)
+    if (!exact[i] && others++ % 2) p->ids[c->count++] = (int32_t)i;
+  assert_true(c->count > c->exact);
+  for (size_t i = c->exact; i < c->count; i++)
+    p->weights[i - c->exact] = (float)others / (float)(c->count - c->exact);
+  for (size_t i = 0; i < c->count; i++) p->class_of[p->ids[i]] = (int32_t)i;
+}
+
 /* The base without its last pieces, and an adapter that has them as new ones, say what the
- * whole base says; their rows get the gradients that its rows get. */
+ * whole base says; their rows get the gradients that its rows get, of all pieces and of some. */
 static void test_new_pieces(void **state) {
   (void)state;
   enum { NEW = 5 };
@@ -202,7 +230,15 @@ static void test_new_pieces(void **state) {
     }
     float *logits = logits_of(&g), *step = first_step(&g);
     assert_true(dg_model_train(whole, &err));
-    double loss = loss_of(&g, true);
+    double losses[2] = {loss_of(&g, true), 0};
+    float *gradients[2] = {NULL, whole->params.grads};
+    size_t bytes = whole->params.total * sizeof(float);
+    gradients[0] = memcpy(dg_malloc(bytes), gradients[1], bytes);
+    part some;
+    part_of(&some, &g, (size_t)config.vocab_size, NEW);
+    g.options.classes = &some.classes;
+    dg_params_zero_grads(&whole->params);
+    losses[1] = loss_of(&g, true);
     g.network.model = less;
     g.network.adapters[g.network.adapter_count++] = a;
     assert_int_equal(dg_network_classes(&g.network), whole->config.vocab_size);
@@ -210,15 +246,23 @@ static void test_new_pieces(void **state) {
     golden_close_to("logits", mine, logits, g.logits, 1e-6, 0);
     golden_close_to("step", my_step, step, 3 * (size_t)whole->config.vocab_size, 1e-6, 0);
     assert_true(dg_adapter_train(a, &err));
-    assert_true(fabs(loss_of(&g, true) - loss) < 1e-6 * fabs(loss));
-    for (size_t k = 0; k < a->params.count; k++) {
-      dg_tensor *t = &a->params.tensors[k];
-      if (strncmp(t->name, "pieces.", 7)) continue;
-      dg_tensor *theirs = dg_params_find(&whole->params, t->name + 7);
-      size_t n = t->rows * t->cols, before = theirs->rows * theirs->cols - n;
-      golden_close_to(t->name, t->grad, theirs->grad + before, n, 1e-5, 1e-6);
-      compared++;
+    part_of(&some, &g, (size_t)config.vocab_size, 0);
+    for (int of_part = 0; of_part < 2; of_part++) {
+      g.options.classes = of_part ? &some.classes : NULL;
+      dg_params_zero_grads(&a->params);
+      assert_true(fabs(loss_of(&g, true) - losses[of_part]) < 1e-6 * fabs(losses[of_part]));
+      for (size_t k = 0; k < a->params.count; k++) {
+        dg_tensor *t = &a->params.tensors[k];
+        if (strncmp(t->name, "pieces.", 7)) continue;
+        dg_tensor *theirs = dg_params_find(&whole->params, t->name + 7);
+        size_t n = t->rows * t->cols, before = theirs->rows * theirs->cols - n;
+        golden_close_to(t->name, t->grad, gradients[of_part] + theirs->offset + before, n, 1e-5,
+                        1e-6);
+        compared++;
+      }
     }
+    g.options.classes = NULL;
+    free(gradients[0]);
     free(logits);
     free(step);
     free(mine);
@@ -226,7 +270,7 @@ static void test_new_pieces(void **state) {
     dg_model_free(less);
     golden_close(&g);
   }
-  assert_true(compared >= 12);
+  assert_true(compared >= 24);
 }
 
 static sigjmp_buf after_fault;
@@ -314,6 +358,38 @@ static void test_frozen_base(void **state) {
   }
 }
 
+/* What frozen layers of the encoder make, given, is what the pass makes of it itself: one loss
+ * and one gradient to the last bit, dropout above and R-Drop or none. */
+static void check_begun(golden *g, dg_adapter *a, size_t frozen) {
+  assert_int_equal(dg_encoder_frozen(&g->network, &g->batch), frozen);
+  if (!frozen) return;
+  dg_error err;
+  size_t rows = g->batch.source_offsets[g->batch.sequences], d = (size_t)g->model->config.d_model;
+  float *states = dg_malloc(rows * d * sizeof *states);
+  if (!dg_encoder_states(&g->network, &g->batch, frozen, g->arena, states, &err))
+    fail_msg("%s", err.message);
+  g->options.dropout = g->options.attention_dropout = 0.2f;
+  size_t bytes = a->params.total * sizeof(float);
+  float *gradient = dg_malloc(bytes);
+  for (int rdrop = 0; rdrop < 2; rdrop++) {
+    g->options.rdrop = (float)rdrop;
+    double losses[3];
+    for (int given = 0; given < 3; given++) {
+      g->batch.begun = given ? states : NULL;
+      if (given == 2) states[0] += 1; /* it is read */
+      dg_params_zero_grads(&a->params);
+      losses[given] = loss_of(g, true);
+      if (!given) memcpy(gradient, a->params.grads, bytes);
+      if (given == 1) assert_memory_equal(gradient, a->params.grads, bytes);
+    }
+    states[0] -= 1;
+    assert_true(losses[0] == losses[1] && losses[0] != losses[2]);
+  }
+  g->batch.begun = NULL;
+  free(gradient);
+  free(states);
+}
+
 /* Nothing is kept for what gets no gradient: below the lowest trained place, and in an encoder
  * under which nothing learns. */
 static void test_lowest(void **state) {
@@ -326,6 +402,7 @@ static void test_lowest(void **state) {
       {"bottleneck", "none", "1", {SIZE_MAX, 8}}, {"lora", "none", "1", {SIZE_MAX, 5}},
       {"ia3", "1", "0", {5, 1}},                {"norms", "none", "1", {SIZE_MAX, 5}},
   };
+  const size_t frozen[] = {0, 0, 2, 2, 1, 2}; /* layers of the encoder */
   size_t bytes[6];
   for (size_t i = 0; i < 6; i++) {
     golden g = golden_open("pre_norm");
@@ -346,6 +423,7 @@ static void test_lowest(void **state) {
     g.arena = dg_arena_new(1 << 8); /* small blocks, so that what it holds tells */
     loss_of(&g, true);
     bytes[i] = dg_arena_bytes(g.arena);
+    check_begun(&g, a, frozen[i]);
     golden_close(&g);
   }
   assert_true(10 * bytes[2] < 7 * bytes[0]);

@@ -158,7 +158,7 @@ static void test_parts(void **state) {
     for (size_t first = 0, end = 2; first < all.sequences; first = end, end = all.sequences) {
       size_t s = all.source_offsets[first], t = all.target_offsets[first];
       g.batch = (dg_batch){end - first, all.source + s, all.input + t, all.labels + t,
-                           all.source_offsets + first, all.target_offsets + first};
+                           all.source_offsets + first, all.target_offsets + first, NULL};
       dg_loss part = backward(&g);
       sum.smoothed += part.smoothed, sum.nll += part.nll, sum.labels += part.labels;
     }
@@ -247,7 +247,7 @@ static void test_dropout_of_sentences(void **state) {
       for (int i = 0; i < 3; i++) labels[3 * counted + i] = 12 + i;
       g.options.attention_dropout = dropping ? 0.3f : 0;
       dg_batch keep = g.batch;
-      g.batch = (dg_batch){2, source, input, labels, sources, targets};
+      g.batch = (dg_batch){2, source, input, labels, sources, targets, NULL};
       loss[dropping][counted] = backward(&g).nll;
       g.batch = keep;
     }
@@ -270,7 +270,7 @@ static void test_what_does_not_fit(void **state) {
   dg_batch good = g.batch;
   int32_t ids[40] = {0};
   uint32_t offsets[2] = {0, 3};
-  g.batch = (dg_batch){1, ids, ids, ids, offsets, offsets};
+  g.batch = (dg_batch){1, ids, ids, ids, offsets, offsets, NULL};
   dg_loss loss = {0};
   assert_true(dg_loss_forward(&g.network, &g.batch, &g.options, g.arena, &loss, NULL));
   int32_t first = dg_first_tag(&g.model->config);

@@ -18,6 +18,7 @@
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
 #include "mt/train/candidates.h"
+#include "mt/train/encoder_cache.h"
 #include "mt/train/trainer.h"
 
 /* Time stands still unless a test moves it: checkpoints of equal runs are equal. */
@@ -125,6 +126,8 @@ typedef struct rig {
   size_t reports, scored, bests;
   double lowest, highest;
   float *best, *average;
+  dg_base *frozen; /* or NULL: the base learns */
+  dg_adapter *adapter;
 } rig;
 
 static void set(rig *r, const char *name, const char *value) {
@@ -247,6 +250,8 @@ static void rig_free(rig *r) {
   dg_examples_free(r->examples);
   dg_examples_free(r->dev);
   dg_base_free(r->base);
+  dg_base_free(r->frozen);
+  dg_adapter_free(r->adapter);
   dg_threads_free(r->threads);
   free(r);
 }
@@ -986,6 +991,107 @@ static void test_candidates(void **state) {
   rig_free(r);
 }
 
+/* The base frozen, and its decoder adapted. */
+static void adapt_decoder(rig *r) {
+  dg_error err;
+  r->frozen = dg_base_copy(r->base, NULL, 0, &err);
+  if (!r->frozen) fail_msg("%s", err.message);
+  dg_adapter_config c;
+  dg_options_defaults(dg_adapter_config_options, &c);
+  strcpy(c.encoder_layers, "none");
+  c.width = 4;
+  dg_model *m = r->frozen->model;
+  r->adapter = dg_adapter_new(&m->config, &c, 0, &err);
+  if (!r->adapter) fail_msg("%s", err.message);
+  dg_adapter_initialize(r->adapter, 1);
+  assert_true(dg_adapter_train(r->adapter, &err));
+  r->task.base = r->frozen;
+  r->task.network.model = m;
+  r->task.network.adapters[r->task.network.adapter_count++] = r->adapter;
+  r->task.trained = &r->adapter->params;
+  r->total = r->adapter->params.total;
+  set(r, "max_updates", "75"); /* some epochs */
+}
+
+static void adapt_decoder_uncached(rig *r) {
+  adapt_decoder(r);
+  set(r, "encoder_cache", "0");
+}
+
+/* A frozen encoder's states on disk change nothing, not the last bit. */
+static void test_encoder_cache(void **state) {
+  (void)state;
+  ending without = whole_run(1, adapt_decoder_uncached);
+  assert_true(without.epochs > 2);
+  for (int threads = 1; threads <= 2; threads++) {
+    ending with = whole_run(threads, adapt_decoder);
+    assert_same_end(&without, &with);
+    ending_free(&with);
+  }
+  clean();
+  assert_true(killed_run(1, adapt_decoder, 50, 0, 0, 0));
+  ending resumed = resumed_run(1, adapt_decoder);
+  assert_same_end(&without, &resumed);
+  ending_free(&resumed);
+  ending_free(&without);
+}
+
+/* Sentences met before are read back, as many as there is room for; a disk without more room
+ * costs time alone. */
+static void test_encoder_cache_room(void **state) {
+  (void)state;
+  enum { DIRECTIONS = 60 };
+  clean();
+  rig *r = rig_new(1);
+  dg_network learning = r->task.network;
+  assert_null(dg_encoder_cache_new(&learning, r->examples, r->directions, 2, checkpoint, 1));
+  adapt_decoder(r);
+  dg_direction many[DIRECTIONS];
+  for (size_t i = 0; i < DIRECTIONS; i++) many[i] = r->directions[i % 2];
+  const dg_network *n = &r->task.network;
+  assert_null(dg_encoder_cache_new(n, r->examples, many, 2, checkpoint, 0));
+  assert_null(dg_encoder_cache_new(n, r->examples, many, 2, "/nonexistent/checkpoint", 1));
+  signal(SIGXFSZ, SIG_IGN);
+  dg_arena *arena = dg_arena_new(1 << 16);
+  dg_error err;
+  size_t computed[3];
+  const size_t all = 80 * DIRECTIONS;
+  static const struct { size_t directions; rlim_t limit; } cases[] = {
+      {2, RLIM_INFINITY}, {DIRECTIONS, RLIM_INFINITY}, {2, 4096}};
+  for (size_t k = 0; k < 3; k++) {
+    dg_encoder_cache *c = dg_encoder_cache_new(n, r->examples, many, cases[k].directions, checkpoint, 1);
+    assert_non_null(c);
+    assert_int_equal(dg_encoder_cache_layers(c), 1);
+    struct rlimit limit = {cases[k].limit, RLIM_INFINITY};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    dg_batch_buffer b = {0};
+    for (int epoch = 0; epoch < 2; epoch++)
+      for (uint32_t d = 0; d < cases[k].directions; d++)
+        for (uint32_t i = 0; i < 80; i += 4) { /* one of them twice */
+          const dg_sampled pairs[] = {{d, i}, {d, i + 1}, {d, i + 2}, {d, i}, {d, i + 3}};
+          dg_batch_clear(&b);
+          for (int s = 0; s < 5; s++) dg_batch_add(&b, r->examples, &many[d], pairs[s].pair, NULL);
+          size_t floats = dg_batch_sources(&b) * 16;
+          float *want = dg_malloc(floats * sizeof *want);
+          assert_true(dg_encoder_states(n, &b.batch, 1, arena, want, &err));
+          const float *got = dg_encoder_cache_states(c, pairs, &b.batch, &err);
+          if (!got) fail_msg("%s", err.message);
+          assert_memory_equal(got, want, floats * sizeof *want);
+          free(want);
+        }
+    dg_batch_free(&b);
+    computed[k] = dg_encoder_cache_computed(c);
+    dg_encoder_cache_free(c);
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
+  }
+  signal(SIGXFSZ, SIG_DFL);
+  assert_int_equal(computed[0], 160 + 40);
+  assert_true(computed[1] > all * 5 / 4 && computed[1] < 2 * all * 5 / 4);
+  assert_true(computed[2] > 200 + 100 && computed[2] <= 2 * 200);
+  dg_arena_free(arena);
+  rig_free(r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_same_run_twice),
@@ -994,6 +1100,8 @@ int main(void) {
       cmocka_unit_test(test_killed_at_any_moment),
       cmocka_unit_test(test_interruption),
       cmocka_unit_test(test_max_updates),
+      cmocka_unit_test(test_encoder_cache),
+      cmocka_unit_test(test_encoder_cache_room),
       cmocka_unit_test(test_patience),
       cmocka_unit_test(test_worse_weights_are_not_kept),
       cmocka_unit_test(test_metric),

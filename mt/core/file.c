@@ -86,6 +86,18 @@ dg_output *dg_output_open_random(const char *path, dg_error *err) {
   return open_output(path, true, err);
 }
 
+dg_output *dg_output_open_scratch(const char *path, dg_error *err) {
+  dg_output *o = dg_calloc(1, sizeof *o);
+  o->path = dg_format("%s.scratch-%ld", path, (long)getpid());
+  o->file = fopen(o->path, "w+bxe");
+  if (o->file && !unlink(o->path)) return o;
+  dg_fail_errno(err, "%s: cannot create", o->path);
+  if (o->file) fclose(o->file);
+  free(o->path);
+  free(o);
+  return NULL;
+}
+
 bool dg_output_write_at(dg_output *o, uint64_t at, const void *bytes, size_t n, dg_error *err) {
   int fd = fileno(o->spool ? o->spool : o->file);
   for (const char *p = bytes; n;) {

@@ -41,6 +41,8 @@ void dg_output_abort(dg_output *o);
 /* As dg_output_open, but bytes go anywhere in the file and can be read back until the
  * commit, and only by these two. A pipe or device gets them at the commit. */
 dg_output *dg_output_open_random(const char *path, dg_error *err);
+/* The same in a file without a name beside `path`: gone with its process, never committed. */
+dg_output *dg_output_open_scratch(const char *path, dg_error *err);
 bool dg_output_write_at(dg_output *o, uint64_t at, const void *bytes, size_t n, dg_error *err);
 bool dg_output_read_at(dg_output *o, uint64_t at, void *bytes, size_t n, dg_error *err);
 

@@ -56,7 +56,8 @@ dg_decoder *dg_decoder_new(const dg_network *network, const int32_t *source,
 
   dg_pass p = {.network = &d->network, .ops = dg_ops_get(), .arena = d->scratch};
   dg_stack_walk walk;
-  float *memory = dg_stack_forward(&p, &m->encoder, &text, NULL, NULL, DG_DEPTH_NONE, &walk);
+  float *memory =
+      dg_stack_forward(&p, &m->encoder, &text, NULL, NULL, DG_DEPTH_NONE, NULL, &walk);
   d->source.ids = NULL; /* the caller's; not needed again */
   p.arena = d->lasting;
   d->memory = dg_pass_floats(&p, text.total, (size_t)c->d_model);

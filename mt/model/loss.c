@@ -17,6 +17,7 @@ typedef struct output_job {
   const int32_t *labels;
   const dg_loss_options *options;
   const dg_loss_classes *part; /* of the vocabulary, or NULL */
+  size_t added;                /* an adapter's new pieces, the last classes */
   const float *shifts;         /* [part->count - part->exact]: logarithms of the weights */
   double pieces;               /* that the part stands for */
   bool backward;
@@ -49,7 +50,9 @@ static float sum_of(const float *x, const float *weights, size_t n) {
 static double enter_part(const output_job *j, float *row, size_t label) {
   const dg_loss_classes *c = j->part;
   size_t sampled = c->count - c->exact;
-  double all = (double)sum_of(row, NULL, c->exact) + (double)sum_of(row + c->exact, c->weights, sampled);
+  double all = (double)sum_of(row, NULL, c->exact) +
+               (double)sum_of(row + c->exact, c->weights, sampled) +
+               (double)sum_of(row + c->count, NULL, j->added);
   double less = (double)row[label] - all / j->pieces;
   for (size_t i = 0; i < sampled; i++) row[c->exact + i] += j->shifts[i];
   return less;
@@ -64,14 +67,20 @@ static void leave_part(const output_job *j, float *row, size_t label, float shar
   if (moved <= 0) return;
   for (size_t i = 0; i < c->exact; i++) row[i] -= each;
   for (size_t i = c->exact; i < c->count; i++) row[i] -= each * c->weights[i - c->exact];
+  for (size_t i = c->count; i < c->count + j->added; i++) row[i] -= each;
   row[label] += moved;
+}
+
+static size_t class_of(const output_job *j, size_t label) {
+  size_t vocab = j->p->network->model->output.out;
+  return label < vocab ? (size_t)j->part->class_of[label] : j->part->count + (label - vocab);
 }
 
 /* A row's loss and gradient over a part of the vocabulary; `again` is its second pass or NULL.
  * The kernels know no weights, so that they smooth nothing here. */
 static void part_row(const output_job *j, size_t r, float *row, float *again, double losses[3]) {
   const dg_loss_options *o = j->options;
-  size_t label = (size_t)j->part->class_of[j->labels[r]];
+  size_t label = class_of(j, (size_t)j->labels[r]);
   double less = enter_part(j, row, label), unsmoothed = 0;
   if (again) {
     less = (less + enter_part(j, again, label)) / 2;
@@ -133,7 +142,8 @@ static dg_linear part_of_output(dg_pass *p, output_job *j) {
   float *shifts = dg_pass_floats(p, 1, c->count - c->exact + 1);
   for (size_t i = 0; i < c->count - c->exact; i++) shifts[i] = logf(c->weights[i]);
   j->shifts = shifts;
-  j->pieces = (double)c->exact + (double)sum_of(c->weights, NULL, c->count - c->exact);
+  j->pieces = (double)c->exact + (double)sum_of(c->weights, NULL, c->count - c->exact) +
+              (double)j->added;
   if (!part.bias) return part;
   float *bias = dg_pass_floats(p, 1, c->count);
   for (size_t i = 0; i < c->count; i++) bias[i] = part.bias[c->ids[i]];
@@ -164,13 +174,12 @@ static void output_loss(dg_pass *p, const dg_loss_options *o, size_t passes, siz
   const dg_model *m = p->network->model;
   output_job j = {.p = p, .options = o, .backward = dx != NULL};
   dg_linear output = m->output;
-  size_t all = dg_network_classes(p->network);
-  bool added = all > output.out; /* an adapter's new pieces, which are trained */
-  if (j.backward && o->classes && !added) {
+  j.added = dg_network_classes(p->network) - output.out;
+  if (j.backward && o->classes) {
     j.part = o->classes;
     output = part_of_output(p, &j);
   }
-  size_t d = (size_t)m->config.d_model, classes = j.classes = added ? all : output.out;
+  size_t d = (size_t)m->config.d_model, classes = j.classes = output.out + j.added;
   size_t block = LOGITS_BYTES / sizeof(float) / classes / passes / LOGITS_ROWS_LEAST * LOGITS_ROWS_LEAST;
   if (block < LOGITS_ROWS_LEAST) block = LOGITS_ROWS_LEAST;
   if (block > rows) block = rows;
@@ -224,7 +233,7 @@ static bool check(const dg_network *n, const dg_batch *b, walk *w, dg_error *err
   return true;
 }
 
-static void forward(dg_pass *p, walk *w) {
+static void forward(dg_pass *p, walk *w, const float *begun) {
   const dg_model *m = p->network->model;
   size_t source = DG_DEPTH_NONE, target = DG_DEPTH_NONE;
   if (p->save) {
@@ -233,9 +242,9 @@ static void forward(dg_pass *p, walk *w) {
     /* What the encoder learns comes through every layer's cross-attention. */
     if (source != DG_DEPTH_NONE && target > dg_depth(0, DG_CROSS)) target = dg_depth(0, DG_CROSS);
   }
-  w->memory = dg_stack_forward(p, &m->encoder, &w->source, NULL, NULL, source, &w->encoder);
-  w->states =
-      dg_stack_forward(p, &m->decoder, &w->target, w->memory, &w->source, target, &w->decoder);
+  w->memory = dg_stack_forward(p, &m->encoder, &w->source, NULL, NULL, source, begun, &w->encoder);
+  w->states = dg_stack_forward(p, &m->decoder, &w->target, w->memory, &w->source, target, NULL,
+                               &w->decoder);
 }
 
 bool dg_loss_forward(const dg_network *n, const dg_batch *b, const dg_loss_options *o,
@@ -244,7 +253,7 @@ bool dg_loss_forward(const dg_network *n, const dg_batch *b, const dg_loss_optio
   if (!check(n, b, &w, err)) return false;
   dg_arena_reset(arena);
   dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = arena};
-  forward(&p, &w);
+  forward(&p, &w, NULL);
   output_loss(&p, o, 1, w.target.total, b->labels, w.states, NULL, loss);
   return true;
 }
@@ -261,6 +270,13 @@ static dg_packed_text twice(dg_arena *arena, const dg_packed_text *t) {
   return dg_pack_text(2 * t->count, ids, offsets);
 }
 
+static const float *states_twice(dg_pass *p, size_t rows, const float *x) {
+  size_t d = (size_t)p->network->model->config.d_model;
+  float *both = dg_pass_floats(p, 2 * rows, d);
+  for (size_t k = 0; k < 2; k++) memcpy(both + k * rows * d, x, rows * d * sizeof *x);
+  return both;
+}
+
 bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_options *o,
                       dg_arena *arena, dg_loss *loss, dg_error *err) {
   walk w;
@@ -268,7 +284,9 @@ bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_opti
   dg_arena_reset(arena);
   dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = arena, .save = true};
   size_t passes = o->rdrop > 0 ? 2 : 1, rows = w.target.total;
+  const float *begun = b->begun;
   if (passes == 2) {
+    if (begun) begun = states_twice(&p, w.source.total, begun);
     w.source = twice(arena, &w.source);
     w.target = twice(arena, &w.target);
   }
@@ -277,7 +295,7 @@ bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_opti
   p.dropout.activation = o->activation_dropout;
   p.dropout.adapter = o->adapter_dropout;
   p.dropout.key = o->dropout_key;
-  forward(&p, &w);
+  forward(&p, &w, begun);
   size_t d = (size_t)n->model->config.d_model;
   float *g = dg_pass_floats(&p, w.target.total, d);
   float *d_memory = NULL;
@@ -288,6 +306,22 @@ bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_opti
   if (d_memory) memset(d_memory, 0, w.source.total * d * sizeof *d_memory);
   dg_stack_backward(&p, &w.decoder, g, d_memory);
   if (d_memory) dg_stack_backward(&p, &w.encoder, d_memory, NULL);
+  return true;
+}
+
+size_t dg_encoder_frozen(const dg_network *n, const dg_batch *b) {
+  dg_packed_text source = dg_pack_text(b->sequences, b->source, b->source_offsets);
+  return dg_layers_below(&n->model->encoder, dg_network_lowest(n, false, &source));
+}
+
+bool dg_encoder_states(const dg_network *n, const dg_batch *b, size_t layers, dg_arena *arena,
+                       float *states, dg_error *err) {
+  dg_packed_text source = dg_pack_text(b->sequences, b->source, b->source_offsets);
+  if (!dg_text_check(n, &n->model->encoder, &source, err)) return false;
+  dg_arena_reset(arena);
+  dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = arena};
+  size_t bytes = source.total * (size_t)n->model->config.d_model * sizeof *states;
+  memcpy(states, dg_encoder_begin(&p, &source, layers), bytes);
   return true;
 }
 
@@ -327,7 +361,7 @@ bool dg_logits(const dg_network *n, const dg_batch *b, dg_arena *arena, float *l
   if (!check(n, b, &w, err)) return false;
   dg_arena_reset(arena);
   dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = arena};
-  forward(&p, &w);
+  forward(&p, &w, NULL);
   const float *states = scaled_states(&p, w.target.total, w.states);
   dg_output_forward(&p, &n->model->output, w.target.total, states, logits);
   return true;

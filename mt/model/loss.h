@@ -12,6 +12,8 @@ typedef struct dg_batch {
   size_t sequences;
   const int32_t *source, *input, *labels;
   const uint32_t *source_offsets, *target_offsets; /* [sequences+1] */
+  const float *begun; /* [source tokens, d_model] by dg_encoder_states, for dg_loss_backward;
+                       * or NULL */
 } dg_batch;
 
 /* The part of the vocabulary a loss is over: pieces that count exactly, then sampled ones, each
@@ -30,8 +32,8 @@ typedef struct dg_loss_options {
   uint64_t dropout_key;     /* a fresh one each step */
   float rdrop;              /* R-Drop's alpha: each sentence passes twice, with other masks, and
                              * the two predictions are drawn together; 0: one pass */
-  const dg_loss_classes *classes; /* NULL: the whole vocabulary. Backward passes alone read them,
-                                   * and only where no adapter has new pieces */
+  const dg_loss_classes *classes; /* NULL: the whole vocabulary. Backward passes alone read them;
+                                   * an adapter's new pieces all count besides */
   float gradient_scale;     /* of the summed loss, e.g. 1/tokens of the whole step */
 } dg_loss_options;
 
@@ -48,6 +50,12 @@ bool dg_loss_forward(const dg_network *n, const dg_batch *b, const dg_loss_optio
 /* The same with dropout, and adds gradients to every tensor that has a `grad`. */
 bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_options *o,
                       dg_arena *arena, dg_loss *loss, dg_error *err);
+
+/* The encoder's first layers in which training changes nothing, for these sources; and what they
+ * make of them: the same every time, so that it need not be computed twice. */
+size_t dg_encoder_frozen(const dg_network *n, const dg_batch *b);
+bool dg_encoder_states(const dg_network *n, const dg_batch *b, size_t layers, dg_arena *arena,
+                       float *states, dg_error *err);
 
 /* About what dg_loss_backward keeps of each source and each target token, in bytes. */
 void dg_loss_memory(const dg_network *n, size_t *source, size_t *target);

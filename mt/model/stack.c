@@ -294,14 +294,26 @@ static float *layer_forward(dg_pass *p, dg_stack_walk *w, size_t i, const float 
   return y;
 }
 
-float *dg_stack_forward(dg_pass *p, const dg_stack *stack, const dg_packed_text *text,
-                        const float *memory, const dg_packed_text *memory_text, size_t lowest,
-                        dg_stack_walk *w) {
+/* Nothing is kept: the layer's result moves down over its scratch. */
+static void layer_passing(dg_pass *p, dg_stack_walk *w, size_t i, float *x) {
+  dg_arena_mark mark = dg_arena_save(p->arena);
+  size_t bytes = w->text.total * (size_t)p->network->model->config.d_model * sizeof *x;
+  memcpy(x, layer_forward(p, w, i, x), bytes);
+  dg_arena_rewind(p->arena, mark);
+}
+
+size_t dg_layers_below(const dg_stack *stack, size_t depth) {
+  size_t layers = 0;
+  while (layers < stack->count && depth > dg_depth(layers, DG_AFTER)) layers++;
+  return layers;
+}
+
+static void walk_begin(dg_pass *p, const dg_stack *stack, const dg_packed_text *text,
+                       const float *memory, const dg_packed_text *memory_text, size_t lowest,
+                       dg_stack_walk *w) {
   const dg_model_config *c = &p->network->model->config;
-  size_t rows = text->total, d = (size_t)c->d_model;
   *w = (dg_stack_walk){.stack = stack, .decoder = memory != NULL, .text = *text,
                        .lowest = lowest};
-  bool save = p->save;
   w->layers = dg_arena_alloc(p->arena, stack->count, sizeof *w->layers);
   w->self = (dg_attention_context){.queries = *text, .keys = *text, .causal = w->decoder};
   if (memory)
@@ -312,16 +324,32 @@ float *dg_stack_forward(dg_pass *p, const dg_stack *stack, const dg_packed_text 
     dg_relative_biases(c, stack->relative, !w->decoder, text->longest, biases);
     w->self.relative = biases;
   }
-  float *x = embed_forward(p, w);
-  for (size_t i = 0; i < stack->count; i++) {
-    p->save = save && lowest <= dg_depth(i, DG_AFTER);
-    if (p->save) {
-      x = layer_forward(p, w, i, x);
-    } else { /* nothing is kept: the layer's result moves down over its scratch */
-      dg_arena_mark mark = dg_arena_save(p->arena);
-      memcpy(x, layer_forward(p, w, i, x), rows * d * sizeof *x);
-      dg_arena_rewind(p->arena, mark);
-    }
+}
+
+float *dg_encoder_begin(dg_pass *p, const dg_packed_text *text, size_t layers) {
+  dg_pass as_it_is = {.network = p->network, .ops = p->ops, .arena = p->arena};
+  dg_stack_walk w;
+  walk_begin(&as_it_is, &p->network->model->encoder, text, NULL, NULL, DG_DEPTH_NONE, &w);
+  float *x = embed_forward(&as_it_is, &w);
+  for (size_t i = 0; i < layers; i++) layer_passing(&as_it_is, &w, i, x);
+  return x;
+}
+
+float *dg_stack_forward(dg_pass *p, const dg_stack *stack, const dg_packed_text *text,
+                        const float *memory, const dg_packed_text *memory_text, size_t lowest,
+                        const float *begun, dg_stack_walk *w) {
+  const dg_model_config *c = &p->network->model->config;
+  size_t rows = text->total, d = (size_t)c->d_model;
+  walk_begin(p, stack, text, memory, memory_text, lowest, w);
+  bool save = p->save;
+  size_t below = save ? dg_layers_below(stack, lowest) : 0, frozen = w->decoder ? 0 : below;
+  float *x;
+  if (begun) x = memcpy(dg_pass_floats(p, rows, d), begun, rows * d * sizeof *x);
+  else x = frozen ? dg_encoder_begin(p, text, frozen) : embed_forward(p, w);
+  for (size_t i = frozen; i < stack->count; i++) {
+    p->save = save && i >= below;
+    if (p->save) x = layer_forward(p, w, i, x);
+    else layer_passing(p, w, i, x);
   }
   p->save = save;
   if (!c->final_norm) return x;

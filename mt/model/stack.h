@@ -33,11 +33,18 @@ bool dg_text_check(const dg_network *n, const dg_stack *stack, const dg_packed_t
 /* The lowest depth of a stack at which something is trained that this text reaches. */
 size_t dg_network_lowest(const dg_network *n, bool decoder, const dg_packed_text *text);
 
+/* Layers that lie below a depth as a whole. */
+size_t dg_layers_below(const dg_stack *stack, size_t depth);
+/* The first encoder layers as in translation; [text.total, d_model]. */
+float *dg_encoder_begin(dg_pass *p, const dg_packed_text *text, size_t layers);
+
 /* [text.total, d_model]. memory (with memory_text) is the encoder's output, NULL
- * for the encoder itself. Of layers below `lowest` nothing is kept for a backward pass. */
+ * for the encoder itself. Of layers below `lowest` nothing is kept for a backward pass; in the
+ * encoder they have no dropout, so that their states are the same whenever a sentence is met:
+ * `begun` holds these, or is NULL. */
 float *dg_stack_forward(dg_pass *p, const dg_stack *stack, const dg_packed_text *text,
                         const float *memory, const dg_packed_text *memory_text, size_t lowest,
-                        dg_stack_walk *w);
+                        const float *begun, dg_stack_walk *w);
 /* Down to w->lowest. g, the gradient of the output, is consumed; d_memory (NULL: not wanted;
  * wanted, w->lowest is dg_depth(0, DG_CROSS) at most) is added to. */
 void dg_stack_backward(dg_pass *p, const dg_stack_walk *w, float *g, float *d_memory);

@@ -17,10 +17,10 @@ struct dg_candidates {
   dg_loss_classes classes;
 };
 
-/* Pieces become classes in the order they are met. */
+/* Pieces become classes in the order they are met; those past the vocabulary are an adapter's. */
 static void add(dg_candidates *c, const int32_t *labels, size_t count, size_t *classes) {
   for (size_t i = 0; i < count; i++)
-    if (labels[i] >= 0 && c->class_of[labels[i]] < 0) {
+    if (labels[i] >= 0 && (size_t)labels[i] < c->vocab && c->class_of[labels[i]] < 0) {
       c->class_of[labels[i]] = (int32_t)*classes;
       c->ids[(*classes)++] = labels[i];
     }

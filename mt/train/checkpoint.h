@@ -7,6 +7,7 @@
 
 #include "mt/train/trainer.h"
 #include "mt/train/candidates.h"
+#include "mt/train/encoder_cache.h"
 
 enum { DG_AVERAGE_MOST = 20 };
 
@@ -25,6 +26,7 @@ typedef struct dg_trainer {
   size_t runner_up_count;
   dg_sampler *sampler;
   dg_candidates *candidates; /* NULL: the loss is over the whole vocabulary */
+  dg_encoder_cache *encoder_cache; /* NULL: the encoder learns, or sources vary */
   dg_batch_buffer batch;
   dg_arena *arena;
   size_t source_bytes, target_bytes; /* that a token takes in it */

@@ -25,6 +25,8 @@ const dg_option dg_train_options_table[] = {
     INT(max_tokens, "128", 8, 8192, "longer sentences are left out"),
     INT(sampled_pieces, "-1", -1, 1e6,
         "pieces drawn for those that no target has; 0: all count; -1: auto"),
+    INT(encoder_cache, "2048", 0, 1e7,
+        "MB of disk for states of frozen encoder layers, computed once; 0: none"),
     FLOAT(learning_rate, "0.005", 0, 10, "peak learning rate"),
     ENUM(schedule, "inverse_sqrt", schedule_names, "decay after warm-up"),
     INT(warmup, "100", 0, 1e8, "updates of linear warm-up"),
@@ -59,10 +61,11 @@ dg_precision dg_train_precision(const dg_train_options *o) {
   return o->precision == 1 ? DG_FP32 : DG_BF16; /* bf16 falls back by itself */
 }
 
-/* A run may be lengthened, and watched more or less closely. */
+/* A run may be lengthened, watched more or less closely, and computed in other ways. */
 static const char *const free_to_change[] = {"max_minutes", "patience", "checkpoint_minutes",
                                              "eval_every", "eval_sentences", "eval_beam",
-                                             "cooldown", NULL};
+                                             "cooldown", "encoder_cache", "sampled_pieces",
+                                             NULL};
 
 char *dg_train_identity(const dg_train_options *o, json_t *made_of, const dg_examples *examples) {
   json_t *train = dg_options_to_json(dg_train_options_table, o);

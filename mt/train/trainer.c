@@ -128,9 +128,13 @@ static bool step(dg_trainer *t, double *norm, dg_error *err) {
     while (end < all.sequences && fits(t, &all, first, end + 1, most)) end++;
     uint32_t s0 = all.source_offsets[first], t0 = all.target_offsets[first];
     dg_batch part = {end - first, all.source + s0, all.input + t0, all.labels + t0,
-                     all.source_offsets + first, all.target_offsets + first};
+                     all.source_offsets + first, all.target_offsets + first, NULL};
     first = end;
     if (micro % (size_t)t->ranks->size != (size_t)t->ranks->rank) continue;
+    if (t->encoder_cache) {
+      part.begun = dg_encoder_cache_states(t->encoder_cache, pairs + (first - part.sequences), &part, err);
+      if (!part.begun) return false;
+    }
     lo.dropout_key = dg_rng_key((uint64_t)o->seed, t->update * 65536 + micro);
     if (!dg_loss_backward(&t->task->network, &part, &lo, t->arena, &loss, err)) return false;
   }
@@ -386,11 +390,15 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
                              o->temperature, (size_t)o->batch_tokens, (uint64_t)o->seed);
   /* A base that learns has texts of so many pieces that only those of an update count. */
   const dg_linear *output = &task->network.model->output;
-  bool added = dg_network_classes(&task->network) > output->out, learns = output->weight_grad;
-  if (!added && (learns ? o->sampled_pieces > 0 : o->sampled_pieces))
+  bool learns = output->weight_grad;
+  if (learns ? o->sampled_pieces > 0 : o->sampled_pieces)
     t.candidates = dg_candidates_new(task->examples, task->directions,
                                      learns ? 0 : task->direction_count, output->out,
                                      o->sampled_pieces);
+  if (o->subword_alpha <= 0 && o->word_dropout <= 0)
+    t.encoder_cache = dg_encoder_cache_new(&task->network, task->examples, task->directions,
+                                           task->direction_count, task->checkpoint_path,
+                                           o->encoder_cache);
   t.alone = (dg_ranks){.size = 1};
   t.ranks = task->ranks ? task->ranks : &t.alone;
   t.position = dg_calloc(dg_sampler_words(t.sampler), sizeof *t.position);
@@ -440,6 +448,7 @@ done:
   free(t.position);
   dg_sampler_free(t.sampler);
   dg_candidates_free(t.candidates);
+  dg_encoder_cache_free(t.encoder_cache);
   dg_batch_free(&t.batch);
   dg_arena_free(t.arena);
   dg_adam_free(&t.adam);

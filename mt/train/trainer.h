@@ -10,7 +10,8 @@
 typedef enum dg_metric { DG_METRIC_LOSS, DG_METRIC_BLEU, DG_METRIC_CHRF } dg_metric;
 
 typedef struct dg_train_options {
-  int seed, max_updates, max_minutes, batch_tokens, micro_tokens, memory, max_tokens, sampled_pieces;
+  int seed, max_updates, max_minutes, batch_tokens, micro_tokens, memory, max_tokens;
+  int sampled_pieces, encoder_cache;
   dg_schedule_type schedule;
   int warmup, cooldown;
   double learning_rate, beta1, beta2, eps, weight_decay, clip, ema;
