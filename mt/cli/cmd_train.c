@@ -210,14 +210,24 @@ static bool add_mono(run *r, dg_error *err) {
   return true;
 }
 
-/* What was not asked for goes by the amount of text. */
-static void set_defaults(run *r) {
+static size_t training_pairs(const run *r) {
   size_t pairs = 0;
   for (size_t i = 0; i < r->data.train_count; i++) pairs += r->data.files[i].text.count;
+  return pairs;
+}
+
+/* What was not asked for goes by the amount of text. */
+static void set_defaults(run *r) {
+  size_t pairs = training_pairs(r);
   dg_strbuf told = {0};
   dg_train_defaults(&r->options, pairs, dg_cli_given, r->cli, &told);
   if (!dg_cli_given(r->cli, "learning_rate"))
-    r->options.learning_rate = dg_trainee_learning_rate(&r->trainee);
+    r->options.learning_rate =
+        dg_trainee_learning_rate(&r->trainee, r->base->model->config.d_model);
+  const dg_adapter_config *adapter = &r->trainee.config;
+  if (!dg_trainee_is_full(&r->trainee) &&
+      dg_method_parse(adapter->method, NULL) & DG_METHOD_BOTTLENECK)
+    dg_strbuf_addf(&told, ", width %d", adapter->width);
   if (!dg_cli_given(r->cli, "metric"))
     r->options.metric = r->options.eval_sentences ? DG_METRIC_CHRF : DG_METRIC_LOSS;
   dg_strbuf_addf(&told, ", learning_rate %g; best by dev ", r->options.learning_rate);
@@ -227,7 +237,10 @@ static void set_defaults(run *r) {
 }
 
 static bool read_data(run *r, dg_error *err) {
-  if (!read_texts(r, err) || !build_trainee(r, err)) return false;
+  if (!read_texts(r, err)) return false;
+  if (!dg_cli_given(r->cli, "width") && !r->trainee.init)
+    r->trainee.config.width = dg_train_default_width(training_pairs(r));
+  if (!build_trainee(r, err)) return false;
   set_defaults(r);
   r->card_data = dg_calloc(r->data.count + 1, sizeof *r->card_data);
   r->directions = dg_calloc(r->data.train_count * r->ways + 1, sizeof *r->directions);

@@ -46,7 +46,7 @@ bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error 
 void dg_trainee_free(dg_trainee *t);
 
 /* A learning rate that suits what is trained. */
-double dg_trainee_learning_rate(const dg_trainee *t);
+double dg_trainee_learning_rate(const dg_trainee *t, int d_model);
 dg_params *dg_trainee_params(const dg_trainee *t);
 const json_t *dg_trainee_card(const dg_trainee *t); /* as saved last */
 /* Adds the adapters, those below and, if wanted, the trained one, or puts the trained model in

@@ -10,5 +10,7 @@
 void dg_train_defaults(dg_train_options *o, size_t pairs,
                        bool (*keep)(void *context, const char *name), void *context,
                        dg_strbuf *told);
+/* Of bottlenecks. */
+int dg_train_default_width(size_t pairs);
 
 #endif
