@@ -213,6 +213,21 @@ static void test_same_bits(void **state) {
   }
 }
 
+/* Nor is a copy made of what is too large for it. */
+static void test_large_models_stay_as_they_are_held(void **state) {
+  (void)state;
+  dg_model_config c;
+  dg_options_defaults(dg_model_config_options, &c);
+  c.vocab_size = 256000, c.d_model = 1024, c.heads = 16, c.head_dim = 64;
+  dg_model *outline = dg_model_outline(&c, NULL);
+  assert_non_null(outline);
+  dg_packed_model *packed = dg_packed_model_new(outline, DG_FP32, NULL);
+  assert_non_null(packed);
+  assert_null(dg_packed_model_find(packed, &outline->output));
+  dg_packed_model_free(packed);
+  dg_model_free(outline);
+}
+
 /* What a sentence becomes does not depend on its company. */
 static void test_alone(void **state) {
   (void)state;
@@ -264,12 +279,14 @@ static void test_what_does_not_fit(void **state) {
 }
 
 int main(void) {
-  struct CMUnitTest tests[GOLDEN_COUNT + 3];
+  struct CMUnitTest tests[GOLDEN_COUNT + 4];
   size_t n = 0;
   for (; n < GOLDEN_COUNT; n++)
     tests[n] = (struct CMUnitTest){.name = golden_names[n], .test_func = test_golden,
                                    .initial_state = (void *)(uintptr_t)golden_names[n]};
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_same_bits);
+  tests[n++] =
+      (struct CMUnitTest)cmocka_unit_test(test_large_models_stay_as_they_are_held);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_alone);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_what_does_not_fit);
   return _cmocka_run_group_tests("decoder", tests, n, NULL, NULL);

@@ -263,24 +263,26 @@ static void test_packed_weights_give_the_same_bits(void **state) {
   dg_threads_free(threads);
 }
 
-/* As files store them, in three blocks at odd places, rows chosen or in order. */
+/* As files store them, in three blocks at odd places, alike or not, rows chosen or in order. */
 static void test_stored_weights_give_the_same_bits(void **state) {
   (void)state;
   const dg_gemm_kernels *t[4];
   size_t kinds = usable(t), sizes[][3] = {{1, 1, 3}, {5, 7, 30}, {70, 260, 513}, {130, 1030, 300}};
   dg_threads *threads = dg_threads_new(2);
-  for (size_t s = 0; s < 4 * 3 * 2; s++) {
+  for (size_t s = 0; s < 4 * 4 * 2; s++) {
     size_t m = sizes[s % 4][0], cols = sizes[s % 4][1], rows = sizes[s % 4][2], held = rows / 3;
-    dg_storage type = (dg_storage)(s / 4 % 3);
-    bool choose = s / 12;
+    bool mixed = s / 4 % 4 == 3, choose = s / 16;
     dg_rng r = {dg_rng_key(9, s), 0};
-    size_t size = type == DG_STORE_FP32 ? 4 : type == DG_STORE_BF16 ? 2 : 1, bytes = held * cols * size;
+    dg_storage types[DG_MATRIX_BLOCKS];
+    size_t sizes_of[] = {[DG_STORE_FP32] = 4, [DG_STORE_BF16] = 2, [DG_STORE_INT8] = 1};
     char *stored[DG_MATRIX_BLOCKS];
     float *scale[DG_MATRIX_BLOCKS], *wide = dg_malloc(rows * cols * sizeof *wide);
     int32_t *chosen = dg_malloc(rows * sizeof *chosen);
     dg_matrix w = {.block_rows = held, .chosen = choose ? chosen : NULL};
     for (size_t b = 0; b < DG_MATRIX_BLOCKS; b++) {
-      stored[b] = dg_malloc(bytes);
+      types[b] = (dg_storage)(mixed ? b : s / 4 % 4);
+      size_t size = sizes_of[types[b]];
+      stored[b] = dg_malloc(held * cols * size);
       scale[b] = dg_malloc(held * sizeof(float));
       for (size_t i = 0; i < held; i++) scale[b][i] = (float)dg_rng_uniform(&r);
       for (size_t i = 0; i < held * cols; i++) {
@@ -291,10 +293,11 @@ static void test_stored_weights_give_the_same_bits(void **state) {
         int8_t q = (int8_t)(x * 30);
         memcpy(stored[b] + i * size, size == 4 ? (void *)&x : size == 2 ? (void *)&high : &q, size);
       }
-      w.block[b] = (dg_matrix_block){type, stored[b], type == DG_STORE_INT8 ? scale[b] : NULL};
+      w.block[b] = (dg_matrix_block){types[b], stored[b], size == 1 ? scale[b] : NULL};
     }
     for (size_t i = 0; i < rows; i++) { /* what they stand for */
       size_t from = (size_t)(chosen[i] = (int32_t)(choose ? (i * 7 + 2) % rows : i));
+      size_t size = sizes_of[types[from / held]];
       for (size_t c = 0; c < cols; c++) {
         const char *x = stored[from / held] + (from % held * cols + c) * size;
         uint16_t high = 0;

@@ -71,17 +71,16 @@ typedef struct product {
   size_t rows, columns, across; /* the share of a task, and tasks in a row of them */
 } product;
 
-/* Columns [j,end) of a block of B as it is held: whole panels are widened to where A will be
- * packed, which is small enough to stay in the second-level cache. */
-static void pack_held(const product *p, size_t j, size_t end, float *wide) {
+/* Columns [j,end) of a block of B as it is held, not transposed: whole panels are widened to
+ * where A will be packed, which is small enough to stay in the second-level cache. */
+static void pack_widened(const product *p, size_t j, size_t end, float *wide) {
   const dg_gemm_kernels *t = p->t;
   size_t words = ceiling(p->k, t->per_word), panel = 3 * t->lanes;
   size_t most = t->rows * words / p->k / panel * panel;
   for (size_t n; j < end; j += n) {
     n = least(most, end - j);
-    if (p->tb) t->widen(p->held, p->ldb, p->held_row + j, n, p->held_column, p->k, wide);
-    else t->widen(p->held, p->ldb, p->held_row, p->k, p->held_column + j, n, wide);
-    t->pack_b(p->tb, n, p->k, wide, p->tb ? p->k : n, p->packed_b + j * words);
+    t->widen(p->held, p->ldb, p->held_row, p->k, p->held_column + j, n, wide);
+    t->pack_b(false, n, p->k, wide, n, p->packed_b + j * words);
   }
 }
 
@@ -89,10 +88,13 @@ static void pack_task(void *context, size_t task, int worker) {
   const product *p = context;
   size_t j = task * p->columns, n = least(p->columns, p->n - j);
   size_t words = ceiling(p->k, p->t->per_word);
-  if (p->held)
-    pack_held(p, j, j + n, p->packed_a + (size_t)worker * p->t->rows * words);
+  float *to = p->packed_b + j * words;
+  if (p->held && !p->tb)
+    pack_widened(p, j, j + n, p->packed_a + (size_t)worker * p->t->rows * words);
+  else if (p->held)
+    p->t->pack_weight(p->held, p->ldb, p->held_row + j, n, p->held_column, p->k, to);
   else
-    p->t->pack_b(p->tb, n, p->k, p->b + (p->tb ? j * p->ldb : j), p->ldb, p->packed_b + j * words);
+    p->t->pack_b(p->tb, n, p->k, p->b + (p->tb ? j * p->ldb : j), p->ldb, to);
 }
 
 static void multiply_task(void *context, size_t task, int worker) {
@@ -125,6 +127,38 @@ static void divide(product *p, size_t threads) {
 static void multiply(dg_threads *threads, product *p) {
   divide(p, (size_t)dg_threads_count(threads));
   dg_parallel(threads, ceiling(p->m, p->rows) * p->across, multiply_task, p);
+}
+
+/* Few rows times a weight: each panel of B is needed once, by who packs it, and stays in the
+ * first-level cache between. */
+static void panels_task(void *context, size_t task, int worker) {
+  const product *p = context;
+  const dg_gemm_kernels *t = p->t;
+  size_t panel = 3 * t->lanes, step = k_block(t, p->k), tall = round_up(p->m, t->lanes);
+  size_t end = least(p->n, (task + 1) * p->columns);
+  float *b = p->packed_b + (size_t)worker * panel * (step / t->per_word);
+  for (size_t j = task * p->columns; j < end; j += panel)
+    for (size_t q = 0; q < p->k; q += step) {
+      size_t n = least(panel, end - j), k = least(step, p->k - q);
+      if (p->held) t->pack_weight(p->held, p->ldb, j, n, q, k, b);
+      else t->pack_b(true, n, k, p->b + j * p->ldb + q, p->ldb, b);
+      t->multiply(p->m, n, ceiling(k, t->per_word), p->packed_a + tall * (q / t->per_word), b,
+                  p->add || q, p->c + j, p->ldc);
+    }
+}
+
+static void few_rows(dg_threads *threads, product *p) {
+  const dg_gemm_kernels *t = p->t;
+  size_t workers = (size_t)dg_threads_count(threads), panel = 3 * t->lanes;
+  size_t step = k_block(t, p->k), tall = round_up(p->m, t->lanes);
+  size_t room = workers * panel * (step / t->per_word);
+  p->packed_b = dg_gemm_space(room + tall * ceiling(p->k, t->per_word));
+  p->packed_a = p->packed_b + room;
+  for (size_t q = 0; q < p->k; q += step)
+    t->pack_a(p->ta, p->m, least(step, p->k - q), p->a + (p->ta ? q * p->lda : q), p->lda,
+              p->packed_a + tall * (q / t->per_word));
+  p->columns = round_up(ceiling(p->n, 4 * workers), panel);
+  dg_parallel(threads, ceiling(p->n, p->columns), panels_task, p);
 }
 
 static void clear(size_t m, size_t n, float *c, size_t ldc) {
@@ -192,6 +226,11 @@ static void any_product(const dg_gemm_kernels *t, dg_threads *threads, bool ta, 
   size_t words = step / t->per_word, wide = least(round_up(n, t->lanes), B_COLUMNS);
   product p = {.t = t, .ta = ta, .tb = tb, .m = m, .lda = lda, .ldb = ldb, .ldc = ldc,
                .held = held};
+  if (tb && m <= t->rows) {
+    p.n = n, p.k = k, p.a = a, p.b = b, p.c = c, p.add = beta != 0;
+    few_rows(threads, &p);
+    return;
+  }
   p.packed_b = dg_gemm_space((wide + workers * t->rows) * words);
   p.packed_a = p.packed_b + wide * words;
   for (size_t j = 0; j < n; j += B_COLUMNS)
@@ -255,14 +294,8 @@ dg_packed *dg_pack_with(const dg_gemm_kernels *t, size_t out, size_t in, const d
     free(p);
     return NULL;
   }
-  product b = {.t = t, .tb = true, .ldb = in, .held = w};
-  float *wide_rows = dg_gemm_space(t->rows * (step / t->per_word));
-  for (size_t q = 0; q < in; q += step) {
-    b.k = least(step, in - q);
-    b.held_column = q;
-    b.packed_b = p->words + wide * (q / t->per_word);
-    pack_held(&b, 0, out, wide_rows);
-  }
+  for (size_t q = 0; q < in; q += step)
+    t->pack_weight(w, in, 0, out, q, least(step, in - q), p->words + wide * (q / t->per_word));
   return p;
 }
 

@@ -18,6 +18,14 @@ static inline vec plus(vec x, vec y) { return _mm512_add_ps(x, y); }
 static inline vec load_part(const float *p, size_t n) {
   return n >= V ? load(p) : _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
 }
+static inline vec of_int8(const void *x, float scale) {
+  __m512i q = _mm512_cvtepi8_epi32(_mm_loadu_si128(x));
+  return _mm512_mul_ps(_mm512_cvtepi32_ps(q), splat(scale));
+}
+static inline vec of_bf16(const void *x) {
+  __m512i h = _mm512_cvtepu16_epi32(_mm256_loadu_si256(x));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(h, 16));
+}
 static inline void store_halves(float *lo, float *hi, vec x) {
   _mm256_storeu_ps(lo, _mm512_castps512_ps256(x));
   _mm256_storeu_ps(hi, _mm512_extractf32x8_ps(x, 1));

@@ -25,6 +25,9 @@ typedef struct dg_gemm_kernels {
   void (*pack_a)(bool transposed, size_t m, size_t k, const float *a, size_t lda, float *words);
   /* Element (p,j) of op(B) is b[p*ldb+j], or b[j*ldb+p] when transposed. */
   void (*pack_b)(bool transposed, size_t n, size_t k, const float *b, size_t ldb, float *words);
+  /* The same of rows [row,row+n), transposed, and columns [column,column+k) of a stored matrix. */
+  void (*pack_weight)(const dg_matrix *b, size_t cols, size_t row, size_t n, size_t column,
+                      size_t k, float *words);
   /* C[m,n] = packed A * packed B (+ C when `add`), k counted in words. */
   void (*multiply)(size_t m, size_t n, size_t k, const float *a, const float *b, bool add, float *c,
                    size_t ldc);

@@ -3,6 +3,7 @@
  * constants V (words in a vector) and PER_WORD, the type `vec`, and
  *   load, store, zero, splat    whole vectors of words
  *   dot(s, a, b)                s + a*b, in fp32
+ *   of_int8(x, scale), of_bf16(x)   V floats of stored ones
  *   along(x, n)                 V words from n <= V*PER_WORD floats in a row
  *   across(x, y, n)             n <= V words from floats of step p at x and p+1 at y (or NULL)
  *   store_halves(lo, hi, v)     V/2 words to each
@@ -13,28 +14,57 @@
 #include "mt/kernels/unroll.h"
 #include "mt/kernels/widen.h"
 
-enum { MR = V / 2, NV = 3, NR = NV * V };
+enum { MR = V / 2, NV = 3, NR = NV * V, CACHE_LINE = 64 };
 
 static inline size_t least(size_t x, size_t y) { return x < y ? x : y; }
 static inline size_t round_up(size_t x, size_t to) { return (x + to - 1) / to * to; }
 
+/* Up to V rows to pack along: floats of step ld, or stored rows, all of one type or mixed. */
+enum { FLOATS = -2, MIXED = -1 };
+typedef struct lines {
+  const float *x;
+  size_t ld;
+  const dg_stored_row *rows;
+} lines;
+
+/* V words from n numbers of line i, its number p first. */
+static inline __attribute__((always_inline)) vec along_line(int type, const lines *l, size_t i,
+                                                            size_t p, size_t n) {
+  if (type == FLOATS) return along(l->x + i * l->ld + p, n);
+  const dg_stored_row *r = l->rows + i;
+  dg_storage s = type == MIXED ? r->type : (dg_storage)type;
+  const char *x = r->at + p * dg_storage_size(s);
+  if (s == DG_STORE_FP32) return along((const float *)(const void *)x, n);
+  float wide[V * PER_WORD];
+  if (n < V * PER_WORD) dg_widen(s, r->scale, n, x, wide);
+  else
+    for (size_t e = 0; e < n; e += V)
+      store(wide + e, s == DG_STORE_INT8 ? of_int8(x + e, r->scale) : of_bf16(x + 2 * e));
+  return along(wide, n);
+}
+
 /* V lanes (rows of op(A) or columns of op(B)), of which n hold data: the first
- * half of each step's words goes to `low`, the rest to `high`. */
-static void pack_along(size_t n, size_t k, const float *x, size_t ld, float *low, float *high,
-                       size_t step) {
+ * half of each step's words goes to `low`, the rest to `high`. Steps [p,k). */
+static inline __attribute__((always_inline)) void pack_lines(int type, size_t n, size_t p,
+                                                             size_t k, lines l, float *low,
+                                                             float *high, size_t step) {
   vec t[V];
-  size_t p = 0;
   for (; n == V && p + V * PER_WORD <= k; p += V * PER_WORD) {
-    for (size_t i = 0; i < V; i++) t[i] = along(x + i * ld + p, V * PER_WORD);
+    for (size_t i = 0; i < V; i++) t[i] = along_line(type, &l, i, p, V * PER_WORD);
     transpose(t);
     for (size_t i = 0; i < V; i++, low += step, high += step) store_halves(low, high, t[i]);
   }
   for (; p < k; p += V * PER_WORD) {
     size_t steps = least(k - p, V * PER_WORD), words = (steps + PER_WORD - 1) / PER_WORD;
-    for (size_t i = 0; i < V; i++) t[i] = i < n ? along(x + i * ld + p, steps) : zero();
+    for (size_t i = 0; i < V; i++) t[i] = i < n ? along_line(type, &l, i, p, steps) : zero();
     transpose(t);
     for (size_t i = 0; i < words; i++, low += step, high += step) store_halves(low, high, t[i]);
   }
+}
+
+static void pack_along(size_t n, size_t k, const float *x, size_t ld, float *low, float *high,
+                       size_t step) {
+  pack_lines(FLOATS, n, 0, k, (lines){x, ld, NULL}, low, high, step);
 }
 
 static void pack_across(size_t n, size_t k, const float *x, size_t ld, float *low, float *high,
@@ -67,6 +97,48 @@ static void pack_b(bool transposed, size_t n, size_t k, const float *b, size_t l
       pack_along(least(V, n - j), k, b + j * ldb, ldb, low, high, step);
     else
       pack_across(least(V, n - j), k, b + j, ldb, low, high, step);
+  }
+}
+
+/* Rows lie too far apart for the CPU to foresee: a panel is fetched while the one before it is
+ * worked on. */
+static void fetch_next(const dg_stored_row *r, size_t cols, size_t k) {
+  size_t size = dg_storage_size(r->type);
+  for (size_t i = 0; i < k * size; i += CACHE_LINE)
+    __builtin_prefetch((const void *)((uintptr_t)r->at + NR * cols * size + i), 0, 2);
+}
+
+/* In a panel of B both halves lie together. */
+static void pack_int8(size_t n, size_t k, const dg_stored_row *rows, float *to, size_t step) {
+  size_t p = 0;
+#ifdef TURN_INT8
+  if (n == V) {
+    float scale[V];
+    for (size_t i = 0; i < V; i++) scale[i] = rows[i].scale;
+    for (vec s = load(scale); p + TURN_INT8 <= k; p += TURN_INT8, to += TURN_INT8 * step)
+      turn_int8(rows, p, s, to, step);
+  }
+#endif
+  pack_lines(DG_STORE_INT8, n, p, k, (lines){.rows = rows}, to, to + MR, step);
+}
+
+static void pack_weight(const dg_matrix *b, size_t cols, size_t row, size_t n, size_t column,
+                        size_t k, float *words) {
+  size_t steps = (k + PER_WORD - 1) / PER_WORD;
+  for (size_t j = 0; j < n; j += V) {
+    size_t first = j / NR * NR, step = least(NR, round_up(n - first, V)), count = least(V, n - j);
+    float *low = words + first * steps + (j - first);
+    dg_stored_row rows[V];
+    int type = MIXED;
+    for (size_t i = 0; i < count; i++) {
+      rows[i] = dg_find_row(b, cols, row + j + i, column);
+      fetch_next(rows + i, cols, k);
+      type = !i || type == (int)rows[i].type ? (int)rows[i].type : MIXED;
+    }
+    lines l = {.rows = rows};
+    if (type == DG_STORE_INT8) pack_int8(count, k, rows, low, step);
+    else if (type == DG_STORE_BF16) pack_lines(DG_STORE_BF16, count, 0, k, l, low, low + MR, step);
+    else pack_lines(MIXED, count, 0, k, l, low, low + MR, step);
   }
 }
 
@@ -140,5 +212,6 @@ const dg_gemm_kernels GEMM_TABLE = {.lanes = V,
                                     .rows = GEMM_ROWS,
                                     .pack_a = pack_a,
                                     .pack_b = pack_b,
+                                    .pack_weight = pack_weight,
                                     .multiply = multiply,
                                     .widen = widen};

@@ -22,17 +22,33 @@ static inline void dg_widen(dg_storage type, float scale, size_t n, const void *
   }
 }
 
-/* Columns [first,first+n) of a row. */
-static inline void dg_widen_row(const dg_matrix *m, size_t cols, size_t row, size_t first,
-                                size_t n, float *out) {
-  static const size_t size[] = {[DG_STORE_FP32] = 4, [DG_STORE_BF16] = 2, [DG_STORE_INT8] = 1};
+static inline size_t dg_storage_size(dg_storage type) {
+  return type == DG_STORE_FP32 ? 4 : type == DG_STORE_BF16 ? 2 : 1;
+}
+
+typedef struct dg_stored_row {
+  dg_storage type;
+  float scale;
+  const char *at;
+} dg_stored_row;
+
+/* A row from its column `first` on. */
+static inline dg_stored_row dg_find_row(const dg_matrix *m, size_t cols, size_t row,
+                                        size_t first) {
   if (m->chosen) row = (size_t)m->chosen[row];
   const dg_matrix_block *b = m->block;
   if (m->block_rows) b += row / m->block_rows, row %= m->block_rows;
-  float scale = 1;
-  if (b->scale) memcpy(&scale, (const char *)b->scale + sizeof scale * row, sizeof scale);
-  dg_widen(b->type, scale, n,
-           (const char *)b->data + (row * cols + first) * size[b->type], out);
+  dg_stored_row r = {b->type, 1, NULL};
+  r.at = (const char *)b->data + (row * cols + first) * dg_storage_size(b->type);
+  if (b->scale) memcpy(&r.scale, (const char *)b->scale + sizeof r.scale * row, sizeof r.scale);
+  return r;
+}
+
+/* Columns [first,first+n) of a row. */
+static inline void dg_widen_row(const dg_matrix *m, size_t cols, size_t row, size_t first,
+                                size_t n, float *out) {
+  dg_stored_row r = dg_find_row(m, cols, row, first);
+  dg_widen(r.type, r.scale, n, r.at, out);
 }
 
 #endif

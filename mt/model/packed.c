@@ -4,6 +4,9 @@
 
 #include "mt/core/mem.h"
 
+/* Of larger models a copy takes more memory and time to make than it saves. */
+enum { NUMBERS_MOST = 1 << 26 };
+
 /* Ordered by weight; q, kv and qkv share memory, so a view is told by its size too. */
 typedef struct entry {
   const void *weight;
@@ -46,6 +49,7 @@ static bool add_stack(dg_packed_model *p, dg_precision precision, const dg_stack
 
 dg_packed_model *dg_packed_model_new(const dg_model *m, dg_precision precision, dg_error *err) {
   dg_packed_model *p = dg_calloc(1, sizeof *p);
+  if (dg_params_count(&m->params) > NUMBERS_MOST) return p;
   if (!add_stack(p, precision, &m->encoder, false, err) ||
       !add_stack(p, precision, &m->decoder, true, err) || !add(p, precision, &m->output, err)) {
     dg_packed_model_free(p);
