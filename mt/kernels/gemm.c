@@ -14,6 +14,7 @@
 /* Blocks along k are fixed, so that sums do not depend on how C is divided;
  * blocks of B are as wide as a shared cache holds. */
 enum { K_WORDS = 256, B_COLUMNS = 48 * 42, SMALL = 1 << 18, CACHE_LINE = 64 };
+enum { FAR = 1 << 18 }; /* numbers of a weight that will not be in the caches of a core */
 
 static size_t least(size_t x, size_t y) { return x < y ? x : y; }
 static size_t most(size_t x, size_t y) { return x > y ? x : y; }
@@ -129,6 +130,17 @@ static void multiply(dg_threads *threads, product *p) {
   dg_parallel(threads, ceiling(p->m, p->rows) * p->across, multiply_task, p);
 }
 
+/* Rows of a weight lie too far apart for the CPU to foresee what is read next. */
+static void fetch(const product *p, size_t row, size_t rows, size_t column, size_t columns) {
+  for (size_t r = row; r < row + rows; r++) {
+    dg_stored_row line = {DG_STORE_FP32, 1, NULL};
+    if (p->held) line = dg_find_row(p->held, p->ldb, r, column);
+    else line.at = (const char *)(p->b + r * p->ldb + column);
+    for (size_t i = 0; i < columns * dg_storage_size(line.type); i += CACHE_LINE)
+      __builtin_prefetch(line.at + i, 0, 2);
+  }
+}
+
 /* Few rows times a weight: each panel of B is needed once, by who packs it, and stays in the
  * first-level cache between. */
 static void panels_task(void *context, size_t task, int worker) {
@@ -136,10 +148,12 @@ static void panels_task(void *context, size_t task, int worker) {
   const dg_gemm_kernels *t = p->t;
   size_t panel = 3 * t->lanes, step = k_block(t, p->k), tall = round_up(p->m, t->lanes);
   size_t end = least(p->n, (task + 1) * p->columns);
+  bool far = p->n * p->k > FAR;
   float *b = p->packed_b + (size_t)worker * panel * (step / t->per_word);
   for (size_t j = task * p->columns; j < end; j += panel)
     for (size_t q = 0; q < p->k; q += step) {
-      size_t n = least(panel, end - j), k = least(step, p->k - q);
+      size_t n = least(panel, end - j), k = least(step, p->k - q), next = j + panel;
+      if (far && next < end) fetch(p, next, least(panel, end - next), q, k);
       if (p->held) t->pack_weight(p->held, p->ldb, j, n, q, k, b);
       else t->pack_b(true, n, k, p->b + j * p->ldb + q, p->ldb, b);
       t->multiply(p->m, n, ceiling(k, t->per_word), p->packed_a + tall * (q / t->per_word), b,

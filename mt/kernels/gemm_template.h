@@ -14,7 +14,7 @@
 #include "mt/kernels/unroll.h"
 #include "mt/kernels/widen.h"
 
-enum { MR = V / 2, NV = 3, NR = NV * V, CACHE_LINE = 64 };
+enum { MR = V / 2, NV = 3, NR = NV * V };
 
 static inline size_t least(size_t x, size_t y) { return x < y ? x : y; }
 static inline size_t round_up(size_t x, size_t to) { return (x + to - 1) / to * to; }
@@ -100,14 +100,6 @@ static void pack_b(bool transposed, size_t n, size_t k, const float *b, size_t l
   }
 }
 
-/* Rows lie too far apart for the CPU to foresee: a panel is fetched while the one before it is
- * worked on. */
-static void fetch_next(const dg_stored_row *r, size_t cols, size_t k) {
-  size_t size = dg_storage_size(r->type);
-  for (size_t i = 0; i < k * size; i += CACHE_LINE)
-    __builtin_prefetch((const void *)((uintptr_t)r->at + NR * cols * size + i), 0, 2);
-}
-
 /* In a panel of B both halves lie together. */
 static void pack_int8(size_t n, size_t k, const dg_stored_row *rows, float *to, size_t step) {
   size_t p = 0;
@@ -132,7 +124,6 @@ static void pack_weight(const dg_matrix *b, size_t cols, size_t row, size_t n, s
     int type = MIXED;
     for (size_t i = 0; i < count; i++) {
       rows[i] = dg_find_row(b, cols, row + j + i, column);
-      fetch_next(rows + i, cols, k);
       type = !i || type == (int)rows[i].type ? (int)rows[i].type : MIXED;
     }
     lines l = {.rows = rows};
