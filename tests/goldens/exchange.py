@@ -76,6 +76,13 @@ def finish(name, kind, want, sources, inputs):
     for extra in "README.md", "head_config.json", "pytorch_model_head.bin", "model_head.safetensors":
         (path / extra).unlink(missing_ok=True)
     (path / "checkpoint.txt").write_text(kind + "\n")
+    config = json.loads((path / "adapter_config.json").read_text())
+    for key in "base_model_name_or_path", "model_name":  # not where it happened to be made
+        if key in config:
+            config[key] = os.path.relpath(config[key], tests.parent)
+    if "target_modules" in config:  # a set, in any order
+        config["target_modules"].sort()
+    (path / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True))
     offsets = lambda rows: torch.tensor([0] + [len(r) for r in rows]).cumsum(0).int()
     save_file({"source": torch.cat(sources).int(), "source_offsets": offsets(sources),
                "input": torch.cat(inputs).int(), "target_offsets": offsets(inputs),

@@ -12,7 +12,7 @@ import shutil
 
 import torch
 import transformers as hf
-from shared.checkpoints import computed, exactly, expect
+from shared.checkpoints import computed, exactly, expect, steady
 
 out = pathlib.Path(__file__).resolve().parent.parent / "import" / "model"
 torch.set_num_threads(1)
@@ -62,8 +62,9 @@ def make(name, model, dtype=torch.float32, safe=True):
             gain = "norm" in key and key.endswith("weight")
             x.copy_(1 + 0.3 * noise if gain else 0.4 * noise)
     model = model.to(dtype).eval()
-    shutil.rmtree(out / name, ignore_errors=True)
-    model.save_pretrained(out / name, safe_serialization=safe)
+    with steady(out / name / "pytorch_model.bin"):
+        shutil.rmtree(out / name, ignore_errors=True)
+        model.save_pretrained(out / name, safe_serialization=safe)
     (out / name / "generation_config.json").unlink(missing_ok=True)
     pad = model.config.pad_token_id
     ids = torch.tensor([i for i in range(VOCAB) if i != pad])
