@@ -88,7 +88,7 @@ int dg_cmd_import(int argc, char **argv) {
       {"adapter", 0, DG_FLAG_TEXT, &adapter.directory, "DIR",
        "import an adapter: LoRA of PEFT, or bottlenecks of AdapterHub"},
       {"base", 'b', DG_FLAG_TEXT, &adapter.base, "BASE", "of the adapter: an imported one (base)"},
-      {"source", 's', DG_FLAG_TEXT, &adapter.source, "SRC", 
+      {"source", 's', DG_FLAG_TEXT, &adapter.source, "SRC",
        "source language where no file says it (adapters, models without tags)"},
       {"target", 't', DG_FLAG_TEXT, &adapter.target, "TGT", "target language, likewise"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mt/core/mem.h"
 #include "mt/model/weights.h"
@@ -264,12 +265,38 @@ static bool in_range(const dg_model_config *c, dg_error *err) {
   return ok;
 }
 
+/* What generate() reads: transformers has moved it to a file of its own. */
+static bool add_generation(const char *config_json, json_t *config, dg_error *err) {
+  static const char *const names[] = {"decoder_start_token_id", "forced_bos_token_id",
+                                      "eos_token_id", "pad_token_id"};
+  const char *slash = strrchr(config_json, '/');
+  char *path = dg_format("%.*sgeneration_config.json", slash ? (int)(slash + 1 - config_json) : 0,
+                         config_json);
+  json_error_t where;
+  bool there = !access(path, F_OK);
+  json_t *json = there ? json_load_file(path, 0, &where) : NULL;
+  bool ok = !there || json_is_object(json) ||
+            dg_fail(err, DG_ERR_FORMAT, "%s: %s", path, json ? "no object" : where.text);
+  for (size_t i = 0; ok && i < sizeof names / sizeof *names; i++) {
+    json_t *more = json_object_get(json, names[i]), *here = json_object_get(config, names[i]);
+    if (json_is_integer(more) && (!here || json_is_null(here)))
+      json_object_set(config, names[i], more);
+  }
+  json_decref(json);
+  free(path);
+  return ok;
+}
+
 bool dg_family_config_read(const char *config_json, dg_family_config *out, dg_error *err) {
   json_error_t where;
   json_t *json = json_load_file(config_json, JSON_REJECT_DUPLICATES, &where);
   if (!json_is_object(json)) {
     json_decref(json);
     return dg_fail(err, DG_ERR_FORMAT, "%s: %s", config_json, json ? "no object" : where.text);
+  }
+  if (!add_generation(config_json, json, err)) {
+    json_decref(json);
+    return false;
   }
   *out = (dg_family_config){.forced_first = -1};
   settings s = {json, err, true};

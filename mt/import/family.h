@@ -20,8 +20,9 @@ typedef struct dg_family_config {
   int forced_first; /* mBART: the tag of the one language it was made to write, or -1 */
 } dg_family_config;
 
-/* What is absent has the default of the family's class in transformers, except for
- * sizes, which must be there. A setting this program has no switch for is refused. */
+/* What is absent, and token ids not in generation_config.json beside it either, has the default
+ * of the family's class in transformers, except for sizes, which must be there. A setting this
+ * program has no switch for is refused. */
 bool dg_family_config_read(const char *config_json, dg_family_config *out, dg_error *err);
 
 /* What transformers calls the module of a projection or norm in a layer, "encoder.layers.0.self.q",

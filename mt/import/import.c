@@ -1,10 +1,14 @@
 #include "mt/import/import.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/import/source.h"
 #include "mt/import/trim.h"
@@ -20,6 +24,13 @@ typedef struct import {
   json_t *tokenizer_config, *special_tokens, *added_tokens; /* NULL: no such file */
   size_t size;                                                       /* token ids */
 } import;
+
+static bool has(const char *directory, const char *name) {
+  char *path = dg_format("%s/%s", directory, name);
+  bool there = !access(path, F_OK);
+  free(path);
+  return there;
+}
 
 static char *path_of(const import *m, const char *name) {
   return dg_format("%s/%s", m->directory, name);
@@ -182,8 +193,8 @@ static bool add_languages(import *m, dg_error *err) {
       ok = add_tag(m, first + i, m2m100_tags[i], err);
   if (ok && !m->source->languages.count)
     ok = dg_fail(err, DG_ERR_FORMAT,
-                 "%s: no language tags in tokenizer_config.json, added_tokens.json or "
-                 "special_tokens_map.json",
+                 "%s: no language tags: there is no vocab.json (M2M-100), and none are in "
+                 "tokenizer_config.json, added_tokens.json or special_tokens_map.json",
                  m->directory);
   return ok;
 }
@@ -322,7 +333,11 @@ static bool read_directory(dg_source *s, const char *directory, const dg_import_
                            dg_error *err) {
   import m = {.directory = directory, .source = s};
   char *config = path_of(&m, "config.json");
-  bool ok = dg_family_config_read(config, &s->config, err) && make_tokenizer(&m, o, err);
+  bool ok = has(directory, "config.json") ||
+            dg_fail(err, DG_ERR_FORMAT,
+                    "%s: there is no config.json (Hugging Face) or model.bin (CTranslate2) in it",
+                    directory);
+  ok = ok && dg_family_config_read(config, &s->config, err) && make_tokenizer(&m, o, err);
   dg_checkpoint *c = ok ? dg_checkpoint_open(directory, err) : NULL;
   if (c) {
     weights *w = dg_calloc(1, sizeof *w);
@@ -354,17 +369,43 @@ static dg_base *make_base(dg_source *s, dg_error *err) {
   return b;
 }
 
-/* A zip, or a directory with model.bin. */
+/* A zip, or a directory with model.bin, which an Argos package has further down. */
 static bool is_ctranslate2(const char *path) {
   struct stat st;
   if (stat(path, &st)) return false;
-  char *file = dg_format("%s/model.bin", path);
-  bool binary = !access(file, F_OK);
+  return !S_ISDIR(st.st_mode) || has(path, "model.bin") || has(path, "model/model.bin");
+}
+
+/* The path; or, of a model in Hugging Face's cache, where its files are. */
+static char *find_files(const char *path, dg_error *err) {
+  struct stat st;
+  if (stat(path, &st)) {
+    dg_fail(err, DG_ERR_IO, "%s: %s: a checkpoint must be on disk, nothing is downloaded", path,
+            strerror(errno));
+    return NULL;
+  }
+  if (has(path, "config.json") || !has(path, "refs/main")) return dg_strdup(path);
+  char *file = dg_format("%s/refs/main", path), *version = dg_read_text(file, err), *found = NULL;
+  if (version) found = dg_format("%s/snapshots/%s", path, version);
   free(file);
-  file = dg_format("%s/model/model.bin", path); /* an Argos package unpacked */
-  binary = binary || !access(file, F_OK);
-  free(file);
-  return binary || !S_ISDIR(st.st_mode);
+  free(version);
+  return found;
+}
+
+/* A repository cloned without its large files: no reader can say more of what it finds. */
+static void blame_pointer(const char *directory, dg_error *err) {
+  static const char mark[] = "version https://git-lfs";
+  DIR *d = opendir(directory);
+  for (struct dirent *e; d && (e = readdir(d));) {
+    char *path = dg_format("%s/%s", directory, e->d_name), begin[sizeof mark] = "";
+    FILE *f = fopen(path, "rb");
+    if (f && fread(begin, 1, sizeof mark - 1, f) == sizeof mark - 1 && !strcmp(begin, mark))
+      dg_fail(err, DG_ERR_FORMAT,
+              "%s: only Git LFS's pointer to the file: `git lfs pull` fetches it", path);
+    if (f) fclose(f);
+    free(path);
+  }
+  if (d) closedir(d);
 }
 
 typedef struct watched {
@@ -410,12 +451,15 @@ static bool write_base(const dg_base *full, dg_source *s, const char *path,
 bool dg_import(const char *path, const char *base, const dg_import_options *o,
                dg_import_report *report, dg_error *err) {
   dg_source s = {0};
-  bool ok = (dg_ends_with(path, ".npz") ? dg_source_marian_npz
-             : is_ctranslate2(path)     ? dg_source_ctranslate2
-                                        : read_directory)(&s, path, o, err);
+  char *place = find_files(path, err);
+  bool ok = place && (dg_ends_with(place, ".npz") ? dg_source_marian_npz
+                      : is_ctranslate2(place)     ? dg_source_ctranslate2
+                                                  : read_directory)(&s, place, o, err);
+  if (place && !ok) blame_pointer(place, err);
   dg_base *b = ok ? make_base(&s, err) : NULL;
   ok = b && write_base(b, &s, base, o, report, err);
   dg_base_free(b);
   dg_source_free(&s);
+  free(place);
   return ok;
 }

@@ -43,7 +43,10 @@ dg_package *dg_package_open(const char *path, const char *landmark, dg_error *er
   if (ok && !S_ISDIR(st.st_mode)) {
     p->zip = zip_open(path, ZIP_RDONLY, &code);
     ok = p->zip ? find_folder(p, landmark, err)
-                : dg_fail(err, DG_ERR_FORMAT, "%s is no zip file, or a truncated one", path);
+                : dg_fail(err, DG_ERR_FORMAT,
+                          "%s is no zip file, or a truncated one: of a checkpoint give the "
+                          "directory",
+                          path);
   }
   if (ok) return p;
   dg_package_close(p);

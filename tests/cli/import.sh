@@ -56,6 +56,27 @@ check "many to one writes one language" \
 told_sides() { "$dragoman" info "$TMPDIR/one.safetensors" | grep -q 'cs Czech (from).*en English, '; }
 check "info tells the sides" told_sides
 
+rm "$TMPDIR/one.safetensors" && cp $made/mbart/config.json "$TMPDIR/copy"
+echo "{\"forced_bos_token_id\": $id}" >"$TMPDIR/copy/generation_config.json"
+check "many to one as newer files tell it" import "$TMPDIR/copy" -o "$TMPDIR/one.safetensors"
+check "they tell the sides" told_sides
+
+# As Hugging Face's cache and a clone without large files have them.
+cache=$TMPDIR/models--some--m2m100
+mkdir -p "$cache/refs" "$cache/blobs" "$cache/snapshots/01ab"
+printf 01ab >"$cache/refs/main"
+for file in $made/m2m100/*; do
+  cp "$file" "$cache/blobs/${file##*/}.blob"
+  ln -s "../../blobs/${file##*/}.blob" "$cache/snapshots/01ab/${file##*/}"
+done
+for path in "$cache" "$cache/snapshots/01ab"; do
+  cached() { import "$path" -o "$TMPDIR/x" && cmp "$TMPDIR/x" "$TMPDIR/m2m100.safetensors" && rm "$TMPDIR/x"; }
+  check "Hugging Face's cache: ${path##*/}" cached
+done
+rm -rf "$TMPDIR/copy" && cp -r $made/m2m100 "$TMPDIR/copy"
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n' >"$TMPDIR/copy/model.safetensors"
+check "a pointer of Git LFS" refuses 1 'model.safetensors.*git lfs pull' import "$TMPDIR/copy" -o "$TMPDIR/x"
+
 # A tokenizer.json that no sentencepiece model can be.
 mkdir "$TMPDIR/fast" && cp $made/nllb_fast/config.json $made/nllb_fast/model.safetensors "$TMPDIR/fast"
 for change in 's/"Metaspace"/"ByteLevel"/g pre_tokenizer."ByteLevel"' 's/"BPE"/"WordPiece"/ model."WordPiece"' \
@@ -98,7 +119,9 @@ check "--langs nobody has" refuses 2 'does not know the language eo' import $mad
 check "no output" refuses 2 '.-o' import $made/m2m100
 check "no directory" refuses 2 'one directory or package' import -o "$TMPDIR/x"
 check "an unknown storage" refuses 2 'fp16: choose' import $made/m2m100 -o "$TMPDIR/x" --quantize fp16
-check "nothing there" refuses 1 'config.json' import "$TMPDIR/nowhere" -o "$TMPDIR/x"
+check "nothing there" refuses 1 'nothing is downloaded' import "$TMPDIR/nowhere" -o "$TMPDIR/x"
+mkdir "$TMPDIR/empty"
+check "nothing in it" refuses 1 'config.json' import "$TMPDIR/empty" -o "$TMPDIR/x"
 formats=tests/import/formats
 for model in marian marian_two; do
   check "$model" import $formats/$model -o "$TMPDIR/$model.safetensors"
