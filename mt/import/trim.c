@@ -96,7 +96,7 @@ static bool keep_corpus(const dg_trim *t, const char *path, dg_error *err) {
   if (!lines) return false;
   dg_tokens tokens = {0};
   char *line;
-  size_t n;
+  size_t n, text = 0;
   int more;
   bool ok = true;
   while (ok && (more = dg_lines_next(lines, &line, &n, err)) == 1) {
@@ -104,10 +104,12 @@ static bool keep_corpus(const dg_trim *t, const char *path, dg_error *err) {
     ok = keep_line(t->full->tokenizer, line, t->source.keep, &tokens, err) &&
          (!copy || keep_line(t->full->target_tokenizer, copy, t->target->keep, &tokens, err));
     free(copy);
+    text += n;
   }
   dg_tokens_free(&tokens);
   dg_lines_close(lines);
-  return ok && !more;
+  if (!ok || more) return false;
+  return text || dg_fail(err, DG_ERR_FORMAT, "%s: there is no text in it", path);
 }
 
 static dg_tokenizer *trim_tokenizer(const dg_tokenizer *full, kept *k, dg_error *err) {

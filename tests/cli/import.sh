@@ -114,6 +114,9 @@ check "--corpus without --langs" refuses 2 'goes with --langs' \
   import $made/nllb -o "$TMPDIR/x" --corpus "$TMPDIR/text"
 check "a corpus that is not there" refuses 1 'nowhere' \
   import $made/nllb -o "$TMPDIR/x" --langs gl --corpus "$TMPDIR/nowhere"
+: >"$TMPDIR/silent"
+check "a corpus without text" refuses 1 'no text' \
+  import $made/nllb -o "$TMPDIR/x" --langs gl --corpus "$TMPDIR/silent"
 check "--langs nobody has" refuses 2 'does not know the language eo' import $made/mbart -o "$TMPDIR/x" --langs en,eo
 
 check "no output" refuses 2 '.-o' import $made/m2m100
