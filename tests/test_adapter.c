@@ -179,8 +179,10 @@ static void part_of(part *p, const golden *g, size_t vocab, size_t more) {
   *c = (dg_loss_classes){.ids = p->ids, .class_of = p->class_of, .weights = p->weights};
   bool exact[64] = {false};
   for (size_t i = 0; i < vocab; i++) exact[i] = i % 3 == 0;
-  for (size_t i = 0; i < g->tokens; i++)
-    if (g->batch.labels[i] >= 0 && (size_t)g->batch.labels[i] < vocab) exact[g->batch.labels[i]] = true;
+  for (size_t i = 0; i < g->tokens; i++) {
+    int32_t label = g->batch.labels[i];
+    if (label >= 0 && (size_t)label < vocab) exact[label] = true;
+  }
   for (size_t i = 0; i < vocab + more; i++)
     if (i >= vocab || exact[i]) p->ids[c->exact++] = (int32_t)i;
   c->count = c->exact;

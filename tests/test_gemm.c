@@ -14,6 +14,7 @@
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
 #include "mt/kernels/gemm.h"
+#include "mt/kernels/gemm_int16.h"
 #include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
 #include "tests/guard.h"
@@ -337,6 +338,93 @@ static void test_stored_weights_give_the_same_bits(void **state) {
   dg_threads_free(threads);
 }
 
+/* Against the definition: each row, times the scales of k, to 32767ths of its largest in a block
+ * of k; then exact sums. */
+static void test_int16_products(void **state) {
+  (void)state;
+  const dg_int16_kernels *t = dg_int16_best();
+  if (!t) {
+    print_message("# skip no 16-bit products in use on this machine\n");
+    skip();
+  }
+  dg_threads *threads = dg_threads_new(2);
+  static const size_t sizes[][3] = {{1, 1, 3},     {5, 7, 30},     {13, 24, 45},  {70, 260, 513},
+                                    {130, 1030, 300}, {7, 2050, 36}, {100, 64, 4101}};
+  for (size_t s = 0; s < 7 * 2; s++) {
+    size_t m = sizes[s % 7][0], cols = sizes[s % 7][1], rows = sizes[s % 7][2], held = rows / 3;
+    dg_rng r = {dg_rng_key(12, s), 0};
+    int8_t *q = dg_malloc(rows * cols);
+    float *scale = dg_malloc(rows * sizeof *scale);
+    int32_t *chosen = dg_malloc(rows * sizeof *chosen);
+    for (size_t i = 0; i < rows * cols; i++) q[i] = (int8_t)(dg_rng_below(&r, 255) - 127);
+    for (size_t i = 0; i < rows; i++) {
+      scale[i] = 0.01f + (float)dg_rng_uniform(&r);
+      chosen[i] = (int32_t)(s < 7 ? i : (i * 7 + 2) % rows);
+    }
+    dg_matrix w = {.block_rows = held, .chosen = s < 7 ? NULL : chosen};
+    for (size_t b = 0; b < DG_MATRIX_BLOCKS; b++)
+      w.block[b] = (dg_matrix_block){DG_STORE_INT8, q + b * held * cols, scale + b * held};
+    assert_true(dg_int16_fits(&w));
+    for (int tb = 0; tb < 2; tb++) {
+      size_t n = tb ? rows : cols, k = tb ? cols : rows, blocks = (k + DG_INT16_K - 1) / DG_INT16_K;
+      size_t step = ((k + blocks - 1) / blocks + 1) / 2 * 2;
+      float *a = dg_malloc(m * k * sizeof *a), *got = dg_calloc(2 * m * n, sizeof *got);
+      double *want = dg_calloc(m * n, sizeof *want), *size = dg_calloc(m * n, sizeof *size);
+      for (size_t i = 0; i < m * k; i++) a[i] = (float)dg_rng_normal(&r);
+      for (size_t p = 0; p < k; p += step)
+        for (size_t i = 0; i < m; i++) {
+          size_t count = k - p < step ? k - p : step;
+          float x[DG_INT16_K], largest = 0;
+          for (size_t e = 0; e < count; e++) {
+            x[e] = a[i * k + p + e] * (tb ? 1 : scale[chosen[p + e]]);
+            if (fabsf(x[e]) > largest) largest = fabsf(x[e]);
+          }
+          float inverse = 32767 / largest;
+          for (size_t j = 0; j < n; j++) {
+            long long sum = 0;
+            for (size_t e = 0; e < count; e++) {
+              size_t row = (size_t)chosen[tb ? j : p + e];
+              sum += lrintf(x[e] * inverse) * q[row * cols + (tb ? p + e : j)];
+            }
+            assert_true(llabs(sum) < 1LL << 31);
+            double part = (double)sum * (double)(largest / 32767);
+            if (tb) part *= (double)scale[chosen[j]];
+            want[i * n + j] += part;
+            size[i * n + j] += fabs(part);
+          }
+        }
+      for (int add = 0; add < 2; add++) { /* on one thread and on two, the same bits */
+        dg_gemm_int16(t, NULL, tb, m, n, k, a, k, &w, cols, (float)add, got, n);
+        dg_gemm_int16(t, threads, tb, m, n, k, a, k, &w, cols, (float)add, got + m * n, n);
+        assert_memory_equal(got, got + m * n, m * n * sizeof *got);
+        for (size_t e = 0; e < m * n; e++)
+          if (fabs((double)got[e] - (1 + add) * want[e]) > 1e-6 * (1 + add) * size[e])
+            fail_msg("size %zu, element %zu: %.9g, not %.9g", s, e, (double)got[e], want[e]);
+      }
+      /* NaN and infinity stay in their rows; zeros are zeros. */
+      a[0] = NAN;
+      if (m > 2) {
+        a[k] = -INFINITY;
+        memset(a + 2 * k, 0, k * sizeof *a);
+      }
+      dg_gemm_int16(t, threads, tb, m, n, k, a, k, &w, cols, 0, got + m * n, n);
+      assert_true(isnan(got[m * n]));
+      for (size_t e = 0; m > 2 && e < n; e++)
+        assert_true(isnan(got[m * n + n + e]) && got[m * n + 2 * n + e] == 0);
+      free(a), free(want), free(size), free(got);
+    }
+    free(q), free(scale), free(chosen);
+  }
+  const dg_matrix wide = dg_matrix_fp32((float[]){1});
+  assert_false(dg_int16_fits(&wide));
+  float c[4] = {1, 2, 3, 4};
+  dg_gemm_int16(t, NULL, true, 2, 2, 0, NULL, 0, &wide, 0, 1, c, 2);
+  assert_true(c[0] == 1 && c[3] == 4);
+  dg_gemm_int16(t, NULL, true, 2, 2, 0, NULL, 0, &wide, 0, 0, c, 2);
+  assert_true(c[0] == 0 && c[3] == 0);
+  dg_threads_free(threads);
+}
+
 static void test_special_values_stay_in_their_row_and_column(void **state) {
   (void)state;
   const dg_gemm_kernels *t[4];
@@ -458,6 +546,7 @@ int main(void) {
       cmocka_unit_test(test_rows_do_not_depend_on_each_other),
       cmocka_unit_test(test_packed_weights_give_the_same_bits),
       cmocka_unit_test(test_stored_weights_give_the_same_bits),
+      cmocka_unit_test(test_int16_products),
       cmocka_unit_test(test_special_values_stay_in_their_row_and_column),
       cmocka_unit_test(test_empty),
       cmocka_unit_test(test_bf16_rounding),

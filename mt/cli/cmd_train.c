@@ -488,8 +488,9 @@ int dg_cmd_train(int argc, char **argv) {
           "beside the base, which stays frozen (full: the base itself; its output is a base). A\n"
           "language the base has never seen starts from a relative named with --like; if the base\n"
           "cuts its words to bits (the run tells), --new-pieces 500 gives it pieces of its own. Scores\n"
-          "are compared with those of the untouched base. Stopped in any way, the same command goes\n"
-          "on from ADAPTER.checkpoint.",
+          "are compared with those of the untouched base. Settings not given go by the method and\n"
+          "the amount of text; the run prints them. Stopped in any way, the same command goes on\n"
+          "from ADAPTER.checkpoint.",
       .examples =
           "  dragoman train -b base.safetensors -s en -t gl --like pt \\\n"
           "      --train train.gl.tsv.gz --dev dev.gl.tsv.gz -o en-gl.safetensors\n"

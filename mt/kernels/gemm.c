@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mt/core/mem.h"
+#include "mt/kernels/gemm_int16.h"
 #include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
 #include "mt/kernels/widen.h"
@@ -25,7 +26,7 @@ static const dg_gemm_kernels *kernels(dg_precision precision) {
 #if defined(__x86_64__)
   switch (dg_isa_level()) {
     case DG_ISA_AVX512_BF16:
-      return precision == DG_BF16 ? &dg_gemm_avx512_bf16 : &dg_gemm_avx512;
+      return precision == DG_FP32 ? &dg_gemm_avx512 : &dg_gemm_avx512_bf16;
     case DG_ISA_AVX512: return &dg_gemm_avx512;
     case DG_ISA_AVX2: return &dg_gemm_avx2;
     case DG_ISA_GENERIC: break;
@@ -286,8 +287,11 @@ void dg_gemm(dg_threads *threads, dg_precision precision, bool transpose_a, bool
 void dg_gemm_weight(dg_threads *threads, dg_precision precision, bool transpose_b, size_t m,
                     size_t n, size_t k, const float *a, size_t lda, const dg_matrix *b, size_t cols,
                     float beta, float *c, size_t ldc) {
-  dg_gemm_weight_with(kernels(precision), threads, transpose_b, m, n, k, a, lda, b, cols, beta, c,
-                      ldc);
+  const dg_int16_kernels *t = precision == DG_ROUNDED && dg_int16_fits(b) ? dg_int16_best() : NULL;
+  if (t) dg_gemm_int16(t, threads, transpose_b, m, n, k, a, lda, b, cols, beta, c, ldc);
+  else
+    dg_gemm_weight_with(kernels(precision), threads, transpose_b, m, n, k, a, lda, b, cols, beta, c,
+                        ldc);
 }
 
 struct dg_packed {

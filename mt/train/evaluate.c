@@ -39,7 +39,8 @@ char **dg_evaluate_translate(const dg_network *n, const dg_base *b, const dg_dev
   if (set->tokenizers[0]) speaking.tokenizer = set->tokenizers[0];
   if (set->tokenizers[1]) speaking.target_tokenizer = set->tokenizers[1];
   bool pack = n->model->params.total <= PACK_MOST;
-  dg_packed_model *weights = pack ? dg_packed_model_new(n->model, n->precision, err) : NULL;
+  if (packed.precision == DG_ROUNDED) packed.precision = DG_BF16; /* few rows at a time */
+  dg_packed_model *weights = pack ? dg_packed_model_new(n->model, packed.precision, err) : NULL;
   packed.packed = weights;
   if ((weights || !pack) &&
       dg_translate(&packed, &speaking, set->direction.source_tag, set->direction.target_tag, &o,

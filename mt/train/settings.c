@@ -58,7 +58,8 @@ const dg_option dg_train_options_table[] = {
 };
 
 dg_precision dg_train_precision(const dg_train_options *o) {
-  return o->precision == 1 ? DG_FP32 : DG_BF16; /* bf16 falls back by itself */
+  static const dg_precision precisions[] = {DG_ROUNDED, DG_FP32, DG_BF16};
+  return precisions[o->precision]; /* what the CPU lacks falls back by itself */
 }
 
 /* A run may be lengthened, watched more or less closely, and computed in other ways. */

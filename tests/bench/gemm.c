@@ -10,8 +10,10 @@
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
 #include "mt/kernels/gemm.h"
+#include "mt/kernels/gemm_int16.h"
 #include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
+#include "mt/kernels/qgemm.h"
 #include "mt/kernels/qgemm_kernels.h"
 
 static double now(void) {
@@ -95,29 +97,6 @@ static double rate(const dg_gemm_kernels *t, dg_threads *threads, const shape *s
   return 2e-9 * (double)s->m * (double)s->n * (double)s->k / best;
 }
 
-/* The weight is in 8 bits, read as it is held. */
-static double rate_held(const dg_gemm_kernels *t, dg_threads *threads, const shape *s,
-                        double seconds) {
-  float *a = matrix(s->m * s->k, 1), *b = matrix(s->n * s->k, 2), *c = matrix(s->m * s->n, 3);
-  float *scale = matrix(s->n, 4);
-  int8_t *q = dg_malloc(s->n * s->k);
-  dg_quantize_rows(s->n, s->k, b, s->k, q, scale);
-  free(b);
-  dg_matrix held = {.block = {{DG_STORE_INT8, q, scale}}};
-  double best = 1e30, start = now();
-  for (int i = 0; i < 3 || now() - start < seconds; i++) {
-    double begun = now();
-    dg_gemm_weight_with(t, threads, true, s->m, s->n, s->k, a, s->k, &held, s->k, 0, c, s->n);
-    double took = now() - begun;
-    if (took < best) best = took;
-  }
-  free(a);
-  free(c);
-  free(q);
-  free(scale);
-  return 2e-9 * (double)s->m * (double)s->n * (double)s->k / best;
-}
-
 static double rate8(const dg_qgemm_kernels *t, dg_threads *threads, const shape *s,
                     double seconds) {
   float *a = matrix(s->m * s->k, 1), *b = matrix(s->n * s->k, 2), *c = matrix(s->m * s->n, 3);
@@ -134,6 +113,35 @@ static double rate8(const dg_qgemm_kernels *t, dg_threads *threads, const shape 
     if (took < best) best = took;
   }
   dg_qpack_free(w);
+  free(a);
+  free(b);
+  free(c);
+  free(q);
+  free(scale);
+  return 2e-9 * (double)s->m * (double)s->n * (double)s->k / best;
+}
+
+/* The weight is in 8 bits, read as it is held: widened for `wide`; NULL: with 16-bit
+ * activations. */
+static double rate_held(const dg_gemm_kernels *wide, dg_threads *threads, const shape *s,
+                        double seconds) {
+  size_t rows = s->tb ? s->n : s->k, cols = s->tb ? s->k : s->n;
+  float *a = matrix(s->m * s->k, 1), *b = matrix(rows * cols, 2), *c = matrix(s->m * s->n, 3);
+  float *scale = matrix(rows, 4);
+  int8_t *q = dg_malloc(rows * cols);
+  dg_quantize_rows(rows, cols, b, cols, q, scale);
+  dg_matrix held = {.block = {{DG_STORE_INT8, q, scale}}};
+  double best = 1e30, start = now();
+  for (int i = 0; i < 3 || now() - start < seconds; i++) {
+    double begun = now();
+    if (wide)
+      dg_gemm_weight_with(wide, threads, s->tb, s->m, s->n, s->k, a, s->k, &held, cols, 0, c, s->n);
+    else
+      dg_gemm_int16(dg_int16_best(), threads, s->tb, s->m, s->n, s->k, a, s->k, &held, cols, 0, c,
+                    s->n);
+    double took = now() - begun;
+    if (took < best) best = took;
+  }
   free(a);
   free(b);
   free(c);
@@ -187,6 +195,11 @@ int main(int argc, char **argv) {
     for (int j = 0; j < columns; j++)
       printf(" %12.1f", rate(tables[j], threads, s, false, seconds));
     printf("\n");
+#if defined(__x86_64__)
+    if (!s->ta && dg_int16_best() && strcmp(s->name, "decode"))
+      printf("%-33s widened to fp32 %.1f, 16-bit activations %.1f\n", "  held in 8 bits",
+             rate_held(&dg_gemm_avx2, threads, s, seconds), rate_held(NULL, threads, s, seconds));
+#endif
     if (!strcmp(s->name, "decode")) {
       printf("%-33s %12s", "  with the weight packed before", "");
       for (int j = 1; j < columns; j++)

@@ -3,7 +3,7 @@
 
   bench.py make DIR              checkpoints with random weights, and text, for every shape
   bench.py compare DIR DRAGOMAN  runs both in turn and prints the table
-      [--shapes m2m100,nllb,small,small-full] [--rounds 2] [--updates 4] [--sentences 32]
+      [--shapes m2m100,nllb,small,small-full,base-full] [--rounds 2] [--updates 4] [--sentences 32]
       [--precision fp32,bf16] [--train "--memory 800"]
   bench.py peer DIR SHAPE        one run of PyTorch, as JSON
   bench.py ours DIR SHAPE DRAGOMAN
@@ -25,11 +25,12 @@ import time
 PIECES = 10000  # of the pair: about what 5,000 sentences of one language need
 WORDS = 23      # and a tag and an end make 25 tokens
 SHAPES = {
-    "m2m100": dict(vocab=128112, d=1024, layers=12, ffn=4096, heads=16),
-    "nllb": dict(vocab=256206, d=1024, layers=12, ffn=4096, heads=16),
-    "small": dict(vocab=32000, d=512, layers=6, ffn=2048, heads=8),
+    "m2m100": dict(vocab=128112, d=1024, layers=(12, 12), ffn=4096, heads=16),
+    "nllb": dict(vocab=256206, d=1024, layers=(12, 12), ffn=4096, heads=16),
+    "small": dict(vocab=32000, d=512, layers=(6, 6), ffn=2048, heads=8),
+    "base": dict(vocab=16000, d=256, layers=(6, 2), ffn=1024, heads=4),  # of configs/base.conf
 }
-SHAPES["small-full"] = SHAPES["small"]
+SHAPES |= {f"{name}-full": SHAPES[name] for name in ("small", "base")}
 
 
 def checkpoint(shape):
@@ -65,8 +66,8 @@ def make(directory, shapes):
         path.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(1)
         hf.M2M100ForConditionalGeneration(hf.M2M100Config(
-            vocab_size=s["vocab"], d_model=s["d"], encoder_layers=s["layers"],
-            decoder_layers=s["layers"], encoder_ffn_dim=s["ffn"], decoder_ffn_dim=s["ffn"],
+            vocab_size=s["vocab"], d_model=s["d"], encoder_layers=s["layers"][0],
+            decoder_layers=s["layers"][1], encoder_ffn_dim=s["ffn"], decoder_ffn_dim=s["ffn"],
             encoder_attention_heads=s["heads"], decoder_attention_heads=s["heads"],
         )).save_pretrained(path)
         nllb = name == "nllb"

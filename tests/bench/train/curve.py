@@ -164,9 +164,9 @@ make()
 ours("fp32", 1, "--learning-rate", "0")
 initial = directory / "initial.safetensors"
 (directory / "ours.safetensors").rename(initial)
-more = "--init", initial, "--learning-rate", str(RATE)
+more = "--learning-rate", str(RATE)  # the same seed begins alike on the base in int8
 runs = {"PyTorch fp32": peer(initial, False), "PyTorch fp64": peer(initial, True),
-        "ours fp32": ours("fp32", UPDATES, "--sampled-pieces", "0", *more),
+        "ours fp32": ours("fp32", UPDATES, "--sampled-pieces", "0", "--init", initial, *more),
         "ours int8": ours("int8", UPDATES, "--sampled-pieces", "0", *more),
         "ours int8, 1024 sampled": ours("int8", UPDATES, "--sampled-pieces", "1024", *more)}
 reference = runs["PyTorch fp64"]
