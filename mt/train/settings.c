@@ -26,7 +26,7 @@ const dg_option dg_train_options_table[] = {
     INT(sampled_pieces, "-1", -1, 1e6,
         "pieces drawn for those that no target has; 0: all count; -1: auto"),
     INT(encoder_cache, "2048", 0, 1e7,
-        "MB of disk for states of frozen encoder layers, computed once; 0: none"),
+        "MB of disk for what frozen encoder layers compute; 0: none"),
     FLOAT(learning_rate, "0.005", 0, 10, "peak learning rate"),
     ENUM(schedule, "inverse_sqrt", schedule_names, "decay after warm-up"),
     INT(warmup, "100", 0, 1e8, "updates of linear warm-up"),
