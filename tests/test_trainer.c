@@ -94,6 +94,9 @@ static int set_up(void **state) {
 
 static void clean(void) {
   unlink(checkpoint);
+  char *lock = dg_format("%s.lock", checkpoint); /* of those that were killed */
+  unlink(lock);
+  free(lock);
 }
 
 static int tear_down(void **state) {
@@ -1018,6 +1021,26 @@ static void adapt_decoder_uncached(rig *r) {
   set(r, "encoder_cache", "0");
 }
 
+/* Two runs on one checkpoint would spoil it; one that was killed holds nothing. */
+static void test_one_run_at_a_time(void **state) {
+  (void)state;
+  clean();
+  dg_error err = {0};
+  dg_lock *other = dg_lock_new(checkpoint, &err);
+  assert_non_null(other);
+  rig *r = rig_new(1);
+  refuse(r, DG_ERR_USAGE, "another process is at work");
+  dg_lock_free(other);
+  assert_true(killed_run(1, NULL, 5, 0, 0, 0));
+  r = rig_new(1);
+  train(r);
+  assert_int_equal(r->result.updates, 12);
+  rig_free(r);
+  char *lock = dg_format("%s.lock", checkpoint);
+  assert_int_equal(access(lock, F_OK), -1);
+  free(lock);
+}
+
 /* A frozen encoder's states on disk change nothing, not the last bit. */
 static void test_encoder_cache(void **state) {
   (void)state;
@@ -1100,6 +1123,7 @@ int main(void) {
       cmocka_unit_test(test_killed_at_any_moment),
       cmocka_unit_test(test_interruption),
       cmocka_unit_test(test_max_updates),
+      cmocka_unit_test(test_one_run_at_a_time),
       cmocka_unit_test(test_encoder_cache),
       cmocka_unit_test(test_encoder_cache_room),
       cmocka_unit_test(test_patience),

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -222,6 +223,44 @@ void dg_output_abort(dg_output *o) {
     fclose(o->file);
   if (o->temporary) unlink(o->temporary);
   output_free(o);
+}
+
+struct dg_lock {
+  char *path;
+  int fd;
+};
+
+dg_lock *dg_lock_new(const char *path, dg_error *err) {
+  dg_lock *l = dg_malloc(sizeof *l);
+  *l = (dg_lock){dg_format("%s.lock", path), -1};
+  for (;;) {
+    l->fd = open(l->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (l->fd < 0) {
+      dg_fail_errno(err, "%s: cannot create", l->path);
+      break;
+    }
+    struct stat held, named;
+    if (flock(l->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+      dg_fail(err, DG_ERR_USAGE, "%s: another process is at work on %s: let it end or choose "
+              "another output", l->path, path);
+      break;
+    }
+    /* Its last holder may have removed it in between. */
+    if (!fstat(l->fd, &held) && !stat(l->path, &named) && held.st_ino == named.st_ino) return l;
+    close(l->fd);
+  }
+  if (l->fd >= 0) close(l->fd);
+  free(l->path);
+  free(l);
+  return NULL;
+}
+
+void dg_lock_free(dg_lock *l) {
+  if (!l) return;
+  unlink(l->path);
+  close(l->fd);
+  free(l->path);
+  free(l);
 }
 
 struct dg_lines {

@@ -46,6 +46,12 @@ dg_output *dg_output_open_scratch(const char *path, dg_error *err);
 bool dg_output_write_at(dg_output *o, uint64_t at, const void *bytes, size_t n, dg_error *err);
 bool dg_output_read_at(dg_output *o, uint64_t at, void *bytes, size_t n, dg_error *err);
 
+/* PATH.lock, which one process at a time holds, until dg_lock_free or its end. NULL and
+ * DG_ERR_USAGE when another one does. Where files cannot be locked all may go on. */
+typedef struct dg_lock dg_lock;
+dg_lock *dg_lock_new(const char *path, dg_error *err);
+void dg_lock_free(dg_lock *l); /* removes it */
+
 /* Lines of a plain or gzipped file ("-" is stdin), without their LF or CRLF.
  * A byte-order mark at the start is dropped. */
 typedef struct dg_lines dg_lines;

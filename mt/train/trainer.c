@@ -6,6 +6,7 @@
 #include <time.h>
 #include <xxhash.h>
 
+#include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
 #include "mt/train/checkpoint.h"
@@ -380,6 +381,7 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
   size_t n = t.params->total;
   *result = (dg_train_result){0};
   bool ok = false;
+  dg_lock *lock = NULL; /* two runs would take turns in spoiling one checkpoint */
   size_t pairs = 0;
   for (size_t i = 0; i < task->direction_count; i++)
     pairs += dg_examples_count(task->examples, task->directions[i].corpus);
@@ -418,6 +420,7 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
     t.runners_up = dg_alloc_checked(n * (size_t)(o->average_best - 1), sizeof(float), err);
     if (!t.runners_up) goto done;
   }
+  if (!t.ranks->rank && !(lock = dg_lock_new(task->checkpoint_path, err))) goto done;
   if (!dg_checkpoint_load(&t, err) || !begin_together(&t, err)) goto done;
   clock_gettime(CLOCK_MONOTONIC, &t.begun);
   t.checkpointed = t.begun;
@@ -445,6 +448,7 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
   result->history_count = t.history_count;
   t.history = NULL;
 done:
+  dg_lock_free(lock);
   free(t.position);
   dg_sampler_free(t.sampler);
   dg_candidates_free(t.candidates);
