@@ -16,6 +16,7 @@ Needs: pip install sentencepiece protobuf babel
 """
 import datetime
 import io
+import os
 import pathlib
 
 import sentencepiece as spm
@@ -108,7 +109,8 @@ write = lambda name, lines: (here / name).write_text(
     "".join(line + "\n" for line in lines), encoding="utf-8", newline="\n")
 write("sentences.txt", map(escape, everything))
 
-rule_file = here / "rules.tsv"
+os.chdir(here)  # the models keep its name
+rule_file = pathlib.Path("rules.tsv")
 write_rules(rule_file)
 try:
     unigram = train("unigram", texts, model_type="unigram", vocab_size=1400, byte_fallback=True,
