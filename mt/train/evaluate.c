@@ -6,10 +6,6 @@
 #include "mt/decode/translator.h"
 #include "mt/model/packed.h"
 
-/* Packing lays weights out in fp32, which is faster; of a large base that would take several
- * times the memory it is held in. */
-enum { PACK_MOST = 1 << 26 /* numbers */ };
-
 bool dg_evaluate_loss(const dg_network *n, const dg_examples *e, const dg_direction *d,
                       size_t micro_tokens, dg_arena *arena, double *loss, dg_error *err) {
   dg_batch_buffer b = {0};
@@ -38,11 +34,10 @@ char **dg_evaluate_translate(const dg_network *n, const dg_base *b, const dg_dev
   dg_base speaking = *b;
   if (set->tokenizers[0]) speaking.tokenizer = set->tokenizers[0];
   if (set->tokenizers[1]) speaking.target_tokenizer = set->tokenizers[1];
-  bool pack = n->model->params.total <= PACK_MOST;
   if (packed.precision == DG_ROUNDED) packed.precision = DG_BF16; /* few rows at a time */
-  dg_packed_model *weights = pack ? dg_packed_model_new(n->model, packed.precision, err) : NULL;
+  dg_packed_model *weights = dg_packed_model_new(n->model, packed.precision, err);
   packed.packed = weights;
-  if ((weights || !pack) &&
+  if (weights &&
       dg_translate(&packed, &speaking, set->direction.source_tag, set->direction.target_tag, &o,
                    set->sources, set->sentences, out, err)) {
     texts = dg_calloc(set->sentences + 1, sizeof *texts);
