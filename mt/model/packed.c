@@ -67,7 +67,8 @@ void dg_packed_model_free(dg_packed_model *p) {
 }
 
 const dg_packed *dg_packed_model_find(const dg_packed_model *p, const dg_linear *l) {
-  if (!p || l->weight.chosen) return NULL; /* some rows of a weight have no packed form */
+  if (!p || !p->count) return NULL;
+  if (l->weight.chosen) return NULL; /* some rows of a weight have no packed form */
   entry key = {l->weight.block[0].data, l->out, NULL};
   const entry *found = bsearch(&key, p->entries, p->count, sizeof key, compare);
   return found ? found->packed : NULL;
