@@ -2,6 +2,7 @@
 #include <immintrin.h>
 #include <stddef.h>
 
+#include "mt/kernels/transpose_avx2.h"
 #include "mt/kernels/widen.h"
 
 enum { V = 8, PER_WORD = 1 };
@@ -34,25 +35,6 @@ static inline void store_halves(float *lo, float *hi, vec x) {
   _mm_storeu_ps(lo, _mm256_castps256_ps128(x));
   _mm_storeu_ps(hi, _mm256_extractf128_ps(x, 1));
 }
-static inline void transpose(vec t[V]) {
-  vec u[V];
-  for (int i = 0; i < V; i += 2) {
-    u[i] = _mm256_unpacklo_ps(t[i], t[i + 1]);
-    u[i + 1] = _mm256_unpackhi_ps(t[i], t[i + 1]);
-  }
-  for (int i = 0; i < V; i += 4) { /* half h of t[i+c]: column 4h+c of rows i..i+3 */
-    t[i] = _mm256_shuffle_ps(u[i], u[i + 2], 0x44);
-    t[i + 1] = _mm256_shuffle_ps(u[i], u[i + 2], 0xee);
-    t[i + 2] = _mm256_shuffle_ps(u[i + 1], u[i + 3], 0x44);
-    t[i + 3] = _mm256_shuffle_ps(u[i + 1], u[i + 3], 0xee);
-  }
-  for (int c = 0; c < 4; c++) {
-    vec x = t[c], y = t[c + 4];
-    t[c] = _mm256_permute2f128_ps(x, y, 0x20);
-    t[c + 4] = _mm256_permute2f128_ps(x, y, 0x31);
-  }
-}
-
 /* TURN_INT8 columns of V rows of bytes, turned before they are widened. */
 #define TURN_INT8 16
 static inline void turn_int8(const dg_stored_row *rows, size_t p, vec scale, float *to,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mt/kernels/gemm_int16.h"
+#include "mt/kernels/transpose_avx2.h"
 #include "mt/kernels/unroll.h"
 
 enum { V = 8, MR = 4, NV = 2, NR = NV * V };
@@ -69,29 +70,11 @@ static void pack_left(size_t m, size_t k, const float *x, size_t ldx, const floa
   }
 }
 
-static inline void transpose(__m256i t[V]) {
-  __m256i u[V];
-  for (int i = 0; i < V; i += 2) {
-    u[i] = _mm256_unpacklo_epi32(t[i], t[i + 1]);
-    u[i + 1] = _mm256_unpackhi_epi32(t[i], t[i + 1]);
-  }
-  for (int i = 0; i < V; i += 4) { /* half h of t[i+c]: column 4h+c of rows i..i+3 */
-    t[i] = _mm256_unpacklo_epi64(u[i], u[i + 2]);
-    t[i + 1] = _mm256_unpackhi_epi64(u[i], u[i + 2]);
-    t[i + 2] = _mm256_unpacklo_epi64(u[i + 1], u[i + 3]);
-    t[i + 3] = _mm256_unpackhi_epi64(u[i + 1], u[i + 3]);
-  }
-  for (int c = 0; c < 4; c++) {
-    __m256i x = t[c], y = t[c + 4];
-    t[c] = _mm256_permute2x128_si256(x, y, 0x20);
-    t[c + 4] = _mm256_permute2x128_si256(x, y, 0x31);
-  }
-}
-
-static inline __m256i widen(const int8_t *x, size_t n) {
+static inline __m256 widen(const int8_t *x, size_t n) { /* words, whatever they hold */
   int8_t t[2 * V] = {0};
   if (n < 2 * V) x = memcpy(t, x, n);
-  return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)x));
+  return _mm256_castsi256_ps(
+      _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)x)));
 }
 
 static void pack_columns(size_t n, size_t k, const int8_t *const *column, int32_t *words) {
@@ -100,12 +83,13 @@ static void pack_columns(size_t n, size_t k, const int8_t *const *column, int32_
     size_t first = j / NR * NR, step = least(NR, round_up(n - first, V));
     int32_t *to = words + first * steps + (j - first);
     for (size_t p = 0; p < steps; p += V) {
-      __m256i t[V];
+      __m256 t[V];
       for (size_t i = 0; i < V; i++)
         t[i] = j + i < n ? widen(column[j + i] + 2 * p, least(2 * V, k - 2 * p))
-                         : _mm256_setzero_si256();
+                         : _mm256_setzero_ps();
       transpose(t);
-      for (size_t s = 0; s < least(V, steps - p); s++) store(to + (p + s) * step, t[s]);
+      for (size_t s = 0; s < least(V, steps - p); s++)
+        store(to + (p + s) * step, _mm256_castps_si256(t[s]));
     }
   }
 }

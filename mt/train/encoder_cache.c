@@ -37,7 +37,7 @@ static bool lay_out(dg_encoder_cache *c, const dg_examples *e, const dg_directio
   c->layers = c->network->model->encoder.count;
   dg_batch_buffer b = {0};
   for (size_t d = 0, at = 0; d < count && c->layers; d++)
-    for (size_t i = 0; i < dg_examples_count(e, directions[d].corpus); i++, at++) {
+    for (size_t i = 0; c->layers && i < dg_examples_count(e, directions[d].corpus); i++, at++) {
       dg_batch_clear(&b);
       dg_batch_add(&b, e, &directions[d], i, NULL);
       c->starts[at + 1] = c->starts[at] + dg_batch_sources(&b);
