@@ -318,9 +318,10 @@ static void test_frozen_base(void **state) {
     const int32_t *old_source = g.batch.source;
     g.batch.source = source;
 
-    dg_adam adam;
-    dg_adam_options o = {0.9, 0.98, 1e-9, 0.01, 1};
-    assert_true(dg_adam_init(&adam, a->params.total, &err));
+    dg_optimizer adam;
+    dg_optimizer_options o = {.beta1 = 0.9, .beta2 = 0.98, .eps = 1e-9, .weight_decay = 0.01,
+                              .clip = 1};
+    assert_true(dg_optimizer_init(&adam, &o, &a->params, NULL, &err));
     size_t adapter_bytes = a->params.total * sizeof(float);
     float *untrained = memcpy(dg_malloc(adapter_bytes), a->params.values, adapter_bytes);
     double first = loss_of(&g, false);
@@ -329,7 +330,7 @@ static void test_frozen_base(void **state) {
       dg_params_zero_grads(&a->params);
       g.options.dropout_key = (uint64_t)step;
       loss_of(&g, true);
-      dg_adam_update(&adam, &o, 0.02, &a->params, NULL);
+      dg_optimizer_update(&adam, 0.02);
     }
     assert_true(loss_of(&g, false) < 0.9 * first);
     for (size_t k = 0; k < a->params.count; k++) /* everything of the adapter has learned */
@@ -350,7 +351,7 @@ static void test_frozen_base(void **state) {
     float *again = logits_of(&g);
     assert_memory_equal(said, again, g.logits * sizeof *said);
     g.network.adapter_count = 1;
-    dg_adam_free(&adam);
+    dg_optimizer_free(&adam);
     free(untrained);
     free(source);
     free(before);
@@ -474,12 +475,12 @@ static void test_curve(void **state) {
   enum { UPDATES = 20 };
   golden g = golden_open("adapters");
   const double *want = golden_data(&g, DG_F64, UPDATES, "curve");
-  const dg_adam_options o = {.beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8};
-  dg_adam adam[DG_ADAPTERS_MAX] = {{0}};
+  const dg_optimizer_options o = {.beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8};
+  dg_optimizer adam[DG_ADAPTERS_MAX] = {{0}};
   dg_error err;
   for (size_t k = 0; k < g.network.adapter_count; k++) {
     assert_true(dg_adapter_train(g.adapters[k], &err));
-    assert_true(dg_adam_init(&adam[k], g.adapters[k]->params.total, &err));
+    assert_true(dg_optimizer_init(&adam[k], &o, &g.adapters[k]->params, NULL, &err));
   }
   for (int u = 0; u < UPDATES; u++) {
     for (size_t k = 0; k < g.network.adapter_count; k++)
@@ -488,10 +489,10 @@ static void test_curve(void **state) {
     if (!(fabs(got - want[u]) < 1e-4 * want[u]))
       fail_msg("update %d: loss %.7g, not %.7g", u, got, want[u]);
     for (size_t k = 0; k < g.network.adapter_count; k++)
-      dg_adam_update(&adam[k], &o, 0.01, &g.adapters[k]->params, NULL);
+      dg_optimizer_update(&adam[k], 0.01);
   }
   assert_true(want[UPDATES - 1] < 0.8 * want[0]); /* and they do learn */
-  for (size_t k = 0; k < g.network.adapter_count; k++) dg_adam_free(&adam[k]);
+  for (size_t k = 0; k < g.network.adapter_count; k++) dg_optimizer_free(&adam[k]);
   golden_close(&g);
 }
 

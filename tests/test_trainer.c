@@ -384,12 +384,17 @@ static void over_pools(rig *r) { /* the sampler draws pairs for 32 updates at a 
   set(r, "eval_every", "10");
 }
 
+static void by_muon(rig *r) {
+  set(r, "optimizer", "muon");
+  set(r, "weight_decay", "0.01");
+}
+
 static const struct {
   change *options;
   uint64_t updates;
 } variants[] = {{NULL, 12},        {with_average, 12},   {cosine, 12},
                 {without_dev, 12}, {by_translation, 12}, {over_pools, 75},
-                {varied, 12}};
+                {varied, 12},      {by_muon, 12}};
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
 static void test_same_run_twice(void **state) {
@@ -404,10 +409,13 @@ static void test_same_run_twice(void **state) {
       ending_free(&a);
       ending_free(&b);
     }
-  ending a = whole_run(1, NULL), b = whole_run(1, cosine);
-  assert_memory_not_equal(a.weights, b.weights, a.total * sizeof(float)); /* options matter */
+  ending a = whole_run(1, NULL); /* options matter */
+  for (int v = 0; v < 2; v++) {
+    ending b = whole_run(1, v ? by_muon : cosine);
+    assert_memory_not_equal(a.weights, b.weights, a.total * sizeof(float));
+    ending_free(&b);
+  }
   ending_free(&a);
-  ending_free(&b);
 }
 
 /* Killed between updates, once or again and again. */
@@ -890,13 +898,17 @@ static void test_older_checkpoint(void **state) {
   ending e = whole_run(1, older_identity);
   rig *r = rig_new(1);
   r->task.identity = "{\"text\": 7, \"train\": {\"seed\": \"1\", \"warmup\": \"9\", "
-                     "\"word_dropout\": \"0\", \"cooldown\": \"50\"}}";
+                     "\"word_dropout\": \"0\", \"optimizer\": \"adam\", \"cooldown\": \"50\"}}";
   train(r); /* nothing is left to do */
   assert_int_equal(r->polls, 0);
   rig_free(r);
   r = rig_new(1);
   r->task.identity = "{\"text\": 7, \"train\": {\"seed\": \"1\", \"warmup\": \"9\", "
                      "\"word_dropout\": \"0.1\"}}";
+  refuse(r, DG_ERR_USAGE, "other settings");
+  r = rig_new(1);
+  r->task.identity = "{\"text\": 7, \"train\": {\"seed\": \"1\", \"warmup\": \"9\", "
+                     "\"optimizer\": \"muon\"}}";
   refuse(r, DG_ERR_USAGE, "other settings");
   r = rig_new(1);
   r->task.identity = "{\"text\": 8, \"train\": {\"seed\": \"1\", \"warmup\": \"9\"}}";

@@ -59,7 +59,7 @@ dg_linear dg_plan_linear(dg_plan *p, const char *path, size_t parts, const char 
   const float *first = NULL;
   for (size_t i = 0; i < parts; i++) {
     dg_tensor *t = dg_plan_tensor(p, out, in, "%s.%s.weight", path, names[i]);
-    t->weight = true;
+    t->weight = t->hidden = true;
     if (!i) l.weight_grad = t->grad, first = t->value;
     l.weight.block[i] = t->held;
     together = together && t->value && t->value == first + i * out * in;

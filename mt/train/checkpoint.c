@@ -36,7 +36,7 @@ bool dg_checkpoint_save(const dg_trainer *t, double seconds, dg_error *err) {
   dg_sampler_save(t->sampler, position);
   json_t *state = json_pack(
       "{s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:f,s:f,s:I,s:o,s:o,s:o,s:o}", "update", (json_int_t)t->update,
-      "adam_steps", (json_int_t)t->adam.steps, "best_update", (json_int_t)t->best_update,
+      "adam_steps", (json_int_t)t->optimizer.steps, "best_update", (json_int_t)t->best_update,
       "bad_evaluations", (json_int_t)t->bad_evaluations, "skipped", (json_int_t)t->skipped,
       "have_best", t->have_best, "have_start", t->have_start, "seconds", seconds,
       "point_loss", t->point_loss, "point_labels", (json_int_t)t->point_labels,
@@ -52,8 +52,8 @@ bool dg_checkpoint_save(const dg_trainer *t, double seconds, dg_error *err) {
   dg_st_writer_metadata(w, "state", text);
   dg_st_writer_add(w, "position", DG_I64, 1, &words, position);
   dg_st_writer_add(w, "weights", DG_F32, 1, &n, t->params->values);
-  dg_st_writer_add(w, "adam.m", DG_F32, 1, &n, t->adam.m);
-  dg_st_writer_add(w, "adam.v", DG_F32, 1, &n, t->adam.v);
+  dg_st_writer_add(w, "adam.m", DG_F32, 1, &n, t->optimizer.m);
+  dg_st_writer_add(w, "adam.v", DG_F32, 1, &n, t->optimizer.v);
   if (t->average) dg_st_writer_add(w, "average", DG_F32, 1, &n, t->average);
   if (t->have_best) dg_st_writer_add(w, "best", DG_F32, 1, &n, t->best);
   size_t runners_up[2] = {t->runner_up_count, n};
@@ -135,7 +135,7 @@ static bool read_state(dg_trainer *t, const dg_safetensors *s, dg_error *err) {
     return dg_fail(err, DG_ERR_FORMAT, "%s: its state is damaged: remove it to start anew",
                    dg_safetensors_path(s));
   t->update = (uint64_t)update;
-  t->adam.steps = (uint64_t)steps;
+  t->optimizer.steps = (uint64_t)steps;
   t->best_update = (uint64_t)best_update;
   t->bad_evaluations = (uint64_t)bad;
   t->skipped = (uint64_t)skipped;
@@ -148,8 +148,8 @@ static bool read_state(dg_trainer *t, const dg_safetensors *s, dg_error *err) {
        (dg_sampler_restore(t->sampler, position, err) ||
         dg_error_context(err, "%s", dg_safetensors_path(s))) &&
        read_array(s, "weights", DG_F32, n, t->params->values, err) &&
-       read_array(s, "adam.m", DG_F32, n, t->adam.m, err) &&
-       read_array(s, "adam.v", DG_F32, n, t->adam.v, err) &&
+       read_array(s, "adam.m", DG_F32, n, t->optimizer.m, err) &&
+       read_array(s, "adam.v", DG_F32, n, t->optimizer.v, err) &&
        (!t->average || read_array(s, "average", DG_F32, n, t->average, err)) &&
        (!t->have_best || read_array(s, "best", DG_F32, n, t->best, err)) &&
        read_runners_up(t, s, err) && read_history(t, s, err);

@@ -19,7 +19,7 @@ typedef struct dg_trainer {
   dg_threads *threads;
   dg_ranks alone, *ranks;
   uint64_t *position; /* of the sampler before the update at work */
-  dg_adam adam;
+  dg_optimizer optimizer;
   float *average, *best; /* the weight average (ema > 0) and the best weights */
   float *runners_up;     /* [average_best-1][weights], better ones first */
   double runner_up_metrics[DG_AVERAGE_MOST];

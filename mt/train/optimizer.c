@@ -6,68 +6,120 @@
 
 #include "mt/core/mem.h"
 #include "mt/kernels/ops.h"
+#include "mt/train/muon.h"
 
-enum { BLOCK = 1 << 15 }; /* floats a task updates; sums do not depend on the thread count */
+enum { BLOCK = 1 << 15 }; /* numbers a task takes; sums do not depend on the thread count */
 
-bool dg_adam_init(dg_adam *a, size_t total, dg_error *err) {
-  *a = (dg_adam){.total = total};
-  a->m = dg_alloc_checked(total, sizeof(float), err);
-  a->v = dg_alloc_checked(total, sizeof(float), err);
-  if (!a->m || !a->v) {
-    dg_adam_free(a);
-    return false;
-  }
-  memset(a->m, 0, total * sizeof(float));
-  memset(a->v, 0, total * sizeof(float));
-  return true;
+/* What one task updates: a matrix by Muon, or numbers by Adam, each by itself. */
+typedef struct dg_update_part {
+  size_t at, rows, cols; /* rows 1 for numbers */
+  bool muon;
+} dg_update_part;
+
+static size_t cost(const dg_update_part *p) {
+  return p->rows * p->cols * (p->rows < p->cols ? p->rows : p->cols);
 }
 
-void dg_adam_free(dg_adam *a) {
-  free(a->m);
-  free(a->v);
-  *a = (dg_adam){0};
+/* The longest come first, so that threads end together. */
+static int by_cost(const void *x, const void *y) {
+  const dg_update_part *a = x, *b = y;
+  if (cost(a) != cost(b)) return cost(a) > cost(b) ? -1 : 1;
+  return a->at < b->at ? -1 : 1;
+}
+
+static void add_part(dg_optimizer *z, dg_update_part p) {
+  DG_GROW(z->parts, z->part_capacity, z->part_count + 1);
+  z->parts[z->part_count++] = p;
+}
+
+static void add_numbers(dg_optimizer *z, size_t at, size_t end) {
+  for (; at < end; at += BLOCK)
+    add_part(z, (dg_update_part){at, 1, end - at < BLOCK ? end - at : BLOCK, false});
+}
+
+static void plan_parts(dg_optimizer *z) {
+  const dg_params *p = z->params;
+  size_t at = 0;
+  for (size_t i = 0; i < p->count && z->options.type == DG_OPTIMIZER_MUON; i++) {
+    const dg_tensor *t = &p->tensors[i];
+    if (!t->hidden) continue;
+    add_numbers(z, at, t->offset);
+    add_part(z, (dg_update_part){t->offset, t->rows, t->cols, true});
+    at = t->offset + t->rows * t->cols;
+    size_t scratch = dg_muon_scratch(t->rows, t->cols);
+    if (scratch > z->scratch_size) z->scratch_size = scratch;
+  }
+  add_numbers(z, at, p->total);
+  if (z->part_count) qsort(z->parts, z->part_count, sizeof *z->parts, by_cost);
+}
+
+static float *zeros(size_t count, dg_error *err) {
+  float *x = dg_alloc_checked(count, sizeof *x, err);
+  if (x) memset(x, 0, count * sizeof *x);
+  return x;
+}
+
+bool dg_optimizer_init(dg_optimizer *z, const dg_optimizer_options *o, dg_params *params,
+                       dg_threads *threads, dg_error *err) {
+  *z = (dg_optimizer){.options = *o, .params = params, .threads = threads};
+  plan_parts(z);
+  z->squares = dg_calloc(params->total / BLOCK + 1, sizeof *z->squares);
+  z->m = zeros(params->total, err);
+  z->v = zeros(params->total, err);
+  size_t scratch = z->scratch_size * (size_t)dg_threads_count(threads);
+  z->scratch = dg_alloc_checked(scratch, sizeof(float), err);
+  if (z->m && z->v && z->scratch) return true;
+  dg_optimizer_free(z);
+  return false;
+}
+
+void dg_optimizer_free(dg_optimizer *z) {
+  free(z->m);
+  free(z->v);
+  free(z->parts);
+  free(z->squares);
+  free(z->scratch);
+  *z = (dg_optimizer){0};
 }
 
 typedef struct update_job {
   const dg_ops *ops;
-  dg_adam *adam;
-  dg_params *params;
-  dg_adam_step step;
-  double *squares;
+  dg_optimizer *z;
+  dg_adam_step adam;
+  dg_muon_step muon;
 } update_job;
-
-static size_t block_size(size_t total, size_t task) {
-  return total - task * BLOCK < BLOCK ? total - task * BLOCK : BLOCK;
-}
 
 static void square_block(void *context, size_t task, int worker) {
   (void)worker;
   update_job *j = context;
-  j->squares[task] =
-      j->ops->sum_squares(block_size(j->adam->total, task), j->params->grads + task * BLOCK);
+  const dg_params *p = j->z->params;
+  size_t at = task * BLOCK, n = p->total - at < BLOCK ? p->total - at : BLOCK;
+  j->z->squares[task] = j->ops->sum_squares(n, p->grads + at);
 }
 
-static void update_block(void *context, size_t task, int worker) {
-  (void)worker;
+static void update_part(void *context, size_t task, int worker) {
   update_job *j = context;
-  size_t at = task * BLOCK;
-  j->ops->adam(block_size(j->adam->total, task), &j->step, j->params->grads + at,
-               j->params->values + at, j->adam->m + at, j->adam->v + at);
+  dg_optimizer *z = j->z;
+  const dg_update_part *p = &z->parts[task];
+  const float *g = z->params->grads + p->at;
+  float *w = z->params->values + p->at, *m = z->m + p->at, *v = z->v + p->at;
+  if (p->muon)
+    dg_muon(&j->muon, p->rows, p->cols, g, w, m, z->scratch + (size_t)worker * z->scratch_size);
+  else
+    j->ops->adam(p->cols, &j->adam, g, w, m, v);
 }
 
-double dg_adam_update(dg_adam *a, const dg_adam_options *o, double learning_rate,
-                      dg_params *params, dg_threads *threads) {
-  size_t tasks = (a->total + BLOCK - 1) / BLOCK;
-  update_job j = {.ops = dg_ops_get(), .adam = a, .params = params};
-  j.squares = dg_malloc(tasks * sizeof *j.squares);
-  dg_parallel(threads, tasks, square_block, &j);
+double dg_optimizer_update(dg_optimizer *z, double learning_rate) {
+  const dg_optimizer_options *o = &z->options;
+  size_t blocks = (z->params->total + BLOCK - 1) / BLOCK;
+  update_job j = {.ops = dg_ops_get(), .z = z};
+  dg_parallel(z->threads, blocks, square_block, &j);
   double sum = 0;
-  for (size_t i = 0; i < tasks; i++) sum += j.squares[i];
-  free(j.squares);
+  for (size_t i = 0; i < blocks; i++) sum += z->squares[i];
   double norm = sqrt(sum);
   if (!isfinite(norm)) return norm;
-  double t = (double)++a->steps;
-  j.step = (dg_adam_step){
+  double t = (double)++z->steps;
+  j.adam = (dg_adam_step){
       .lr = (float)learning_rate,
       .beta1 = (float)o->beta1,
       .beta2 = (float)o->beta2,
@@ -77,7 +129,14 @@ double dg_adam_update(dg_adam *a, const dg_adam_options *o, double learning_rate
       .correction2 = (float)(1 / (1 - pow((double)(float)o->beta2, t))),
       .gradient_scale = o->clip > 0 && norm > o->clip ? (float)(o->clip / norm) : 1.0f,
   };
-  dg_parallel(threads, tasks, update_block, &j);
+  j.muon = (dg_muon_step){
+      .lr = j.adam.lr,
+      .momentum = (float)o->muon_momentum,
+      .weight_decay = j.adam.weight_decay,
+      .gradient_scale = j.adam.gradient_scale,
+      .precision = o->precision,
+  };
+  dg_parallel(z->threads, z->part_count, update_part, &j);
   return norm;
 }
 

@@ -1,29 +1,44 @@
-/* AdamW over one block of parameters, and learning-rate schedules. */
+/* The update of one block of parameters, and learning-rate schedules. */
 #ifndef DG_TRAIN_OPTIMIZER_H
 #define DG_TRAIN_OPTIMIZER_H
 
 #include "mt/core/threads.h"
 #include "mt/model/model.h"
 
-typedef struct dg_adam_options {
+typedef enum dg_optimizer_type {
+  DG_OPTIMIZER_ADAM, /* AdamW */
+  DG_OPTIMIZER_MUON  /* Muon for the weights of layers, AdamW for all else */
+} dg_optimizer_type;
+
+typedef struct dg_optimizer_options {
+  dg_optimizer_type type;
   double beta1, beta2, eps, weight_decay; /* decoupled; 0: plain Adam */
-  double clip;                            /* largest gradient norm; 0: no clipping */
-} dg_adam_options;
+  double muon_momentum;
+  double clip;            /* largest gradient norm; 0: no clipping */
+  dg_precision precision; /* of Muon's matrix products */
+} dg_optimizer_options;
 
-/* Moments of a parameter block; zero at first. */
-typedef struct dg_adam {
-  size_t total;
-  float *m, *v;
+/* Borrows what it updates. */
+typedef struct dg_optimizer {
+  dg_params *params;
+  dg_threads *threads;
+  dg_optimizer_options options;
+  float *m, *v; /* moments [params->total], zero at first; of Muon's weights m is the momentum, v
+                 * unused */
   uint64_t steps;
-} dg_adam;
+  struct dg_update_part *parts;
+  size_t part_count, part_capacity, scratch_size; /* of a thread */
+  double *squares;
+  float *scratch;
+} dg_optimizer;
 
-bool dg_adam_init(dg_adam *a, size_t total, dg_error *err);
-void dg_adam_free(dg_adam *a);
+bool dg_optimizer_init(dg_optimizer *z, const dg_optimizer_options *o, dg_params *params,
+                       dg_threads *threads, dg_error *err);
+void dg_optimizer_free(dg_optimizer *z);
 
-/* One update from params->grads, which it leaves as they are. Returns the
- * gradient's norm before clipping; when that is not finite nothing changes. */
-double dg_adam_update(dg_adam *a, const dg_adam_options *o, double learning_rate,
-                      dg_params *params, dg_threads *threads);
+/* One update from the gradients, which it leaves as they are. Returns their norm before
+ * clipping; when that is not finite nothing changes. */
+double dg_optimizer_update(dg_optimizer *z, double learning_rate);
 
 typedef enum dg_schedule_type {
   DG_SCHEDULE_INVERSE_SQRT, /* peak at the end of warm-up, then ~ 1/sqrt(step) */

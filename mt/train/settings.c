@@ -4,6 +4,7 @@
 #include "mt/train/checkpoint.h"
 
 static const char *const schedule_names[] = {"inverse_sqrt", "cosine", "constant", NULL};
+static const char *const optimizer_names[] = {"adam", "muon", NULL};
 static const char *const metric_names[] = {"loss", "bleu", "chrf", NULL};
 static const char *const precision_names[] = {"auto", "fp32", "bf16", NULL};
 
@@ -31,9 +32,11 @@ const dg_option dg_train_options_table[] = {
     ENUM(schedule, "inverse_sqrt", schedule_names, "decay after warm-up"),
     INT(warmup, "100", 0, 1e8, "updates of linear warm-up"),
     INT(cooldown, "0", 0, 1e8, "last updates before max_updates in which the rate falls to 0"),
+    ENUM(optimizer, "adam", optimizer_names, "muon: matrices of layers by Muon, all else by Adam"),
     FLOAT(beta1, "0.9", 0, 0.999999, "Adam's first moment"),
     FLOAT(beta2, "0.98", 0, 0.999999, "Adam's second moment"),
     FLOAT(eps, "1e-8", 0, 1, "Adam's epsilon"),
+    FLOAT(muon_momentum, "0.95", 0, 0.999999, "Muon's momentum"),
     FLOAT(weight_decay, "0", 0, 1, "decoupled weight decay (AdamW)"),
     FLOAT(clip, "1", 0, 1e9, "largest gradient norm; 0: no clipping"),
     FLOAT(ema, "0", 0, 0.999999, "decay of the weight average that is scored and kept; 0: none"),

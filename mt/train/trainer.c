@@ -143,9 +143,7 @@ static bool step(dg_trainer *t, double *norm, dg_error *err) {
   if (!dg_ranks_sum(t->ranks, t->params->grads, t->params->total, err) ||
       !dg_ranks_sum(t->ranks, counted, 2, err))
     return false;
-  double rate = learning_rate(t);
-  dg_adam_options ao = {o->beta1, o->beta2, o->eps, o->weight_decay, o->clip};
-  *norm = dg_adam_update(&t->adam, &ao, rate, t->params, t->threads);
+  *norm = dg_optimizer_update(&t->optimizer, learning_rate(t));
   if (!isfinite(*norm) && ++t->skipped > 100)
     return dg_fail(err, DG_ERR_UNSUPPORTED,
                    "training diverged: 100 updates had no finite gradient; lower learning_rate");
@@ -409,8 +407,10 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
   t.scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
   t.start_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
   t.best_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
+  dg_optimizer_options oo = {o->optimizer, o->beta1, o->beta2, o->eps, o->weight_decay,
+                             o->muon_momentum, o->clip, task->network.precision};
   t.best = dg_alloc_checked(n, sizeof(float), err);
-  if (!t.best || !dg_adam_init(&t.adam, n, err)) goto done;
+  if (!t.best || !dg_optimizer_init(&t.optimizer, &oo, t.params, t.threads, err)) goto done;
   if (o->ema > 0) {
     t.average = dg_alloc_checked(n, sizeof(float), err);
     if (!t.average) goto done;
@@ -455,7 +455,7 @@ done:
   dg_encoder_cache_free(t.encoder_cache);
   dg_batch_free(&t.batch);
   dg_arena_free(t.arena);
-  dg_adam_free(&t.adam);
+  dg_optimizer_free(&t.optimizer);
   free(t.average);
   free(t.best);
   free(t.runners_up);

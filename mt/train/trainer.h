@@ -1,4 +1,4 @@
-/* The training loop: packed batches, AdamW, dev scores, early stopping, the best
+/* The training loop: packed batches, updates, dev scores, early stopping, the best
  * weights kept, and checkpoints from which a run goes on bit for bit. */
 #ifndef DG_TRAIN_TRAINER_H
 #define DG_TRAIN_TRAINER_H
@@ -14,7 +14,8 @@ typedef struct dg_train_options {
   int sampled_pieces, encoder_cache;
   dg_schedule_type schedule;
   int warmup, cooldown;
-  double learning_rate, beta1, beta2, eps, weight_decay, clip, ema;
+  dg_optimizer_type optimizer;
+  double learning_rate, beta1, beta2, eps, muon_momentum, weight_decay, clip, ema;
   double label_smoothing, dropout, attention_dropout, activation_dropout, adapter_dropout;
   double rdrop, subword_alpha, word_dropout;
   double temperature;
