@@ -23,7 +23,8 @@ static float *orthogonalize(dg_precision precision, size_t rows, size_t cols, fl
   bool tall = rows > cols;
   float *next = scratch, *gram = scratch + size, *square = gram + n * n;
   float norm = (float)sqrt(dg_ops_get()->sum_squares(size, x)); /* no singular value is larger */
-  for (size_t i = 0; i < size; i++) x[i] /= fmaxf(norm, 1e-7f);
+  float scale = 1 / fmaxf(norm, 1e-7f);
+  for (size_t i = 0; i < size; i++) x[i] *= scale;
   for (int k = 0; k < ITERATIONS; k++) {
     /* x becomes (aI + bG + cG^2) x with G = x x^T, or the same from the right. */
     dg_gemm(NULL, precision, tall, !tall, n, n, tall ? rows : cols, x, cols, x, cols, 0, gram, n);
