@@ -338,8 +338,105 @@ static void test_stored_weights_give_the_same_bits(void **state) {
   dg_threads_free(threads);
 }
 
-/* Against the definition: each row, times the scales of k, to 32767ths of its largest in a block
- * of k; then exact sums. */
+/* A number as the 16-bit products read it: in `most`ths of the largest of its line's block. */
+static double rounded_to(double x, double largest, float most) {
+  return (double)lrintf((float)x * (most / (float)largest));
+}
+
+typedef struct rounded_problem {
+  bool ta, tb, eight;
+  size_t m, n, k, cols;
+  const float *a;
+  dg_matrix b;
+} rounded_problem;
+
+static double element(const rounded_problem *p, bool left, size_t line, size_t at, double *scale) {
+  *scale = 1;
+  if (left) {
+    double by = 1;
+    if (p->eight && !p->tb) element(p, false, 0, at, &by);
+    return (double)(float)((double)p->a[p->ta ? at * p->m + line : line * p->k + at] * by);
+  }
+  size_t row = p->tb ? line : at, column = p->tb ? at : line;
+  if (p->b.chosen) row = (size_t)p->b.chosen[row];
+  const dg_matrix_block *block = &p->b.block[row / p->b.block_rows];
+  row %= p->b.block_rows;
+  if (!p->eight) return (double)((const float *)block->data)[row * p->cols + column];
+  *scale = (double)((const float *)block->scale)[row];
+  return ((const int8_t *)block->data)[row * p->cols + column];
+}
+
+/* Sums of a block of k: products of integers are exact. */
+static void add_block(const rounded_problem *p, size_t first, size_t count, double *want,
+                      double *size) {
+  float most = p->eight ? DG_INT16_MOST : DG_INT16_BOTH_MOST;
+  double *lines[2], *scales[2], unused;
+  for (int right = 0; right < 2; right++) {
+    size_t n = right ? p->n : p->m;
+    lines[right] = dg_malloc(n * count * sizeof(double));
+    scales[right] = dg_malloc(n * sizeof(double));
+    for (size_t i = 0; i < n; i++) {
+      double *x = lines[right] + i * count, largest = 0;
+      for (size_t e = 0; e < count; e++) {
+        x[e] = element(p, !right, i, first + e, right && p->tb ? &scales[1][i] : &unused);
+        largest = fmax(largest, fabs(x[e]));
+      }
+      if (right && p->eight) {
+        if (!p->tb) scales[right][i] = 1;
+        continue;
+      }
+      for (size_t e = 0; e < count; e++) x[e] = rounded_to(x[e], largest, most);
+      scales[right][i] = largest / (double)most;
+    }
+  }
+  for (size_t i = 0; i < p->m; i++)
+    for (size_t j = 0; j < p->n; j++) {
+      double sum = 0, most_sum = 0;
+      for (size_t e = 0; e < count; e++) {
+        sum += lines[0][i * count + e] * lines[1][j * count + e];
+        most_sum += fabs(lines[0][i * count + e] * lines[1][j * count + e]);
+      }
+      assert_true(most_sum < 2147483648.0);
+      want[i * p->n + j] += sum * scales[0][i] * scales[1][j];
+      size[i * p->n + j] += fabs(sum) * scales[0][i] * scales[1][j];
+    }
+  for (int right = 0; right < 2; right++) free(lines[right]), free(scales[right]);
+}
+
+static void check_rounded(const dg_int16_kernels *t, dg_threads *threads, rounded_problem *p,
+                          float *a) {
+  size_t m = p->m, n = p->n, k = p->k, longest = p->eight ? DG_INT16_K : DG_INT16_BOTH_K;
+  size_t blocks = (k + longest - 1) / longest, step = ((k + blocks - 1) / blocks + 1) / 2 * 2;
+  size_t lda = p->ta ? m : k;
+  float *got = dg_calloc(2 * m * n, sizeof *got);
+  double *want = dg_calloc(m * n, sizeof *want), *size = dg_calloc(m * n, sizeof *size);
+  for (size_t q = 0; q < k; q += step) add_block(p, q, k - q < step ? k - q : step, want, size);
+  for (int add = 0; add < 2; add++) { /* on one thread and on two, the same bits */
+    for (int two = 0; two < 2; two++)
+      dg_gemm_int16(t, two ? threads : NULL, p->ta, p->tb, m, n, k, a, lda, &p->b, p->cols,
+                    (float)add, got + (size_t)two * m * n, n);
+    assert_memory_equal(got, got + m * n, m * n * sizeof *got);
+    for (size_t e = 0; e < m * n; e++)
+      if (fabs((double)got[e] - (1 + add) * want[e]) > 1e-6 * (1 + add) * size[e])
+        fail_msg("%zu x %zu x %zu, element %zu: %.9g, not %.9g", m, n, k, e, (double)got[e],
+                 want[e]);
+  }
+  /* NaN and infinity stay in their rows; zeros are zeros. */
+  size_t down = p->ta ? 1 : k, along = p->ta ? m : 1;
+  a[0] = NAN;
+  if (m > 2) {
+    a[down] = -INFINITY;
+    for (size_t e = 0; e < k; e++) a[2 * down + e * along] = 0;
+  }
+  dg_gemm_int16(t, threads, p->ta, p->tb, m, n, k, a, lda, &p->b, p->cols, 0, got, n);
+  for (size_t e = 0; e < n; e++) {
+    assert_true(isnan(got[e]));
+    if (m > 2) assert_true(isnan(got[n + e]) && got[2 * n + e] == 0);
+    if (m > 3) assert_true(isfinite(got[3 * n + e]));
+  }
+  free(got), free(want), free(size);
+}
+
 static void test_int16_products(void **state) {
   (void)state;
   const dg_int16_kernels *t = NULL;
@@ -352,79 +449,47 @@ static void test_int16_products(void **state) {
   }
   dg_threads *threads = dg_threads_new(2);
   static const size_t sizes[][3] = {{1, 1, 3},     {5, 7, 30},     {13, 24, 45},  {70, 260, 513},
-                                    {130, 1030, 300}, {7, 2050, 36}, {100, 64, 4101}};
-  for (size_t s = 0; s < 7 * 2; s++) {
+                                    {130, 1030, 300}, {7, 2050, 36}, {101, 64, 1101}};
+  for (size_t s = 0; s < 7 * 2 * 2; s++) {
     size_t m = sizes[s % 7][0], cols = sizes[s % 7][1], rows = sizes[s % 7][2], held = rows / 3;
     dg_rng r = {dg_rng_key(12, s), 0};
     int8_t *q = dg_malloc(rows * cols);
-    float *scale = dg_malloc(rows * sizeof *scale);
+    float *scale = dg_malloc(rows * sizeof *scale), *x = dg_malloc(rows * cols * sizeof *x);
     int32_t *chosen = dg_malloc(rows * sizeof *chosen);
-    for (size_t i = 0; i < rows * cols; i++) q[i] = (int8_t)(dg_rng_below(&r, 255) - 127);
+    for (size_t i = 0; i < rows * cols; i++) {
+      q[i] = (int8_t)(dg_rng_below(&r, 255) - 127);
+      x[i] = (float)dg_rng_normal(&r);
+    }
     for (size_t i = 0; i < rows; i++) {
       scale[i] = 0.01f + (float)dg_rng_uniform(&r);
-      chosen[i] = (int32_t)(s < 7 ? i : (i * 7 + 2) % rows);
+      chosen[i] = (int32_t)((i * 7 + 2) % rows);
     }
-    dg_matrix w = {.block_rows = held, .chosen = s < 7 ? NULL : chosen};
+    rounded_problem p = {.eight = s < 14, .m = m, .cols = cols};
+    p.b = (dg_matrix){.block_rows = held, .chosen = s % 14 < 7 ? NULL : chosen};
     for (size_t b = 0; b < DG_MATRIX_BLOCKS; b++)
-      w.block[b] = (dg_matrix_block){DG_STORE_INT8, q + b * held * cols, scale + b * held};
-    assert_true(dg_int16_fits(&w));
-    for (int tb = 0; tb < 2; tb++) {
-      size_t n = tb ? rows : cols, k = tb ? cols : rows, blocks = (k + DG_INT16_K - 1) / DG_INT16_K;
-      size_t step = ((k + blocks - 1) / blocks + 1) / 2 * 2;
-      float *a = dg_malloc(m * k * sizeof *a), *got = dg_calloc(2 * m * n, sizeof *got);
-      double *want = dg_calloc(m * n, sizeof *want), *size = dg_calloc(m * n, sizeof *size);
-      for (size_t i = 0; i < m * k; i++) a[i] = (float)dg_rng_normal(&r);
-      for (size_t p = 0; p < k; p += step)
-        for (size_t i = 0; i < m; i++) {
-          size_t count = k - p < step ? k - p : step;
-          float x[DG_INT16_K], largest = 0;
-          for (size_t e = 0; e < count; e++) {
-            x[e] = a[i * k + p + e] * (tb ? 1 : scale[chosen[p + e]]);
-            if (fabsf(x[e]) > largest) largest = fabsf(x[e]);
-          }
-          float inverse = 32767 / largest;
-          for (size_t j = 0; j < n; j++) {
-            long long sum = 0;
-            for (size_t e = 0; e < count; e++) {
-              size_t row = (size_t)chosen[tb ? j : p + e];
-              sum += lrintf(x[e] * inverse) * q[row * cols + (tb ? p + e : j)];
-            }
-            assert_true(llabs(sum) < 1LL << 31);
-            double part = (double)sum * (double)(largest / 32767);
-            if (tb) part *= (double)scale[chosen[j]];
-            want[i * n + j] += part;
-            size[i * n + j] += fabs(part);
-          }
-        }
-      for (int add = 0; add < 2; add++) { /* on one thread and on two, the same bits */
-        dg_gemm_int16(t, NULL, tb, m, n, k, a, k, &w, cols, (float)add, got, n);
-        dg_gemm_int16(t, threads, tb, m, n, k, a, k, &w, cols, (float)add, got + m * n, n);
-        assert_memory_equal(got, got + m * n, m * n * sizeof *got);
-        for (size_t e = 0; e < m * n; e++)
-          if (fabs((double)got[e] - (1 + add) * want[e]) > 1e-6 * (1 + add) * size[e])
-            fail_msg("size %zu, element %zu: %.9g, not %.9g", s, e, (double)got[e], want[e]);
-      }
-      /* NaN and infinity stay in their rows; zeros are zeros. */
-      a[0] = NAN;
-      if (m > 2) {
-        a[k] = -INFINITY;
-        memset(a + 2 * k, 0, k * sizeof *a);
-      }
-      dg_gemm_int16(t, threads, tb, m, n, k, a, k, &w, cols, 0, got + m * n, n);
-      assert_true(isnan(got[m * n]));
-      for (size_t e = 0; m > 2 && e < n; e++)
-        assert_true(isnan(got[m * n + n + e]) && got[m * n + 2 * n + e] == 0);
-      free(a), free(want), free(size), free(got);
+      p.b.block[b] = p.eight ? (dg_matrix_block){DG_STORE_INT8, q + b * held * cols, scale + b * held}
+                             : (dg_matrix_block){DG_STORE_FP32, x + b * held * cols, NULL};
+    assert_true(dg_int16_fits(&p.b));
+    for (int way = 0; way < 4; way++) {
+      p.ta = way & 1, p.tb = way & 2;
+      p.n = p.tb ? rows : cols, p.k = p.tb ? cols : rows;
+      if (p.eight && p.ta) continue;
+      float *a = dg_malloc(m * p.k * sizeof *a);
+      for (size_t i = 0; i < m * p.k; i++) a[i] = (float)dg_rng_normal(&r);
+      p.a = a;
+      check_rounded(t, threads, &p, a);
+      free(a);
     }
-    free(q), free(scale), free(chosen);
+    free(q), free(scale), free(x), free(chosen);
   }
-  const dg_matrix wide = dg_matrix_fp32((float[]){1});
-  assert_false(dg_int16_fits(&wide));
+  dg_matrix mixed = dg_matrix_fp32((float[]){1});
   float c[4] = {1, 2, 3, 4};
-  dg_gemm_int16(t, NULL, true, 2, 2, 0, NULL, 0, &wide, 0, 1, c, 2);
+  dg_gemm_int16(t, NULL, false, true, 2, 2, 0, NULL, 0, &mixed, 0, 1, c, 2);
   assert_true(c[0] == 1 && c[3] == 4);
-  dg_gemm_int16(t, NULL, true, 2, 2, 0, NULL, 0, &wide, 0, 0, c, 2);
+  dg_gemm_int16(t, NULL, false, true, 2, 2, 0, NULL, 0, &mixed, 0, 0, c, 2);
   assert_true(c[0] == 0 && c[3] == 0);
+  mixed.block[1] = (dg_matrix_block){DG_STORE_INT8, c, c};
+  assert_false(dg_int16_fits(&mixed));
   dg_threads_free(threads);
 }
 

@@ -15,6 +15,7 @@
 /* Blocks along k are fixed, so that sums do not depend on how C is divided;
  * blocks of B are as wide as a shared cache holds. */
 enum { K_WORDS = 256, B_COLUMNS = 48 * 42, SMALL = 1 << 18, CACHE_LINE = 64 };
+enum { ROUNDED_LEAST = 48 }; /* rows and columns of a weight */
 enum { FAR = 1 << 18 }; /* numbers of a weight that will not be in the caches of a core */
 
 static size_t least(size_t x, size_t y) { return x < y ? x : y; }
@@ -277,18 +278,30 @@ void dg_gemm_weight_with(const dg_gemm_kernels *t, dg_threads *threads, bool tra
               beta, c, ldc);
 }
 
+/* What rounds the operands to 16-bit integers; small weights are not worth it. */
+static const dg_int16_kernels *rounding(dg_precision precision, const dg_matrix *b, size_t out,
+                                        size_t in) {
+  if (precision != DG_ROUNDED || !dg_int16_fits(b)) return NULL;
+  bool small = least(out, in) < ROUNDED_LEAST && b->block[0].type == DG_STORE_FP32;
+  return small ? NULL : dg_int16_best();
+}
+
 void dg_gemm(dg_threads *threads, dg_precision precision, bool transpose_a, bool transpose_b,
              size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
              float beta, float *c, size_t ldc) {
-  dg_gemm_with(kernels(precision), threads, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, beta,
-               c, ldc);
+  const dg_matrix held = dg_matrix_fp32(b);
+  const dg_int16_kernels *t = rounding(precision, &held, transpose_a ? m : k, n);
+  if (t) dg_gemm_int16(t, threads, transpose_a, transpose_b, m, n, k, a, lda, &held, ldb, beta, c, ldc);
+  else
+    dg_gemm_with(kernels(precision), threads, transpose_a, transpose_b, m, n, k, a, lda, b, ldb,
+                 beta, c, ldc);
 }
 
 void dg_gemm_weight(dg_threads *threads, dg_precision precision, bool transpose_b, size_t m,
                     size_t n, size_t k, const float *a, size_t lda, const dg_matrix *b, size_t cols,
                     float beta, float *c, size_t ldc) {
-  const dg_int16_kernels *t = precision == DG_ROUNDED && dg_int16_fits(b) ? dg_int16_best() : NULL;
-  if (t) dg_gemm_int16(t, threads, transpose_b, m, n, k, a, lda, b, cols, beta, c, ldc);
+  const dg_int16_kernels *t = rounding(precision, b, n, k);
+  if (t) dg_gemm_int16(t, threads, false, transpose_b, m, n, k, a, lda, b, cols, beta, c, ldc);
   else
     dg_gemm_weight_with(kernels(precision), threads, transpose_b, m, n, k, a, lda, b, cols, beta, c,
                         ldc);

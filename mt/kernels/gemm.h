@@ -15,8 +15,8 @@ typedef enum dg_precision {
   DG_FP32,   /* operands as they are */
   DG_BF16,   /* operands rounded to bfloat16 (nearest even); DG_FP32 where the CPU has no bf16 dot
                 product */
-  DG_ROUNDED /* the same, but where the CPU has AVX2 alone what multiplies a weight held in int8 is
-                rounded to 16-bit integers: faster for the many rows of training */
+  DG_ROUNDED /* the same, but where the CPU has AVX2 alone operands that are not small are rounded
+                to 16-bit integers: faster for the many rows of training */
 } dg_precision;
 
 /* C[m,n] = beta*C + op(A)*op(B) (beta is 0 or 1), where op(A) is [m,k]: A itself, or with
@@ -31,8 +31,9 @@ void dg_gemm(dg_threads *threads, dg_precision precision, bool transpose_a, bool
              size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
              float beta, float *c, size_t ldc);
 
-/* The same with B a weight as it is held, its stored rows `cols` wide. But for DG_ROUNDED this is
- * what dg_gemm makes of its numbers in fp32, bit for bit where our own kernels run. */
+/* The same with B a weight as it is held, its stored rows `cols` wide. But for DG_ROUNDED, which
+ * takes 8 bits as they are, this is what dg_gemm makes of its numbers in fp32, bit for bit where
+ * our own kernels run. */
 void dg_gemm_weight(dg_threads *threads, dg_precision precision, bool transpose_b, size_t m,
                     size_t n, size_t k, const float *a, size_t lda, const dg_matrix *b, size_t cols,
                     float beta, float *c, size_t ldc);

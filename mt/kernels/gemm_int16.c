@@ -23,26 +23,27 @@ const dg_int16_kernels *dg_int16_best(void) {
 }
 
 bool dg_int16_fits(const dg_matrix *b) {
-  for (size_t i = 0; i < DG_MATRIX_BLOCKS; i++)
-    if (b->block[i].data && b->block[i].type != DG_STORE_INT8) return false;
-  return b->block[0].data;
+  dg_storage type = b->block[0].type;
+  for (size_t i = 1; i < DG_MATRIX_BLOCKS; i++)
+    if (b->block[i].data && b->block[i].type != type) return false;
+  return b->block[0].data && (type == DG_STORE_INT8 || type == DG_STORE_FP32);
 }
 
-static const int8_t *row_of(const dg_matrix *b, size_t cols, size_t row, size_t first,
-                            float *scale) {
+static const char *row_of(const dg_matrix *b, size_t cols, size_t row, size_t first,
+                          float *scale) {
   dg_stored_row r = dg_find_row(b, cols, row, first);
   *scale = r.scale;
-  return (const int8_t *)r.at;
+  return r.at;
 }
 
 typedef struct product {
   const dg_int16_kernels *t;
-  bool tb, add;
+  bool ta, tb, eight, add; /* eight: the right operand is held in 8 bits */
   size_t m, n, k, steps, lda, ldc, cols; /* n and k are those of the current block */
   const float *a;
   const dg_matrix *b;
   size_t row, column; /* of b, where the current block begins */
-  float *c, *by, *left_scale, *right_scale;
+  float most, *c, *by, *left_scale, *right_scale;
   int32_t *left, *right;
   size_t rows, columns, across; /* the share of a task, and tasks in a row of them */
 } product;
@@ -50,29 +51,48 @@ typedef struct product {
 static void left_task(void *context, size_t task, int worker) {
   (void)worker;
   const product *p = context;
-  size_t i = task * ROWS;
-  p->t->pack_left(least(ROWS, p->m - i), p->k, p->a + i * p->lda, p->lda, p->tb ? NULL : p->by,
-                  p->left + i * p->steps, p->left_scale + i);
+  size_t i = task * ROWS, n = least(ROWS, p->m - i);
+  const float *lines[DG_INT16_K];
+  for (size_t r = 0; r < (p->ta ? p->k : n); r++)
+    lines[r] = p->ta ? p->a + r * p->lda + i : p->a + (i + r) * p->lda;
+  int32_t *words = p->left + i * p->steps;
+  if (p->ta) p->t->pack_across(false, n, p->k, lines, p->most, words, p->left_scale + i);
+  else
+    p->t->pack_lines(false, n, p->k, lines, p->eight && !p->tb ? p->by : NULL, p->most, words,
+                     p->left_scale + i);
+}
+
+/* Lines that lie across the rows of b. */
+static void right_across(const product *p, size_t j, size_t n) {
+  const char *rows[DG_INT16_K];
+  float unused;
+  for (size_t r = 0; r < p->k; r++)
+    rows[r] = row_of(p->b, p->cols, p->row + r, p->column + j, &unused);
+  int32_t *words = p->right + j * p->steps;
+  if (!p->eight) {
+    p->t->pack_across(true, n, p->k, (const float *const *)rows, p->most, words,
+                      p->right_scale + j);
+    return;
+  }
+  p->t->pack_across8(n, p->k, (const int8_t *const *)rows, words);
+  for (size_t i = 0; i < n; i++) p->right_scale[j + i] = 1;
 }
 
 static void right_task(void *context, size_t task, int worker) {
   (void)worker;
   const product *p = context;
   size_t j = task * p->columns, end = least(p->n, j + p->columns);
-  const int8_t *rows[DG_INT16_K];
-  float unused;
-  if (!p->tb) {
-    for (size_t r = 0; r < p->k; r++)
-      rows[r] = row_of(p->b, p->cols, p->row + r, p->column + j, &unused);
-    p->t->pack_rows(end - j, p->k, rows, p->right + j * p->steps);
-    for (; j < end; j++) p->right_scale[j] = 1;
-    return;
-  }
-  for (size_t n; j < end; j += n) {
+  const char *lines[DG_INT16_K];
+  if (!p->tb) right_across(p, j, end - j);
+  for (size_t n; p->tb && j < end; j += n) {
+    float *scale = p->right_scale + j;
     n = least(p->t->columns, end - j);
     for (size_t r = 0; r < n; r++)
-      rows[r] = row_of(p->b, p->cols, p->row + j + r, p->column, &p->right_scale[j + r]);
-    p->t->pack_columns(n, p->k, rows, p->right + j * p->steps);
+      lines[r] = row_of(p->b, p->cols, p->row + j + r, p->column, &scale[r]);
+    int32_t *words = p->right + j * p->steps;
+    if (p->eight) p->t->pack_lines8(n, p->k, (const int8_t *const *)lines, words);
+    else
+      p->t->pack_lines(true, n, p->k, (const float *const *)lines, NULL, p->most, words, scale);
   }
 }
 
@@ -97,14 +117,17 @@ static void multiply(dg_threads *threads, product *p) {
   dg_parallel(threads, down * p->across, multiply_task, p);
 }
 
-void dg_gemm_int16(const dg_int16_kernels *t, dg_threads *threads, bool transpose_b, size_t m,
-                   size_t n, size_t k, const float *a, size_t lda, const dg_matrix *b, size_t cols,
-                   float beta, float *c, size_t ldc) {
+void dg_gemm_int16(const dg_int16_kernels *t, dg_threads *threads, bool transpose_a,
+                   bool transpose_b, size_t m, size_t n, size_t k, const float *a, size_t lda,
+                   const dg_matrix *b, size_t cols, float beta, float *c, size_t ldc) {
   if (!m || !n) return;
   if (m * n * k < SMALL) threads = NULL;
-  size_t step = k ? round_up(ceiling(k, ceiling(k, DG_INT16_K)), 2) : 0;
-  size_t held = round_up(m, t->rows), wide = least(round_up(n, t->lanes), COLUMNS);
-  product p = {.t = t, .tb = transpose_b, .m = m, .lda = lda, .b = b, .cols = cols, .ldc = ldc};
+  product p = {.t = t, .ta = transpose_a, .tb = transpose_b, .m = m, .lda = lda, .b = b,
+               .cols = cols, .ldc = ldc, .eight = b->block[0].type == DG_STORE_INT8};
+  size_t longest = p.eight ? DG_INT16_K : DG_INT16_BOTH_K;
+  p.most = p.eight ? DG_INT16_MOST : DG_INT16_BOTH_MOST;
+  size_t step = k ? round_up(ceiling(k, ceiling(k, longest)), 2) : 0;
+  size_t held = round_up(m, t->lanes), wide = least(round_up(n, t->lanes), COLUMNS);
   p.left_scale = dg_gemm_space((held + wide) * (step / 2 + 1) + step);
   p.right_scale = p.left_scale + held;
   p.by = p.right_scale + wide;
@@ -114,9 +137,10 @@ void dg_gemm_int16(const dg_int16_kernels *t, dg_threads *threads, bool transpos
   for (size_t q = 0; q < k; q += step) {
     p.k = least(step, k - q);
     p.steps = ceiling(p.k, 2);
-    p.a = a + q;
+    p.a = a + (transpose_a ? q * lda : q);
     p.add = beta != 0 || q;
-    for (size_t r = 0; !transpose_b && r < p.k; r++) row_of(b, cols, q + r, 0, &p.by[r]);
+    for (size_t r = 0; p.eight && !transpose_b && r < p.k; r++)
+      row_of(b, cols, q + r, 0, &p.by[r]);
     dg_parallel(threads, ceiling(m, ROWS), left_task, &p);
     for (size_t j = 0; j < n; j += COLUMNS) {
       p.n = least(COLUMNS, n - j);

@@ -14,59 +14,127 @@ static inline size_t round_up(size_t x, size_t to) { return (x + to - 1) / to * 
 static inline void store(void *p, __m256i x) { _mm256_storeu_si256((__m256i *)p, x); }
 static inline __m256i load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 
-/* A row of k numbers; q has zeros up to a multiple of 16. */
-static void round_row(size_t k, const float *x, const float *by, int16_t *q, float *scale) {
+static inline __m256i turn(__m256 x, __m256 inverse) {
+  return _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse));
+}
+
+/* What makes `most` of the largest magnitude, told by its bits: they order as magnitudes do, NaN
+ * last. */
+static float inverse_of(int32_t top, float most, float *scale) {
+  float largest;
+  memcpy(&largest, &top, sizeof largest);
+  *scale = !isfinite(largest) ? NAN : largest < 1e-30F ? 0 : largest / most;
+  return *scale > 0 ? most / largest : 0;
+}
+
+/* A line of k numbers; q has zeros up to a multiple of 16. */
+static void round_line(size_t k, const float *x, const float *by, float most, int16_t *q,
+                       float *scale) {
   float t[DG_INT16_K];
   size_t wide = round_up(k, 16);
-  for (size_t p = 0; p < k; p++) t[p] = by ? x[p] * by[p] : x[p];
-  for (size_t p = k; p < wide; p++) t[p] = 0;
-  /* Magnitudes order as their bits do, NaN last. */
+  if (by || wide > k) {
+    for (size_t p = 0; p < k; p++) t[p] = by ? x[p] * by[p] : x[p];
+    for (size_t p = k; p < wide; p++) t[p] = 0;
+    x = t;
+  }
   __m256i top = _mm256_setzero_si256(), magnitude = _mm256_set1_epi32(0x7fffffff);
   for (size_t p = 0; p < wide; p += V)
-    top = _mm256_max_epi32(top, _mm256_and_si256(load(t + p), magnitude));
-  int32_t tops[V], most = 0;
+    top = _mm256_max_epi32(top, _mm256_and_si256(load(x + p), magnitude));
+  int32_t tops[V], highest = 0;
   store(tops, top);
-  for (int i = 0; i < V; i++) most = tops[i] > most ? tops[i] : most;
-  float largest;
-  memcpy(&largest, &most, sizeof largest);
-  bool zero = !isfinite(largest) || largest < 1e-30F;
-  *scale = isfinite(largest) ? (zero ? 0 : largest / 32767) : NAN;
-  if (zero) {
+  for (int i = 0; i < V; i++) highest = tops[i] > highest ? tops[i] : highest;
+  float factor = inverse_of(highest, most, scale);
+  if (factor == 0) { /* NaN times it is no zero */
     memset(q, 0, wide * sizeof *q);
     return;
   }
-  __m256 inverse = _mm256_set1_ps(32767 / largest);
+  __m256 inverse = _mm256_set1_ps(factor);
   for (size_t p = 0; p < wide; p += 16) {
-    __m256i low = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(t + p), inverse));
-    __m256i high = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(t + p + V), inverse));
+    __m256i low = turn(_mm256_loadu_ps(x + p), inverse);
+    __m256i high = turn(_mm256_loadu_ps(x + p + V), inverse);
     store(q + p, _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8));
   }
 }
 
-static void pack_left(size_t m, size_t k, const float *x, size_t ldx, const float *by,
-                      int32_t *words, float *scale) {
-  size_t steps = (k + 1) / 2;
-  int16_t q[MR][DG_INT16_K];
-  for (size_t i = 0; i < m; i += MR, words += MR * steps) {
-    for (size_t r = 0; r < MR; r++) {
-      if (i + r < m) round_row(k, x + (i + r) * ldx, by, q[r], scale + i + r);
-      else memset(q[r], 0, round_up(k, 16) * sizeof *q[r]);
+/* Where word 0 of line j lies, and the distance to its next word. */
+static inline int32_t *line_at(bool right, size_t n, size_t steps, size_t j, int32_t *words,
+                               size_t *step) {
+  size_t panel = right ? NR : MR, first = j / panel * panel;
+  *step = right ? least(NR, round_up(n - first, V)) : MR;
+  return words + first * steps + (j - first);
+}
+
+/* Word s of each of eight lines, from line j on. */
+static inline void put_words(bool right, int32_t *at, size_t step, size_t steps, __m256i words) {
+  if (right) {
+    store(at, words);
+    return;
+  }
+  _mm_storeu_si128((__m128i *)(void *)at, _mm256_castsi256_si128(words));
+  _mm_storeu_si128((__m128i *)(void *)(at + steps * step), _mm256_extracti128_si256(words, 1));
+}
+
+static void pack_lines(bool right, size_t n, size_t k, const float *const *line, const float *by,
+                       float most, int32_t *words, float *scale) {
+  size_t steps = (k + 1) / 2, step;
+  int16_t q[V][DG_INT16_K];
+  for (size_t j = 0; j < n; j += V) {
+    for (size_t i = 0; i < V; i++) {
+      if (j + i < n) round_line(k, line[j + i], by, most, q[i], scale + j + i);
+      else memset(q[i], 0, round_up(k, 16) * sizeof *q[i]);
     }
-    for (size_t p = 0; p < steps; p += V) { /* MR rows of V words, turned */
-      __m256i w[MR], turned[MR];
-      for (size_t r = 0; r < MR; r++) w[r] = load(q[r] + 2 * p);
-      for (size_t half = 0; half < 2; half++) {
-        __m256i u = half ? _mm256_unpackhi_epi32(w[0], w[1]) : _mm256_unpacklo_epi32(w[0], w[1]);
-        __m256i v = half ? _mm256_unpackhi_epi32(w[2], w[3]) : _mm256_unpacklo_epi32(w[2], w[3]);
-        turned[2 * half] = _mm256_unpacklo_epi64(u, v); /* words 2 half and 4 + 2 half */
-        turned[2 * half + 1] = _mm256_unpackhi_epi64(u, v);
-      }
-      int32_t *to = words + p * MR;
+    int32_t *to = line_at(right, n, steps, j, words, &step);
+    for (size_t p = 0; p < steps; p += V) {
+      __m256 t[V];
+      for (size_t i = 0; i < V; i++) t[i] = _mm256_castsi256_ps(load(q[i] + 2 * p));
+      transpose(t);
       for (size_t s = 0; s < least(V, steps - p); s++)
-        _mm_storeu_si128((__m128i *)(void *)(to + s * MR),
-                         s < MR ? _mm256_castsi256_si128(turned[s])
-                                : _mm256_extracti128_si256(turned[s - MR], 1));
+        put_words(right, to + (p + s) * step, step, steps, _mm256_castps_si256(t[s]));
     }
+  }
+}
+
+/* Eight numbers of a row, or the first n. */
+static inline __m256 load_part(const float *x, size_t n) {
+  if (n >= V) return _mm256_loadu_ps(x);
+  __m256i all = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_maskload_ps(x, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), all));
+}
+
+static void pack_across(bool right, size_t n, size_t k, const float *const *row, float most,
+                        int32_t *words, float *scale) {
+  enum { STRIP = 8 }; /* vectors: then a row is read in whole cache lines */
+  size_t steps = (k + 1) / 2, step;
+  __m256i magnitude = _mm256_set1_epi32(0x7fffffff), top[STRIP];
+  __m256 inverse[STRIP];
+  for (size_t j = 0; j < n; j += STRIP * V) {
+    size_t vectors = least(STRIP, (n - j + V - 1) / V);
+    for (size_t v = 0; v < STRIP; v++) top[v] = _mm256_setzero_si256();
+    for (size_t p = 0; p < k; p++)
+      for (size_t v = 0; v < vectors; v++) {
+        __m256i x = _mm256_castps_si256(load_part(row[p] + j + v * V, n - j - v * V));
+        top[v] = _mm256_max_epi32(top[v], _mm256_and_si256(x, magnitude));
+      }
+    for (size_t v = 0; v < vectors; v++) {
+      int32_t tops[V];
+      float factors[V], unused;
+      store(tops, top[v]);
+      for (size_t i = 0; i < V; i++) {
+        size_t at = j + v * V + i;
+        factors[i] = inverse_of(tops[i], most, at < n ? scale + at : &unused);
+      }
+      inverse[v] = _mm256_loadu_ps(factors);
+    }
+    for (size_t s = 0; s < steps; s++)
+      for (size_t v = 0; v < vectors; v++) {
+        size_t at = j + v * V;
+        __m256i even = turn(load_part(row[2 * s] + at, n - at), inverse[v]);
+        __m256i odd = _mm256_setzero_si256();
+        if (2 * s + 1 < k) odd = turn(load_part(row[2 * s + 1] + at, n - at), inverse[v]);
+        int32_t *to = line_at(right, n, steps, at, words, &step);
+        put_words(right, to + s * step, step, steps,
+                  _mm256_blend_epi16(even, _mm256_slli_epi32(odd, 16), 0xaa));
+      }
   }
 }
 
@@ -77,15 +145,14 @@ static inline __m256 widen(const int8_t *x, size_t n) { /* words, whatever they 
       _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)x)));
 }
 
-static void pack_columns(size_t n, size_t k, const int8_t *const *column, int32_t *words) {
-  size_t steps = (k + 1) / 2;
+static void pack_lines8(size_t n, size_t k, const int8_t *const *line, int32_t *words) {
+  size_t steps = (k + 1) / 2, step;
   for (size_t j = 0; j < n; j += V) {
-    size_t first = j / NR * NR, step = least(NR, round_up(n - first, V));
-    int32_t *to = words + first * steps + (j - first);
+    int32_t *to = line_at(true, n, steps, j, words, &step);
     for (size_t p = 0; p < steps; p += V) {
       __m256 t[V];
       for (size_t i = 0; i < V; i++)
-        t[i] = j + i < n ? widen(column[j + i] + 2 * p, least(2 * V, k - 2 * p))
+        t[i] = j + i < n ? widen(line[j + i] + 2 * p, least(2 * V, k - 2 * p))
                          : _mm256_setzero_ps();
       transpose(t);
       for (size_t s = 0; s < least(V, steps - p); s++)
@@ -94,12 +161,12 @@ static void pack_columns(size_t n, size_t k, const int8_t *const *column, int32_
   }
 }
 
-static void pack_rows(size_t n, size_t k, const int8_t *const *row, int32_t *words) {
+static void pack_across8(size_t n, size_t k, const int8_t *const *row, int32_t *words) {
   static const int8_t none[V] = {0};
-  size_t steps = (k + 1) / 2;
+  size_t steps = (k + 1) / 2, step;
   for (size_t j = 0; j < n; j += V) {
-    size_t first = j / NR * NR, step = least(NR, round_up(n - first, V)), held = least(V, n - j);
-    int32_t *to = words + first * steps + (j - first);
+    int32_t *to = line_at(true, n, steps, j, words, &step);
+    size_t held = least(V, n - j);
     for (size_t p = 0; p < steps; p++, to += step) {
       const int8_t *even = row[2 * p] + j, *odd = 2 * p + 1 < k ? row[2 * p + 1] + j : none;
       int8_t t[2][V] = {{0}};
@@ -205,9 +272,10 @@ static void multiply(size_t m, size_t n, size_t steps, const int32_t *left, cons
 const dg_int16_kernels dg_int16_avx2 = {.rows = MR,
                                         .columns = NR,
                                         .lanes = V,
-                                        .pack_left = pack_left,
-                                        .pack_columns = pack_columns,
-                                        .pack_rows = pack_rows,
+                                        .pack_lines = pack_lines,
+                                        .pack_across = pack_across,
+                                        .pack_lines8 = pack_lines8,
+                                        .pack_across8 = pack_across8,
                                         .multiply = multiply};
 #else
 typedef int dg_not_this_machine; /* an empty translation unit is not C */

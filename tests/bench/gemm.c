@@ -137,7 +137,7 @@ static double rate_held(const dg_gemm_kernels *wide, dg_threads *threads, const 
     if (wide)
       dg_gemm_weight_with(wide, threads, s->tb, s->m, s->n, s->k, a, s->k, &held, cols, 0, c, s->n);
     else
-      dg_gemm_int16(dg_int16_best(), threads, s->tb, s->m, s->n, s->k, a, s->k, &held, cols, 0, c,
+      dg_gemm_int16(dg_int16_best(), threads, false, s->tb, s->m, s->n, s->k, a, s->k, &held, cols, 0, c,
                     s->n);
     double took = now() - begun;
     if (took < best) best = took;
@@ -147,6 +147,23 @@ static double rate_held(const dg_gemm_kernels *wide, dg_threads *threads, const 
   free(c);
   free(q);
   free(scale);
+  return 2e-9 * (double)s->m * (double)s->n * (double)s->k / best;
+}
+
+/* Both operands in fp32, rounded to 16-bit integers. */
+static double rate_rounded(dg_threads *threads, const shape *s, double seconds) {
+  float *a = matrix(s->m * s->k, 1), *b = matrix(s->n * s->k, 2), *c = matrix(s->m * s->n, 3);
+  double best = 1e30, start = now();
+  for (int i = 0; i < 3 || now() - start < seconds; i++) {
+    double begun = now();
+    dg_gemm(threads, DG_ROUNDED, s->ta, s->tb, s->m, s->n, s->k, a, s->ta ? s->m : s->k, b,
+            s->tb ? s->k : s->n, 0, c, s->n);
+    double took = now() - begun;
+    if (took < best) best = took;
+  }
+  free(a);
+  free(b);
+  free(c);
   return 2e-9 * (double)s->m * (double)s->n * (double)s->k / best;
 }
 
@@ -196,6 +213,8 @@ int main(int argc, char **argv) {
       printf(" %12.1f", rate(tables[j], threads, s, false, seconds));
     printf("\n");
 #if defined(__x86_64__)
+    if (dg_int16_best() && strcmp(s->name, "decode"))
+      printf("%-33s %.1f\n", "  both rounded to 16 bits", rate_rounded(threads, s, seconds));
     if (!s->ta && dg_int16_best() && strcmp(s->name, "decode"))
       printf("%-33s widened to fp32 %.1f, 16-bit activations %.1f\n", "  held in 8 bits",
              rate_held(&dg_gemm_avx2, threads, s, seconds), rate_held(NULL, threads, s, seconds));
