@@ -3,12 +3,11 @@
 #ifndef DG_TRAIN_MUON_H
 #define DG_TRAIN_MUON_H
 
-#include "mt/kernels/gemm.h"
+#include <stddef.h>
 
 typedef struct dg_muon_step {
   float lr, momentum, weight_decay; /* decoupled */
   float gradient_scale;             /* clipping factor */
-  dg_precision precision;           /* of the products */
 } dg_muon_step;
 
 size_t dg_muon_scratch(size_t rows, size_t cols); /* floats that an update takes */

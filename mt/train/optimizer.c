@@ -134,7 +134,6 @@ double dg_optimizer_update(dg_optimizer *z, double learning_rate) {
       .momentum = (float)o->muon_momentum,
       .weight_decay = j.adam.weight_decay,
       .gradient_scale = j.adam.gradient_scale,
-      .precision = o->precision,
   };
   dg_parallel(z->threads, z->part_count, update_part, &j);
   return norm;

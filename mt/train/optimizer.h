@@ -14,8 +14,7 @@ typedef struct dg_optimizer_options {
   dg_optimizer_type type;
   double beta1, beta2, eps, weight_decay; /* decoupled; 0: plain Adam */
   double muon_momentum;
-  double clip;            /* largest gradient norm; 0: no clipping */
-  dg_precision precision; /* of Muon's matrix products */
+  double clip; /* largest gradient norm; 0: no clipping */
 } dg_optimizer_options;
 
 /* Borrows what it updates. */

@@ -408,7 +408,7 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
   t.start_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
   t.best_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
   dg_optimizer_options oo = {o->optimizer, o->beta1, o->beta2, o->eps, o->weight_decay,
-                             o->muon_momentum, o->clip, task->network.precision};
+                             o->muon_momentum, o->clip};
   t.best = dg_alloc_checked(n, sizeof(float), err);
   if (!t.best || !dg_optimizer_init(&t.optimizer, &oo, t.params, t.threads, err)) goto done;
   if (o->ema > 0) {
