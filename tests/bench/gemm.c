@@ -73,97 +73,68 @@ static double ceiling_rate(const dg_gemm_kernels *t, dg_threads *threads) {
   return sum;
 }
 
-/* packed: the weight (B, transposed) is packed beforehand. */
-static double rate(const dg_gemm_kernels *t, dg_threads *threads, const shape *s, bool packed,
-                   double seconds) {
-  float *a = matrix(s->m * s->k, 1), *b = matrix(s->n * s->k, 2), *c = matrix(s->m * s->n, 3);
-  dg_matrix held = dg_matrix_fp32(b);
-  dg_packed *w = packed ? dg_pack_with(t, s->n, s->k, &held, NULL) : NULL;
-  double best = 1e30, start = now();
-  for (int i = 0; i < 3 || now() - start < seconds; i++) {
-    double begun = now();
-    if (w)
-      dg_gemm_packed(threads, s->m, a, s->k, w, c, s->n);
-    else
-      dg_gemm_with(t, threads, s->ta, s->tb, s->m, s->n, s->k, a, s->ta ? s->m : s->k, b,
-                   s->tb ? s->k : s->n, s->ta ? 1 : 0, c, s->n);
-    double took = now() - begun;
-    if (took < best) best = took;
+/* How a product is made: by which kernels, and how B is held. */
+typedef enum way {
+  WAY_FLOATS,  /* as it is, by t */
+  WAY_PACKED,  /* a weight (B, transposed) packed beforehand, by t */
+  WAY_WIDENED, /* in 8 bits as stored, widened for t */
+  WAY_INT16,   /* in 8 bits as stored, with 16-bit activations */
+  WAY_ROUNDED, /* A and B rounded to 16-bit integers */
+  WAY_EIGHT    /* in 8 bits packed beforehand, with 8-bit activations, by q */
+} way;
+
+typedef struct operands {
+  way way;
+  const dg_gemm_kernels *t;
+  float *a, *b, *c, *scale;
+  int8_t *q;
+  dg_matrix held;
+  dg_packed *packed;
+  dg_qpacked *packed8;
+} operands;
+
+static void product(const operands *o, dg_threads *threads, const shape *s) {
+  size_t lda = s->ta ? s->m : s->k, ldb = s->tb ? s->k : s->n;
+  switch (o->way) {
+    case WAY_FLOATS:
+      dg_gemm_with(o->t, threads, s->ta, s->tb, s->m, s->n, s->k, o->a, lda, o->b, ldb,
+                   s->ta ? 1 : 0, o->c, s->n);
+      break;
+    case WAY_PACKED: dg_gemm_packed(threads, s->m, o->a, s->k, o->packed, o->c, s->n); break;
+    case WAY_WIDENED:
+      dg_gemm_weight_with(o->t, threads, s->tb, s->m, s->n, s->k, o->a, lda, &o->held, ldb, 0, o->c,
+                          s->n);
+      break;
+    case WAY_INT16:
+    case WAY_ROUNDED:
+      dg_gemm_int16(dg_int16_best(), threads, s->ta, s->tb, s->m, s->n, s->k, o->a, lda, &o->held,
+                    ldb, s->ta ? 1 : 0, o->c, s->n);
+      break;
+    case WAY_EIGHT: dg_qgemm(threads, s->m, o->a, s->k, o->packed8, o->c, s->n); break;
   }
-  dg_pack_free(w);
-  free(a);
-  free(b);
-  free(c);
-  return 2e-9 * (double)s->m * (double)s->n * (double)s->k / best;
 }
 
-static double rate8(const dg_qgemm_kernels *t, dg_threads *threads, const shape *s,
-                    double seconds) {
-  float *a = matrix(s->m * s->k, 1), *b = matrix(s->n * s->k, 2), *c = matrix(s->m * s->n, 3);
-  float *scale = matrix(s->n, 4);
-  int8_t *q = dg_malloc(s->n * s->k);
-  dg_quantize_rows(s->n, s->k, b, s->k, q, scale);
-  dg_qpacked *w = dg_qpack_with(t, s->n, s->k, q, scale, NULL);
-  if (!w) abort();
-  double best = 1e30, start = now();
-  for (int i = 0; i < 3 || now() - start < seconds; i++) {
-    double begun = now();
-    dg_qgemm(threads, s->m, a, s->k, w, c, s->n);
-    double took = now() - begun;
-    if (took < best) best = took;
-  }
-  dg_qpack_free(w);
-  free(a);
-  free(b);
-  free(c);
-  free(q);
-  free(scale);
-  return 2e-9 * (double)s->m * (double)s->n * (double)s->k / best;
-}
-
-/* The weight is in 8 bits, read as it is held: widened for `wide`; NULL: with 16-bit
- * activations. */
-static double rate_held(const dg_gemm_kernels *wide, dg_threads *threads, const shape *s,
-                        double seconds) {
+static double rate(way how, const dg_gemm_kernels *t, const dg_qgemm_kernels *q,
+                   dg_threads *threads, const shape *s, double seconds) {
   size_t rows = s->tb ? s->n : s->k, cols = s->tb ? s->k : s->n;
-  float *a = matrix(s->m * s->k, 1), *b = matrix(rows * cols, 2), *c = matrix(s->m * s->n, 3);
-  float *scale = matrix(rows, 4);
-  int8_t *q = dg_malloc(rows * cols);
-  dg_quantize_rows(rows, cols, b, cols, q, scale);
-  dg_matrix held = {.block = {{DG_STORE_INT8, q, scale}}};
+  operands o = {.way = how, .t = t, .a = matrix(s->m * s->k, 1), .b = matrix(rows * cols, 2),
+                .c = matrix(s->m * s->n, 3), .scale = matrix(rows, 4), .q = dg_malloc(rows * cols)};
+  dg_quantize_rows(rows, cols, o.b, cols, o.q, o.scale);
+  o.held = dg_matrix_fp32(o.b);
+  if (how == WAY_WIDENED || how == WAY_INT16)
+    o.held = (dg_matrix){.block = {{DG_STORE_INT8, o.q, o.scale}}};
+  if (how == WAY_PACKED && !(o.packed = dg_pack_with(t, s->n, s->k, &o.held, NULL))) abort();
+  if (how == WAY_EIGHT && !(o.packed8 = dg_qpack_with(q, s->n, s->k, o.q, o.scale, NULL))) abort();
   double best = 1e30, start = now();
   for (int i = 0; i < 3 || now() - start < seconds; i++) {
     double begun = now();
-    if (wide)
-      dg_gemm_weight_with(wide, threads, s->tb, s->m, s->n, s->k, a, s->k, &held, cols, 0, c, s->n);
-    else
-      dg_gemm_int16(dg_int16_best(), threads, false, s->tb, s->m, s->n, s->k, a, s->k, &held, cols, 0, c,
-                    s->n);
+    product(&o, threads, s);
     double took = now() - begun;
     if (took < best) best = took;
   }
-  free(a);
-  free(b);
-  free(c);
-  free(q);
-  free(scale);
-  return 2e-9 * (double)s->m * (double)s->n * (double)s->k / best;
-}
-
-/* Both operands in fp32, rounded to 16-bit integers. */
-static double rate_rounded(dg_threads *threads, const shape *s, double seconds) {
-  float *a = matrix(s->m * s->k, 1), *b = matrix(s->n * s->k, 2), *c = matrix(s->m * s->n, 3);
-  double best = 1e30, start = now();
-  for (int i = 0; i < 3 || now() - start < seconds; i++) {
-    double begun = now();
-    dg_gemm(threads, DG_ROUNDED, s->ta, s->tb, s->m, s->n, s->k, a, s->ta ? s->m : s->k, b,
-            s->tb ? s->k : s->n, 0, c, s->n);
-    double took = now() - begun;
-    if (took < best) best = took;
-  }
-  free(a);
-  free(b);
-  free(c);
+  dg_pack_free(o.packed);
+  dg_qpack_free(o.packed8);
+  free(o.a), free(o.b), free(o.c), free(o.scale), free(o.q);
   return 2e-9 * (double)s->m * (double)s->n * (double)s->k / best;
 }
 
@@ -210,29 +181,30 @@ int main(int argc, char **argv) {
     const shape *s = &shapes[i];
     printf("%-12s %6zu %6zu %6zu", s->name, s->m, s->n, s->k);
     for (int j = 0; j < columns; j++)
-      printf(" %12.1f", rate(tables[j], threads, s, false, seconds));
+      printf(" %12.1f", rate(WAY_FLOATS, tables[j], NULL, threads, s, seconds));
     printf("\n");
-#if defined(__x86_64__)
-    if (dg_int16_best() && strcmp(s->name, "decode"))
-      printf("%-33s %.1f\n", "  both rounded to 16 bits", rate_rounded(threads, s, seconds));
-    if (!s->ta && dg_int16_best() && strcmp(s->name, "decode"))
-      printf("%-33s widened to fp32 %.1f, 16-bit activations %.1f\n", "  held in 8 bits",
-             rate_held(&dg_gemm_avx2, threads, s, seconds), rate_held(NULL, threads, s, seconds));
-#endif
+    if (dg_int16_best() && strcmp(s->name, "decode")) {
+      printf("%-33s %.1f\n", "  both rounded to 16 bits",
+             rate(WAY_ROUNDED, NULL, NULL, threads, s, seconds));
+      if (!s->ta)
+        printf("%-33s widened to fp32 %.1f, 16-bit activations %.1f\n", "  held in 8 bits",
+               rate(WAY_WIDENED, tables[1], NULL, threads, s, seconds),
+               rate(WAY_INT16, NULL, NULL, threads, s, seconds));
+    }
     if (!strcmp(s->name, "decode")) {
       printf("%-33s %12s", "  with the weight packed before", "");
       for (int j = 1; j < columns; j++)
-        printf(" %12.1f", rate(tables[j], threads, s, true, seconds));
+        printf(" %12.1f", rate(WAY_PACKED, tables[j], NULL, threads, s, seconds));
       printf("\n%-33s %12s", "  with the weight held in 8 bits", "");
       for (int j = 1; j < columns; j++)
-        printf(" %12.1f", rate_held(tables[j], threads, s, seconds));
+        printf(" %12.1f", rate(WAY_WIDENED, tables[j], NULL, threads, s, seconds));
       printf("\n%-33s generic %.1f", "  8-bit weight",
-             rate8(&dg_qgemm_generic, threads, s, seconds));
+             rate(WAY_EIGHT, NULL, &dg_qgemm_generic, threads, s, seconds));
 #if defined(__x86_64__)
       if (dg_isa_level() >= DG_ISA_AVX2)
-        printf(", avx2 %.1f", rate8(&dg_qgemm_avx2, threads, s, seconds));
+        printf(", avx2 %.1f", rate(WAY_EIGHT, NULL, &dg_qgemm_avx2, threads, s, seconds));
       if (dg_isa_vnni())
-        printf(", avx512_vnni %.1f", rate8(&dg_qgemm_avx512_vnni, threads, s, seconds));
+        printf(", avx512_vnni %.1f", rate(WAY_EIGHT, NULL, &dg_qgemm_avx512_vnni, threads, s, seconds));
 #endif
       printf("\n");
     }
