@@ -315,15 +315,9 @@ pairs 1 300 "$spanish" >all.tsv
 head -n 240 all.tsv >train.tsv
 sed -n '241,250p' all.tsv >dev.tsv
 tail -n 50 all.tsv >test.tsv
-cat >tiny.conf <<'END'
+cat >tiny.conf <<END
 train = en es train.tsv
-vocab_size = 300
-d_model = 32
-encoder_layers = 1
-decoder_layers = 1
-heads = 2
-ffn_dim = 64
-max_positions = 64
+$tiny_shape
 learning_rate = 0.01
 warmup = 10
 batch_tokens = 512

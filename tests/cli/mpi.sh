@@ -16,15 +16,9 @@ export OMPI_ALLOW_RUN_AS_ROOT OMPI_ALLOW_RUN_AS_ROOT_CONFIRM
 pairs 1 300 "$galician" >all.tsv
 head -n 260 all.tsv >train.tsv
 tail -n 40 all.tsv >dev.tsv
-cat >tiny.conf <<'END'
+cat >tiny.conf <<END
 train = en gl train.tsv
-vocab_size = 300
-d_model = 32
-encoder_layers = 1
-decoder_layers = 1
-heads = 2
-ffn_dim = 64
-max_positions = 64
+$tiny_shape
 batch_tokens = 256
 max_updates = 5
 precision = fp32

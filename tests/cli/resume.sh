@@ -7,15 +7,9 @@ pairs 1 300 "$galician" >all.tsv
 head -n 220 all.tsv >train.tsv
 tail -n +221 all.tsv | head -n 20 >dev.tsv
 tail -n 60 all.tsv | cut -f2 >mono.gl
-cat >tiny.conf <<'END'
+cat >tiny.conf <<END
 train = en es train.tsv
-vocab_size = 300
-d_model = 32
-encoder_layers = 1
-decoder_layers = 1
-heads = 2
-ffn_dim = 64
-max_positions = 64
+$tiny_shape
 batch_tokens = 256
 max_updates = 5
 precision = fp32

@@ -8,16 +8,10 @@ pairs 401 420 "$spanish" >dev.es.tsv
 pairs 1 300 "$galician" >train.gl.tsv
 pairs 401 440 "$galician" >dev.gl.tsv
 pairs 441 500 "$galician" >test.gl.tsv
-cat >tiny.conf <<'END'
+cat >tiny.conf <<END
 train = en es train.es.tsv
 dev = en es dev.es.tsv
-vocab_size = 300
-d_model = 32
-encoder_layers = 1
-decoder_layers = 1
-heads = 2
-ffn_dim = 64
-max_positions = 64
+$tiny_shape
 learning_rate = 0.01
 warmup = 20
 batch_tokens = 512

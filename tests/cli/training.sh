@@ -9,16 +9,10 @@ pairs 1 200 "$galician" >train.gl.tsv
 pairs 401 420 "$galician" >dev.gl.tsv
 cut -f1 dev.gl.tsv >dev.en
 cut -f2 dev.gl.tsv | gzip >dev.gl.gz
-cat >tiny.conf <<'END'
+cat >tiny.conf <<END
 train = en es train.es.tsv
 dev = en es dev.es.tsv.gz
-vocab_size = 300
-d_model = 32
-encoder_layers = 1
-decoder_layers = 1
-heads = 2
-ffn_dim = 64
-max_positions = 64
+$tiny_shape
 learning_rate = 0.01
 warmup = 20
 batch_tokens = 512
