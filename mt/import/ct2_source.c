@@ -653,10 +653,8 @@ bool dg_source_ctranslate2(dg_source *s, const char *path, const dg_import_optio
   if (ok && s->languages.count < 2 && s->config.family != DG_FAMILY_MARIAN &&
       s->config.family != DG_FAMILY_T5)
     ok = dg_fail(err, DG_ERR_FORMAT, "its vocabulary has no language tags");
-  bool sides = s->config.family == DG_FAMILY_MARIAN || !s->languages.count;
-  if (ok && sides)
-    ok = dg_source_set_sides(s, o, json_string_value(json_object_get(metadata, "from_code")),
-                             json_string_value(json_object_get(metadata, "to_code")), err);
+  ok = ok && dg_source_set_sides(s, o, json_string_value(json_object_get(metadata, "from_code")),
+                                 json_string_value(json_object_get(metadata, "to_code")), err);
   if (!ok && err && !strstr(err->message, path)) dg_error_context(err, "%s", path);
   dg_vocabulary_free(&source);
   dg_vocabulary_free(&target);

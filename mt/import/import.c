@@ -300,8 +300,8 @@ static bool make_tokenizer(import *m, const dg_import_options *o, dg_error *err)
                                                         err) ||
                                         dg_error_context(err, "%s", m->directory)
                                   : place_by_offset(m, err);
-  if (!ok || !add_languages(m, err) || !set_formats(m, err)) return false;
-  if (!m->source->languages.count && !dg_source_set_sides(m->source, o, NULL, NULL, err))
+  if (!ok || !add_languages(m, err) || !set_formats(m, err) ||
+      !dg_source_set_sides(m->source, o, NULL, NULL, err))
     return false;
   dg_tokenizer *t = m->source->tokenizer = dg_pieces_tokenizer(m->pieces, m->size, err);
   if (t && dg_tokenizer_eos(t) != m->source->config.eos)

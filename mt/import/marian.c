@@ -50,6 +50,10 @@ bool dg_source_set_sides(dg_source *s, const dg_import_options *o, const char *f
                          const char *to, dg_error *err) {
   dg_languages *l = &s->languages;
   bool tagged = l->count > 0;
+  if (tagged && s->config.family != DG_FAMILY_MARIAN)
+    return (!o->source && !o->target) ||
+           dg_fail(err, DG_ERR_USAGE,
+                   "the model's tags say which languages it knows: leave -s and -t out");
   if (o->source) {
     if (!dg_languages_add_codes(l, o->source, DG_SIDE_SOURCE, err))
       return dg_error_context(err, "-s");

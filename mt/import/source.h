@@ -31,7 +31,8 @@ bool dg_source_ctranslate2(dg_source *s, const char *path, const dg_import_optio
 void dg_source_free(dg_source *s);
 
 /* The sides' languages of a model that says none or not enough: the user's word, else what
- * OPUS-MT calls the sides (may be NULL). Without a target it is an error. */
+ * OPUS-MT calls the sides (may be NULL). Without a target it is an error, and so is the user's
+ * word where tags say all. */
 bool dg_source_set_sides(dg_source *s, const dg_import_options *o, const char *from,
                          const char *to, dg_error *err);
 

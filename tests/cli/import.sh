@@ -119,6 +119,7 @@ check "a corpus without text" refuses 1 'no text' \
   import $made/nllb -o "$TMPDIR/x" --langs gl --corpus "$TMPDIR/silent"
 check "--langs nobody has" refuses 2 'does not know the language eo' import $made/mbart -o "$TMPDIR/x" --langs en,eo
 
+check "languages that tags say" refuses 2 "leave -s and -t out" import $made/m2m100 -o "$TMPDIR/x" -s en -t gl
 check "no output" refuses 2 '.-o' import $made/m2m100
 check "no directory" refuses 2 'one directory or package' import -o "$TMPDIR/x"
 check "an unknown storage" refuses 2 'fp16: choose' import $made/m2m100 -o "$TMPDIR/x" --quantize fp16
