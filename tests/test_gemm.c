@@ -467,8 +467,9 @@ static void test_int16_products(void **state) {
     rounded_problem p = {.eight = s < 14, .m = m, .cols = cols};
     p.b = (dg_matrix){.block_rows = held, .chosen = s % 14 < 7 ? NULL : chosen};
     for (size_t b = 0; b < DG_MATRIX_BLOCKS; b++)
-      p.b.block[b] = p.eight ? (dg_matrix_block){DG_STORE_INT8, q + b * held * cols, scale + b * held}
-                             : (dg_matrix_block){DG_STORE_FP32, x + b * held * cols, NULL};
+      p.b.block[b] = p.eight
+                         ? (dg_matrix_block){DG_STORE_INT8, q + b * held * cols, scale + b * held}
+                         : (dg_matrix_block){DG_STORE_FP32, x + b * held * cols, NULL};
     assert_true(dg_int16_fits(&p.b));
     for (int way = 0; way < 4; way++) {
       p.ta = way & 1, p.tb = way & 2;

@@ -15,7 +15,7 @@
 /* Blocks along k are fixed, so that sums do not depend on how C is divided;
  * blocks of B are as wide as a shared cache holds. */
 enum { K_WORDS = 256, B_COLUMNS = 48 * 42, SMALL = 1 << 18, CACHE_LINE = 64 };
-enum { ROUNDED_LEAST = 48 }; /* rows and columns of a weight */
+enum { ROUNDED_LEAST = 48 }; /* rows and columns of a weight in fp32 that is worth rounding */
 enum { FAR = 1 << 18 }; /* numbers of a weight that will not be in the caches of a core */
 
 static size_t least(size_t x, size_t y) { return x < y ? x : y; }
@@ -278,7 +278,7 @@ void dg_gemm_weight_with(const dg_gemm_kernels *t, dg_threads *threads, bool tra
               beta, c, ldc);
 }
 
-/* What rounds the operands to 16-bit integers; small weights are not worth it. */
+/* What rounds the operands to 16-bit integers, or NULL. */
 static const dg_int16_kernels *rounding(dg_precision precision, const dg_matrix *b, size_t out,
                                         size_t in) {
   if (precision != DG_ROUNDED || !dg_int16_fits(b)) return NULL;
@@ -291,7 +291,8 @@ void dg_gemm(dg_threads *threads, dg_precision precision, bool transpose_a, bool
              float beta, float *c, size_t ldc) {
   const dg_matrix held = dg_matrix_fp32(b);
   const dg_int16_kernels *t = rounding(precision, &held, transpose_a ? m : k, n);
-  if (t) dg_gemm_int16(t, threads, transpose_a, transpose_b, m, n, k, a, lda, &held, ldb, beta, c, ldc);
+  if (t)
+    dg_gemm_int16(t, threads, transpose_a, transpose_b, m, n, k, a, lda, &held, ldb, beta, c, ldc);
   else
     dg_gemm_with(kernels(precision), threads, transpose_a, transpose_b, m, n, k, a, lda, b, ldb,
                  beta, c, ldc);

@@ -56,7 +56,7 @@ const dg_option dg_train_options_table[] = {
     INT(average_best, "1", 1, DG_AVERAGE_MOST, "best weights averaged at the end, if better"),
     ENUM(metric, "loss", metric_names, "what the best weights are best at"),
     INT(checkpoint_minutes, "10", 0, 1e6, "minutes between checkpoints; 0: every update"),
-    ENUM(precision, "auto", precision_names, "of matrix products"),
+    ENUM(precision, "auto", precision_names, "of products; auto: rounded where that is faster"),
     {NULL, DG_OPTION_INT, 0, 0, NULL, 0, 0, NULL, NULL},
 };
 

@@ -204,7 +204,8 @@ int main(int argc, char **argv) {
       if (dg_isa_level() >= DG_ISA_AVX2)
         printf(", avx2 %.1f", rate(WAY_EIGHT, NULL, &dg_qgemm_avx2, threads, s, seconds));
       if (dg_isa_vnni())
-        printf(", avx512_vnni %.1f", rate(WAY_EIGHT, NULL, &dg_qgemm_avx512_vnni, threads, s, seconds));
+        printf(", avx512_vnni %.1f",
+               rate(WAY_EIGHT, NULL, &dg_qgemm_avx512_vnni, threads, s, seconds));
 #endif
       printf("\n");
     }
