@@ -275,6 +275,123 @@ static void test_new_pieces(void **state) {
   assert_true(compared >= 24);
 }
 
+/* A model like another, with an embedding for each side. */
+static dg_model *with_two_embeddings(const dg_model *m) {
+  dg_model_config c = m->config;
+  c.tie_source_target = false;
+  dg_error err;
+  dg_model *apart = dg_model_new(&c, &err);
+  if (!apart) fail_msg("%s", err.message);
+  for (size_t i = 0; i < apart->params.count; i++) {
+    dg_tensor *to = &apart->params.tensors[i], *from = dg_params_find(&m->params, to->name);
+    if (!from) from = dg_params_find(&m->params, "embedding");
+    memcpy(to->value, from->value, to->rows * to->cols * sizeof(float));
+  }
+  assert_true(dg_model_train(apart, &err));
+  return apart;
+}
+
+/* Adds to rows of a tensor, or compares their gradients, which add up where the base ties. */
+static void change_rows(dg_adapter *a, dg_model *apart, bool compare) {
+  const dg_adapter_config *c = &a->config;
+  for (size_t k = 0; k < a->params.count; k++) {
+    dg_tensor *t = &a->params.tensors[k], *theirs[2] = {NULL, NULL};
+    if (strncmp(t->name, "changes.", 8)) continue;
+    bool tied = !strcmp(t->name, "changes.embedding");
+    if (!tied) theirs[0] = dg_params_find(&apart->params, t->name + 8);
+    if (tied && c->embedding_side != DG_EMBED_TARGET)
+      theirs[0] = dg_params_find(&apart->params, "encoder.embedding");
+    if (tied && c->embedding_side != DG_EMBED_SOURCE)
+      theirs[1] = dg_params_find(&apart->params, "decoder.embedding");
+    size_t width = t->rows == 1 && dg_ends_with(t->name, "bias") ? 1 : t->cols;
+    float *sum = dg_calloc(t->rows * t->cols, sizeof *sum);
+    for (size_t n = 0; n < 2; n++)
+      for (size_t i = 0; theirs[n] && i < (size_t)c->embeddings; i++)
+        for (size_t d = 0; d < width; d++) {
+          size_t at = (size_t)a->changes.ids[i] * width + d;
+          if (compare) sum[i * width + d] += theirs[n]->grad[at];
+          else theirs[n]->value[at] += t->value[i * width + d];
+        }
+    if (compare) golden_close_to(t->name, t->grad, sum, t->rows * t->cols, 1e-5, 1e-6);
+    free(sum);
+  }
+}
+
+/* An adapter that changes rows of the base's embeddings says what a base with such rows says,
+ * on the sides it is to; they get the gradients that its rows get, of all pieces and of some. */
+static void test_changed_rows(void **state) {
+  (void)state;
+  enum { CHANGED = 6 };
+  static const int32_t ids[CHANGED] = {9, 3, 17, 4, 12, 5}; /* some of them labels, some not */
+  size_t compared = 0;
+  for (size_t i = 0; i < GOLDEN_COUNT * 3; i++) {
+    golden g = golden_open(golden_names[i / 3]);
+    dg_error err;
+    dg_adapter_config c;
+    dg_options_defaults(dg_adapter_config_options, &c);
+    strcpy(c.method, "ia3");
+    c.embeddings = CHANGED;
+    assert_null(dg_adapter_new(&g.model->config, &c, 0, &err)); /* it does not say where */
+    c.embedding_side = DG_EMBED_SOURCE + (dg_embedding_side)(i % 3);
+    if (g.network.adapter_count) {
+      golden_close(&g);
+      continue;
+    }
+    dg_model *apart = with_two_embeddings(g.model), *tied = g.model;
+    dg_adapter *a = g.adapters[0] = dg_adapter_new(&tied->config, &c, 0, &err);
+    assert_true(a && dg_adapter_choose(a, ids, &err));
+    dg_adapter_initialize(a, 1);
+    float *logits = logits_of(&g), *step = first_step(&g);
+    g.network.adapters[g.network.adapter_count++] = a;
+    float *mine = logits_of(&g), *my_step = first_step(&g);
+    size_t step_bytes = 3 * dg_network_classes(&g.network) * sizeof *step;
+    assert_memory_equal(mine, logits, g.logits * sizeof *mine); /* untrained */
+    assert_memory_equal(my_step, step, step_bytes);
+    dg_rng r = {.key = i};
+    for (size_t k = 0; k < a->params.count; k++)
+      for (size_t n = 0; n < a->params.tensors[k].rows * a->params.tensors[k].cols; n++)
+        if (!strncmp(a->params.tensors[k].name, "changes.", 8))
+          a->params.tensors[k].value[n] = (float)dg_rng_normal(&r) / 4;
+    assert_true(dg_adapter_train(a, &err));
+    change_rows(a, apart, false);
+    part some;
+    part_of(&some, &g, (size_t)dg_target_vocab(&tied->config), 0);
+    free(mine), free(my_step);
+    mine = logits_of(&g), my_step = first_step(&g);
+    assert_memory_not_equal(mine, logits, g.logits * sizeof *mine);
+    for (int of_part = 0; of_part < 2; of_part++) {
+      g.options.classes = of_part ? &some.classes : NULL;
+      dg_params_zero_grads(&a->params);
+      dg_params_zero_grads(&apart->params);
+      double loss = loss_of(&g, true);
+      g.network.model = apart;
+      g.network.adapter_count = 0;
+      assert_true(fabs(loss_of(&g, true) - loss) < 1e-6 * fabs(loss));
+      change_rows(a, apart, true);
+      compared++;
+      g.network.model = tied;
+      g.network.adapter_count = 1;
+    }
+    g.options.classes = NULL;
+    g.network.model = apart;
+    g.network.adapter_count = 0;
+    free(logits), free(step);
+    logits = logits_of(&g), step = first_step(&g);
+    golden_close_to("logits", mine, logits, g.logits, 1e-6, 1e-6);
+    golden_close_to("step", my_step, step, step_bytes / sizeof *step, 1e-6, 1e-6);
+    static const int32_t wrong[2][CHANGED] = {{9, 3, 17, 4, 12, 9}, {9, 3, 17, 4, 12, 1 << 20}};
+    for (size_t k = 0; k < 2; k++) {
+      assert_false(dg_adapter_choose(a, wrong[k], &err));
+      assert_non_null(strstr(err.message, k ? "none of the base's" : "there twice"));
+    }
+    g.network.adapter_count = 1;
+    free(logits), free(step), free(mine), free(my_step);
+    dg_model_free(apart);
+    golden_close(&g);
+  }
+  assert_true(compared >= 24);
+}
+
 static sigjmp_buf after_fault;
 static void on_fault(int signal) {
   (void)signal;
@@ -501,6 +618,7 @@ int main(void) {
       cmocka_unit_test(test_differences),
       cmocka_unit_test(test_untrained),
       cmocka_unit_test(test_new_pieces),
+      cmocka_unit_test(test_changed_rows),
       cmocka_unit_test(test_frozen_base),
       cmocka_unit_test(test_lowest),
       cmocka_unit_test(test_refusals),

@@ -650,31 +650,37 @@ static void test_damaged_adapter(void **state) {
   dg_base_free(a);
 }
 
-/* What every kind of adapter says in its file is looked at, new pieces too. */
+/* What every kind of adapter says in its file is looked at, its pieces too. */
 static void test_damaged_kinds(void **state) {
   (void)state;
-  static const char *const methods[] = {"lora", "ia3", "bitfit", "norms+tag", "pieces"};
+  static const char *const methods[] = {"lora", "ia3", "bitfit", "norms+tag", "pieces", "changes"};
+  static const int32_t changed[] = {7, 20, 13};
   dg_base *a = new_base(1);
   save_base(a, other, DG_STORE_BF16, NULL);
   dg_base_free(a);
   a = load_base(other);
   dg_error err;
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
-    bool pieces = !strcmp(methods[i], "pieces");
-    dg_adapter_file *f = new_adapter_of(a, pieces ? "ia3" : methods[i]);
+    bool pieces = !strcmp(methods[i], "pieces"), changes = !strcmp(methods[i], "changes");
+    dg_adapter_file *f = new_adapter_of(a, pieces || changes ? "ia3" : methods[i]);
     if (pieces) {
       char *texts[] = {(char *)"\xD0\xB4", (char *)"\xD1\x89"};
       float scores[] = {-7.25f, -8};
       dg_new_pieces taken = {.list = {2, texts, scores}};
       dg_new_pieces_add(&f->pieces, &taken);
       dg_new_pieces_for(&f->pieces, "gl");
+    }
+    if (pieces || changes) {
       dg_adapter_config c = f->adapter->config;
-      c.new_pieces = 2;
+      c.new_pieces = pieces ? 2 : 0;
+      c.embeddings = changes ? 3 : 0;
+      c.embedding_side = DG_EMBED_TARGET;
       dg_adapter_free(f->adapter);
       f->adapter = dg_adapter_new(&a->model->config, &c, 1, &err);
       for (size_t k = 0; k < f->adapter->params.total; k++)
         f->adapter->params.values[k] = 0.125f * (float)(k % 9);
     }
+    if (changes) assert_true(dg_adapter_choose(f->adapter, changed, &err));
     assert_true(dg_adapter_file_save(f, path, DG_STORE_BF16, NULL, &err));
     check_damage(path, open_adapter, a, 53, 211, 131);
     assert_true(dg_adapter_file_save(f, path, DG_STORE_FP32, NULL, &err));
@@ -682,6 +688,7 @@ static void test_damaged_kinds(void **state) {
     assert_non_null(g);
     check_params(&f->adapter->params, &g->adapter->params, DG_STORE_FP32);
     assert_true(dg_new_pieces_equal(&f->pieces, &g->pieces));
+    if (changes) assert_memory_equal(g->adapter->changes.ids, changed, sizeof changed);
     if (pieces) { /* in its language they are cut up so, in others not */
       dg_tokenizer *t = dg_new_pieces_tokenizer(&g->pieces, a, "gl", DG_SIDE_TARGET);
       int32_t first = dg_first_extra(&a->model->config);

@@ -91,7 +91,7 @@ static void test_muon(void **state) {
   size_t total = 0;
   for (size_t i = 0; i < TENSORS; i++) {
     tensors[i].rows = shapes[i].rows, tensors[i].cols = shapes[i].cols;
-    tensors[i].hidden = shapes[i].hidden, tensors[i].offset = total;
+    tensors[i].hidden = shapes[i].hidden, tensors[i].offset = total, tensors[i].rate = 1;
     total += shapes[i].rows * shapes[i].cols;
   }
   assert_int_equal(total, TOTAL);
@@ -144,7 +144,7 @@ static void test_orthogonal(void **state) {
     float w[ROWS * COLUMNS] = {0}, g[ROWS * COLUMNS];
     dg_rng r = {.key = 5};
     for (size_t i = 0; i < ROWS * COLUMNS; i++) g[i] = 1e-3f * (float)dg_rng_normal(&r);
-    dg_tensor matrix = {.rows = ROWS, .cols = COLUMNS, .hidden = true};
+    dg_tensor matrix = {.rows = ROWS, .cols = COLUMNS, .hidden = true, .rate = 1};
     if (tall) matrix.rows = COLUMNS, matrix.cols = ROWS;
     dg_params params = {.tensors = &matrix, .count = 1, .total = ROWS * COLUMNS, .values = w,
                         .grads = g};
@@ -206,7 +206,7 @@ static void test_not_finite(void **state) {
   for (size_t i = 0; i < 6; i++) {
     float w[20], g[20], before[20];
     for (size_t k = 0; k < 20; k++) w[k] = before[k] = g[k] = 1 + (float)k;
-    dg_tensor matrix = {.rows = 4, .cols = 5, .hidden = true};
+    dg_tensor matrix = {.rows = 4, .cols = 5, .hidden = true, .rate = 1};
     dg_params params = {.tensors = &matrix, .count = 1, .total = 20, .values = w, .grads = g};
     dg_optimizer z;
     dg_optimizer_options o = {.type = i < 3 ? DG_OPTIMIZER_ADAM : DG_OPTIMIZER_MUON, .beta1 = 0.9,
@@ -227,13 +227,15 @@ static void test_not_finite(void **state) {
 
 enum { MANY = 100003 };
 
-static float *three_steps(dg_optimizer_type type, dg_threads *threads) {
+/* With rates of their own for two tensors, from 50,000 and from 88,000 on. */
+static float *three_steps(dg_optimizer_type type, dg_threads *threads, double learning_rate,
+                          float rate) {
   float *w = dg_malloc(MANY * sizeof *w), *g = dg_malloc(MANY * sizeof *g);
-  dg_tensor tensors[] = {{.rows = 130, .cols = 70, .offset = 16, .hidden = true},
-                         {.rows = 1, .cols = 40000, .offset = 9200},
-                         {.rows = 60, .cols = 300, .offset = 50000, .hidden = true},
-                         {.rows = 128, .cols = 128, .offset = 68000, .hidden = true},
-                         {.rows = 120, .cols = 100, .offset = 88000}};
+  dg_tensor tensors[] = {{.rows = 130, .cols = 70, .offset = 16, .hidden = true, .rate = 1},
+                         {.rows = 1, .cols = 40000, .offset = 9200, .rate = 1},
+                         {.rows = 60, .cols = 300, .offset = 50000, .hidden = true, .rate = rate},
+                         {.rows = 128, .cols = 128, .offset = 68000, .hidden = true, .rate = 1},
+                         {.rows = 120, .cols = 100, .offset = 88000, .rate = rate}};
   dg_params params = {.tensors = tensors, .count = sizeof tensors / sizeof *tensors, .total = MANY,
                       .values = w, .grads = g};
   dg_optimizer z;
@@ -248,7 +250,7 @@ static float *three_steps(dg_optimizer_type type, dg_threads *threads) {
       g[i] = (float)dg_rng_normal(&r);
       squares += (double)g[i] * (double)g[i];
     }
-    double norm = dg_optimizer_update(&z, 0.01);
+    double norm = dg_optimizer_update(&z, learning_rate);
     assert_true(fabs(norm / sqrt(squares) - 1) < 1e-6);
   }
   /* Each number by one of the two, none left out. */
@@ -269,15 +271,34 @@ static float *three_steps(dg_optimizer_type type, dg_threads *threads) {
 static void test_threads(void **state) {
   (void)state;
   for (dg_optimizer_type type = DG_OPTIMIZER_ADAM; type <= DG_OPTIMIZER_MUON; type++) {
-    float *alone = three_steps(type, NULL);
+    float *alone = three_steps(type, NULL, 0.01, 1);
     for (int n = 2; n < 4; n++) {
       dg_threads *threads = dg_threads_new(n);
-      float *together = three_steps(type, threads);
+      float *together = three_steps(type, threads, 0.01, 1);
       assert_memory_equal(alone, together, MANY * sizeof *alone);
       free(together);
       dg_threads_free(threads);
     }
     free(alone);
+  }
+}
+
+/* A tensor with half the rate learns as all do at half the rate, and its neighbours as before. */
+static void test_rates(void **state) {
+  (void)state;
+  for (dg_optimizer_type type = DG_OPTIMIZER_ADAM; type <= DG_OPTIMIZER_MUON; type++) {
+    float *all = three_steps(type, NULL, 0.01, 1), *half = three_steps(type, NULL, 0.005, 1);
+    float *some = three_steps(type, NULL, 0.01, 0.5F);
+    size_t differ = 0;
+    for (size_t i = 0; i < MANY; i++) {
+      bool of_its_own = (i >= 50000 && i < 68000) || (i >= 88000 && i < 100000);
+      assert_true(some[i] == (of_its_own ? half : all)[i]);
+      differ += half[i] != all[i];
+    }
+    assert_true(differ > MANY - 100);
+    free(all);
+    free(half);
+    free(some);
   }
 }
 
@@ -319,6 +340,7 @@ int main(void) {
       cmocka_unit_test(test_hidden),
       cmocka_unit_test(test_not_finite),
       cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_rates),
       cmocka_unit_test(test_schedules),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

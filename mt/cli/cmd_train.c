@@ -94,11 +94,12 @@ static bool read_pairs(run *r, dg_error *err) {
   return true;
 }
 
-/* New pieces come of the text, and what is trained has rows for them. */
+/* Pieces come of the text, and what is trained has rows for them. */
 static bool build_trainee(run *r, dg_error *err) {
   const dg_language_pair **ways = dg_calloc(r->pair_count + 1, sizeof *ways);
   for (size_t i = 0; i < r->pair_count; i++) ways[i] = &r->pairs[i].ways[0].pair;
-  bool ok = dg_train_pieces(&r->trainee, &r->data, ways, r->cli, err);
+  bool ok = dg_train_pieces(&r->trainee, &r->data, ways, r->cli, err) &&
+            dg_train_embeddings(&r->trainee, &r->data, ways, r->bidirectional, r->cli, err);
   free(ways);
   return ok && dg_trainee_build(&r->trainee, (uint64_t)r->options.seed, r->cli, err);
 }
@@ -487,8 +488,9 @@ int dg_cmd_train(int argc, char **argv) {
           "Trains an adapter for one language pair or several: --method says what is trained\n"
           "beside the base, which stays frozen (full: the base itself; its output is a base). A\n"
           "language the base has never seen starts from a relative named with --like; if the base\n"
-          "cuts its words to bits (the run tells), --new-pieces 500 gives it pieces of its own. Scores\n"
-          "are compared with those of the untouched base. Settings not given go by the method and\n"
+          "cuts its words to bits (the run tells), --new-pieces 500 gives it pieces of its own, and\n"
+          "--embeddings 300 teaches the base's commonest ones what they are to it. Scores are\n"
+          "compared with those of the untouched base. Settings not given go by the method and\n"
           "the amount of text; the run prints them. Stopped in any way, the same command goes on\n"
           "from ADAPTER.checkpoint.",
       .examples =

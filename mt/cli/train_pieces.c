@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mt/core/mem.h"
+
 enum { EXAMPLES = 8 };
 static const double many = 3; /* tokens a word; the shipped base's own languages take 1.7 to 2.3 */
 
@@ -14,9 +16,13 @@ typedef struct reader {
   size_t side, next; /* side: 2 * file, or one more for the second */
 } reader;
 
-static bool wanted(const reader *r, size_t side) {
+static const char *language_of(const reader *r, size_t side) {
   const dg_language_pair *p = r->ways[r->data->files[side / 2].pair];
-  const char *language = side % 2 ? p->target : p->source;
+  return side % 2 ? p->target : p->source;
+}
+
+static bool wanted(const reader *r, size_t side) {
+  const char *language = language_of(r, side);
   for (size_t i = 0; i < r->pieces->language_count; i++)
     if (!strcmp(r->pieces->languages[i], language)) return true;
   return false;
@@ -102,16 +108,22 @@ static bool advise(const dg_trainee *t, const dg_train_data *data,
   return ok;
 }
 
+/* The languages that are new to the base or, when it knows all, the targets. */
+static void add_languages(const dg_trainee *t, const dg_train_data *data,
+                          const dg_language_pair *const *ways, dg_new_pieces *p) {
+  for (size_t i = 0; i < t->file->language_count; i++)
+    if (t->relatives && t->relatives[i]) dg_new_pieces_for(p, t->file->languages[i].code);
+  for (size_t i = 0; !p->language_count && i < data->train_count; i++)
+    dg_new_pieces_for(p, ways[data->files[i].pair]->target);
+}
+
 bool dg_train_pieces(dg_trainee *t, const dg_train_data *data, const dg_language_pair *const *ways,
                      const dg_cli *cli, dg_error *err) {
   if (!t->config.new_pieces) return advise(t, data, ways, cli, err);
   if (!t->file)
     return dg_fail(err, DG_ERR_USAGE, "method full trains the base alone: no --new-pieces");
   dg_new_pieces *p = &t->file->pieces;
-  for (size_t i = 0; i < t->file->language_count; i++)
-    if (t->relatives && t->relatives[i]) dg_new_pieces_for(p, t->file->languages[i].code);
-  for (size_t i = 0; !p->language_count && i < data->train_count; i++)
-    dg_new_pieces_for(p, ways[data->files[i].pair]->target);
+  add_languages(t, data, ways, p);
   reader r = {.data = data, .ways = ways, .pieces = p};
   if (t->from && t->from->pieces.list.count) {
     dg_new_pieces_add(p, &t->from->pieces);
@@ -132,4 +144,103 @@ bool dg_train_pieces(dg_trainee *t, const dg_train_data *data, const dg_language
     return false;
   tell(t, cli);
   return true;
+}
+
+/* --- pieces of the base --------------------------------------------------------------------- */
+
+typedef struct piece_count {
+  int32_t id;
+  size_t count;
+} piece_count;
+
+static int by_count(const void *x, const void *y) {
+  const piece_count *a = x, *b = y;
+  if (a->count != b->count) return a->count > b->count ? -1 : 1;
+  return a->id < b->id ? -1 : 1;
+}
+
+static bool count_pieces(const dg_trainee *t, reader r, piece_count *counts, size_t pieces,
+                         dg_error *err) {
+  dg_tokens list = {0};
+  const char *text;
+  size_t n;
+  bool ok = true;
+  for (size_t i = 0; i < pieces; i++) counts[i] = (piece_count){.id = (int32_t)i};
+  while (ok && next_sentence(&r, &text, &n, err) > 0) {
+    dg_side side = r.side % 2 ? DG_SIDE_TARGET : DG_SIDE_SOURCE;
+    const dg_tokenizer *cut = dg_trainee_tokenizer(t, true, language_of(&r, r.side), side);
+    ok = dg_tokenizer_encode(cut, text, n, &list, err);
+    for (size_t i = 0; ok && i < list.count; i++)
+      if ((size_t)list.items[i].id < pieces) counts[list.items[i].id].count++;
+  }
+  dg_tokens_free(&list);
+  qsort(counts, pieces, sizeof *counts, by_count);
+  return ok;
+}
+
+/* Where the languages stand. */
+static dg_embedding_side side_of(const reader *r, bool bidirectional) {
+  bool sides[2] = {false, false};
+  for (size_t side = 0; side < 2 * r->data->train_count; side++)
+    if (wanted(r, side)) sides[side % 2] = true;
+  if (bidirectional || (sides[0] && sides[1])) return DG_EMBED_BOTH;
+  return sides[0] ? DG_EMBED_SOURCE : DG_EMBED_TARGET;
+}
+
+static bool take_embeddings(dg_trainee *t, const dg_cli *cli, dg_error *err) {
+  const dg_adapter *from = t->from->adapter;
+  size_t count = (size_t)from->config.embeddings;
+  if (t->config.embeddings != from->config.embeddings ||
+      t->config.embedding_side != from->config.embedding_side)
+    return dg_fail(err, DG_ERR_USAGE,
+                   "--init %s changes %zu embeddings of its own choice: leave out --embeddings and "
+                   "--embedding-side",
+                   t->init, count);
+  t->changed = memcpy(dg_malloc(count * sizeof *t->changed), from->changes.ids,
+                      count * sizeof *t->changed);
+  dg_cli_say(cli, "%zu pieces of the base have embeddings that learn, those of %s\n", count,
+             t->init);
+  return true;
+}
+
+bool dg_train_embeddings(dg_trainee *t, const dg_train_data *data,
+                         const dg_language_pair *const *ways, bool bidirectional,
+                         const dg_cli *cli, dg_error *err) {
+  if (t->from && t->from->adapter->config.embeddings) return take_embeddings(t, cli, err);
+  if (!t->config.embeddings) return true;
+  if (!t->file)
+    return dg_fail(err, DG_ERR_USAGE, "method full trains all embeddings: no --embeddings");
+  dg_new_pieces languages = {0};
+  reader r = {.data = data, .ways = ways, .pieces = &languages};
+  dg_embedding_side asked = t->config.embedding_side;
+  for (size_t side = 0; asked != DG_EMBED_AUTO && side < 2 * data->train_count; side++)
+    if (asked == DG_EMBED_BOTH || side % 2 == (asked == DG_EMBED_TARGET))
+      dg_new_pieces_for(&languages, language_of(&r, side));
+  if (asked == DG_EMBED_AUTO) {
+    add_languages(t, data, ways, &languages);
+    t->config.embedding_side = side_of(&r, bidirectional);
+  }
+  size_t pieces = (size_t)dg_first_extra(&t->base->model->config), most = 0, all = 0, covered = 0;
+  piece_count *counts = dg_calloc(pieces, sizeof *counts);
+  bool ok = t->base->tokenizer == t->base->target_tokenizer ||
+            t->config.embedding_side != DG_EMBED_BOTH ||
+            dg_fail(err, DG_ERR_USAGE, "--embeddings: the base's sources and targets have "
+                                       "different pieces: choose one with --embedding-side");
+  ok = ok && count_pieces(t, r, counts, pieces, err);
+  for (size_t i = 0; ok && i < pieces; i++) all += counts[i].count;
+  while (ok && most < (size_t)t->config.embeddings && most < pieces && counts[most].count > 1)
+    covered += counts[most++].count;
+  if (ok && !most)
+    ok = dg_fail(err, DG_ERR_USAGE,
+                 "--embeddings: no piece of the base occurs twice in the text: leave it out");
+  if (ok) {
+    t->config.embeddings = (int)most;
+    t->changed = dg_malloc(most * sizeof *t->changed);
+    for (size_t i = 0; i < most; i++) t->changed[i] = counts[i].id;
+    dg_cli_say(cli, "%zu pieces of the base, %.0f%% of the text, have embeddings that learn\n",
+               most, 100 * (double)covered / (double)all);
+  }
+  free(counts);
+  dg_new_pieces_free(&languages);
+  return ok;
 }

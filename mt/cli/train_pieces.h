@@ -1,4 +1,5 @@
-/* New vocabulary for the language that is trained: pieces learned on its text. */
+/* Vocabulary for the language that is trained: new pieces learned on its text, and the base's
+ * pieces that are frequent in it. */
 #ifndef DG_CLI_TRAIN_PIECES_H
 #define DG_CLI_TRAIN_PIECES_H
 
@@ -10,5 +11,12 @@
  * ways[i] is that of the files whose pair is i. Before dg_trainee_build. */
 bool dg_train_pieces(dg_trainee *t, const dg_train_data *data, const dg_language_pair *const *ways,
                      const dg_cli *cli, dg_error *err);
+
+/* Chooses the pieces of the base whose embeddings change: the most frequent in training text of
+ * the side asked for or, when none is, of the same languages; fewer when there are no more.
+ * After dg_train_pieces. */
+bool dg_train_embeddings(dg_trainee *t, const dg_train_data *data,
+                         const dg_language_pair *const *ways, bool bidirectional,
+                         const dg_cli *cli, dg_error *err);
 
 #endif

@@ -320,6 +320,7 @@ bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error 
   dg_adapter_file *f = t->file;
   bool ok = (f->adapter = dg_adapter_new(&m->config, &t->config, f->language_count, err));
   if (ok) dg_adapter_initialize(f->adapter, seed);
+  if (ok && t->config.embeddings) ok = dg_adapter_choose(f->adapter, t->changed, err);
   if (ok && f->pieces.list.count) ok = begin_pieces(t, err);
   dg_tensor *extra = ok ? dg_params_find(&f->adapter->params, "extra") : NULL;
   for (size_t i = 0; ok && i < f->language_count; i++) {
@@ -338,6 +339,7 @@ void dg_trainee_free(dg_trainee *t) {
   free(t->languages);
   free(t->relatives);
   free(t->relatives_text.text);
+  free(t->changed);
 }
 
 double dg_trainee_learning_rate(const dg_trainee *t, int d_model) {

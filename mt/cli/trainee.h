@@ -32,6 +32,7 @@ typedef struct dg_trainee {
   const dg_language **relatives;   /* the nearest, of each language of its own; NULL: itself */
   dg_strbuf relatives_text;        /* for people */
   double tokens_per_word[2];       /* of languages with new pieces: before and after */
+  int32_t *changed;                /* [config.embeddings]: the pieces whose embeddings learn */
 } dg_trainee;
 
 bool dg_trainee_is_full(const dg_trainee *t);

@@ -595,6 +595,10 @@ bool dg_exchange_write(const dg_adapter *a, dg_family family, dg_exchange layout
     return dg_fail(err, DG_ERR_UNSUPPORTED,
                    "the adapter has %d new pieces, which %s has no place for",
                    a->config.new_pieces, peft ? "PEFT" : "AdapterHub");
+  if (a->config.embeddings)
+    return dg_fail(err, DG_ERR_UNSUPPORTED,
+                   "the adapter changes %d embeddings of the base, which %s has no place for",
+                   a->config.embeddings, peft ? "PEFT" : "AdapterHub");
   if (a->extra_tokens)
     return dg_fail(err, DG_ERR_UNSUPPORTED,
                    "the adapter has %zu tokens of its own (a new language's tag), which %s has no "

@@ -12,6 +12,7 @@
 static const char *const placement_names[] = {"layer", "sublayer", "parallel", NULL};
 static const char *const norm_names[] = {"auto", "yes", "no", NULL};
 static const char *const activation_names[] = {"relu", "gelu", "gelu_tanh", "silu", NULL};
+static const char *const embedding_side_names[] = {"auto", "source", "target", "both", NULL};
 
 #define MEMBER(field) offsetof(dg_adapter_config, field), sizeof(((dg_adapter_config *)0)->field)
 #define TEXT(name, field, initial, help) \
@@ -40,6 +41,10 @@ const dg_option dg_adapter_config_options[] = {
     TEXT("decoder_layers", decoder_layers, "all", "likewise"),
     {"new_pieces", DG_OPTION_INT, MEMBER(new_pieces), "0", 0, DG_NEW_PIECES_MOST, NULL,
      "learned on a new language's text, where the base cuts it to bits"},
+    {"embeddings", DG_OPTION_INT, MEMBER(embeddings), "0", 0, DG_NEW_PIECES_MOST, NULL,
+     "of so many frequent pieces of the base learn, too"},
+    ENUM("embedding_side", embedding_side, "auto", embedding_side_names,
+         "where; auto: the new language's"),
     {NULL, DG_OPTION_INT, 0, 0, NULL, 0, 0, NULL, NULL},
 };
 
@@ -102,6 +107,7 @@ json_t *dg_adapter_config_json(const dg_adapter_config *c) {
     if (!(method & read_by[i].method)) json_object_del(j, read_by[i].name);
   if (c->placement == DG_PLACE_LAYER) json_object_del(j, "sublayers");
   if (!c->new_pieces) json_object_del(j, "new_pieces");
+  if (!c->embeddings) json_object_del(j, "embeddings"), json_object_del(j, "embedding_side");
   return j;
 }
 
@@ -324,23 +330,36 @@ static void plan_stack(dg_plan *p, const layout *l, dg_adapter_stack *s, const c
     plan_norm(p, c, path, &s->final_norm);
 }
 
-/* Named and tied as the base's own rows. */
-static void plan_pieces(dg_plan *p, dg_adapter *a) {
-  const dg_model_config *c = &a->model;
-  dg_piece_rows *r = &a->pieces;
-  size_t count = (size_t)a->config.new_pieces, d = a->d_model;
+/* Differences to rows learn at a tenth of the rate (tests/transfer/recipes.md): a row has a unit's
+ * length, and what Adam moves it by does not depend on that. */
+static const float change_rate = 0.1F;
+
+static dg_tensor *plan_table(dg_plan *p, const char *path, const char *name, size_t rows,
+                             size_t cols, float rate) {
   dg_plan_align(p);
-  dg_tensor *t = dg_plan_tensor(p, count, d, "pieces.%s",
-                                c->tie_source_target ? "embedding" : "encoder.embedding");
-  r->source = t->value, r->source_grad = t->grad;
-  if (!c->tie_source_target) t = dg_plan_tensor(p, count, d, "pieces.decoder.embedding");
+  dg_tensor *t = dg_plan_tensor(p, rows, cols, "%s.%s", path, name);
+  t->rate = rate;
+  return t;
+}
+
+/* Named and tied as the base's own rows. */
+static void plan_rows(dg_plan *p, const dg_adapter *a, const char *path, int pieces, float rate,
+                      dg_embedding_side side, dg_piece_rows *r) {
+  const dg_model_config *c = &a->model;
+  size_t count = (size_t)pieces, d = a->d_model;
+  dg_tensor *t = NULL;
+  const char *first = c->tie_source_target ? "embedding" : "encoder.embedding";
+  if (side != DG_EMBED_TARGET || c->tie_source_target)
+    t = plan_table(p, path, first, count, d, rate);
+  if (side != DG_EMBED_TARGET) r->source = t->value, r->source_grad = t->grad;
+  if (side == DG_EMBED_SOURCE) return;
+  if (!c->tie_source_target) t = plan_table(p, path, "decoder.embedding", count, d, rate);
   r->target = t->value, r->target_grad = t->grad;
   r->output = (dg_linear){.out = count, .in = d};
-  if (!c->tie_output) t = dg_plan_tensor(p, count, d, "pieces.output.weight");
+  if (!c->tie_output) t = plan_table(p, path, "output.weight", count, d, rate);
   r->output.weight = dg_matrix_fp32(t->value), r->output.weight_grad = t->grad;
   if (!c->output_bias) return;
-  dg_plan_align(p);
-  t = dg_plan_tensor(p, 1, count, "pieces.output.bias");
+  t = plan_table(p, path, "output.bias", 1, count, rate);
   r->output.bias = t->value, r->output.bias_grad = t->grad;
 }
 
@@ -354,7 +373,11 @@ static void plan_adapter(dg_plan *p, void *structure) {
     dg_tensor *t = dg_plan_tensor(p, a->extra_tokens, a->d_model, "extra");
     a->extra = t->value, a->extra_grad = t->grad;
   }
-  if (a->config.new_pieces) plan_pieces(p, a);
+  if (a->config.new_pieces)
+    plan_rows(p, a, "pieces", a->config.new_pieces, 1, DG_EMBED_BOTH, &a->pieces);
+  if (a->config.embeddings)
+    plan_rows(p, a, "changes", a->config.embeddings, change_rate, a->config.embedding_side,
+              &a->changes.rows);
   dg_plan_align(p);
 }
 
@@ -382,6 +405,10 @@ dg_adapter *dg_adapter_new(const dg_model_config *model, const dg_adapter_config
     dg_fail(err, DG_ERR_UNSUPPORTED,
             "the base has %d pieces for sources and %d for targets: new ones have no place there",
             model->vocab_size, dg_target_vocab(model));
+    return NULL;
+  }
+  if (config->embeddings && config->embedding_side == DG_EMBED_AUTO) {
+    dg_fail(err, DG_ERR_USAGE, "an adapter changes embeddings and does not say on which side");
     return NULL;
   }
   if (config->width < 1 || config->width > 65536 || config->rank < 1 || config->rank > 65536 ||
@@ -416,13 +443,33 @@ dg_adapter *dg_adapter_new(const dg_model_config *model, const dg_adapter_config
   return NULL;
 }
 
+bool dg_adapter_choose(dg_adapter *a, const int32_t *ids, dg_error *err) {
+  dg_row_changes *c = &a->changes;
+  size_t count = (size_t)a->config.embeddings;
+  int32_t pieces = a->config.embedding_side == DG_EMBED_SOURCE ? a->model.vocab_size
+                                                              : dg_target_vocab(&a->model);
+  if (pieces > a->model.vocab_size && a->config.embedding_side == DG_EMBED_BOTH)
+    pieces = a->model.vocab_size;
+  c->ids = dg_realloc(c->ids, count * sizeof *c->ids);
+  c->place = dg_realloc(c->place, (size_t)dg_first_extra(&a->model) * sizeof *c->place);
+  memset(c->place, -1, (size_t)dg_first_extra(&a->model) * sizeof *c->place);
+  for (size_t i = 0; i < count; i++) {
+    if (ids[i] < 0 || ids[i] >= pieces || c->place[ids[i]] >= 0)
+      return dg_fail(err, DG_ERR_FORMAT, "piece %d of the changed embeddings is %s", ids[i],
+                     ids[i] < 0 || ids[i] >= pieces ? "none of the base's" : "there twice");
+    c->ids[i] = ids[i];
+    c->place[ids[i]] = (int32_t)i;
+  }
+  return true;
+}
+
 void dg_adapter_initialize(dg_adapter *a, uint64_t seed) {
   dg_params_initialize(&a->params, seed, a->d_model);
   for (size_t i = 0; i < a->params.count; i++) {
     dg_tensor *t = &a->params.tensors[i];
     size_t n = t->rows * t->cols;
     if (dg_ends_with(t->name, ".up.weight") || dg_ends_with(t->name, ".lora_b.weight") ||
-        !strncmp(t->name, "pieces.", 7))
+        !strncmp(t->name, "pieces.", 7) || !strncmp(t->name, "changes.", 8))
       memset(t->value, 0, n * sizeof(float));
     if (dg_ends_with(t->name, ".ia3"))
       for (size_t k = 0; k < n; k++) t->value[k] = 1;
@@ -445,6 +492,8 @@ void dg_adapter_free(dg_adapter *a) {
   dg_params_free(&a->params);
   free(a->encoder.layers);
   free(a->decoder.layers);
+  free(a->changes.ids);
+  free(a->changes.place);
   free(a);
 }
 

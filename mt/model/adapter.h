@@ -25,6 +25,14 @@ typedef enum dg_placement {
   DG_PLACE_PARALLEL  /* beside a sublayer, reading what it reads (He et al. 2022) */
 } dg_placement;
 
+/* Where rows of pieces count: as sources are read, as targets are read and said. */
+typedef enum dg_embedding_side {
+  DG_EMBED_AUTO, /* to be settled before there is an adapter */
+  DG_EMBED_SOURCE,
+  DG_EMBED_TARGET,
+  DG_EMBED_BOTH
+} dg_embedding_side;
+
 typedef struct dg_adapter_config {
   char method[64];
   dg_placement placement;
@@ -39,6 +47,8 @@ typedef struct dg_adapter_config {
   char projections[160]; /* "q,v,ffn.in", or "all" */
   char encoder_layers[160], decoder_layers[160]; /* "all", "none", "0-5,11" */
   int new_pieces; /* of a vocabulary beside the base's */
+  int embeddings; /* of the base's pieces, to which it adds differences */
+  dg_embedding_side embedding_side;
 } dg_adapter_config;
 extern const dg_option dg_adapter_config_options[];
 /* As dg_options_to_json, without the settings that its method does not read. */
@@ -92,13 +102,20 @@ typedef struct dg_adapter_stack {
   dg_norm embedding_norm, final_norm; /* added to the base's */
 } dg_adapter_stack;
 
-/* Rows of new pieces, ids from dg_first_extra on, as the base has them: source and target may
- * be the same, and the output's weight the target's. */
+/* Rows of pieces, tied as the base's are: source and target may be the same, and the output's
+ * weight the target's. NULL, and an output of nothing, on a side that has none. */
 typedef struct dg_piece_rows {
-  const float *source, *target; /* [new_pieces, d_model] */
+  const float *source, *target; /* [pieces, d_model] */
   float *source_grad, *target_grad;
   dg_linear output;
 } dg_piece_rows;
+
+/* Differences to the rows of some of the base's pieces. */
+typedef struct dg_row_changes {
+  dg_piece_rows rows;
+  int32_t *ids;   /* [embeddings] */
+  int32_t *place; /* in ids, by piece, or -1; NULL before they are chosen */
+} dg_row_changes;
 
 /* Extra tokens: embedding rows for ids from dg_first_tag on, such as the tag of a new language.
  * They are read as input, never predicted. */
@@ -110,13 +127,17 @@ typedef struct dg_adapter {
   dg_adapter_stack encoder, decoder;
   const float *extra; /* [extra_tokens, d_model] */
   float *extra_grad;
-  dg_piece_rows pieces;
+  dg_piece_rows pieces; /* new ones, ids from dg_first_extra on */
+  dg_row_changes changes;
 } dg_adapter;
 
 /* All values zero. Refuses a declaration that makes no sense, or nothing to train. */
 dg_adapter *dg_adapter_new(const dg_model_config *model, const dg_adapter_config *config,
                            size_t extra_tokens, dg_error *err);
-void dg_adapter_initialize(dg_adapter *a, uint64_t seed); /* leaves extra and pieces zero */
+/* The pieces whose rows change, as many as its declaration says. Without them it changes
+ * none. */
+bool dg_adapter_choose(dg_adapter *a, const int32_t *ids, dg_error *err);
+void dg_adapter_initialize(dg_adapter *a, uint64_t seed); /* leaves extra and rows of pieces zero */
 bool dg_adapter_train(dg_adapter *a, dg_error *err);      /* allocates gradients, zeroed */
 void dg_adapter_free(dg_adapter *a);
 

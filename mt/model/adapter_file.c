@@ -75,6 +75,25 @@ static bool read_pieces(const dg_safetensors *s, const dg_base *base, dg_adapter
                         f->pieces.list.count));
 }
 
+static bool read_changes(const dg_safetensors *s, dg_adapter *a, dg_error *err) {
+  size_t count = (size_t)a->config.embeddings;
+  if (!count) return true;
+  json_t *list = dg_weights_json(s, "embeddings", JSON_ARRAY, err);
+  int32_t *ids = dg_calloc(count, sizeof *ids);
+  bool ok = list && (json_array_size(list) == count ||
+                     dg_fail(err, DG_ERR_FORMAT, "it changes %zu embeddings and lists %zu", count,
+                             json_array_size(list)));
+  for (size_t i = 0; ok && i < count; i++) {
+    const json_t *id = json_array_get(list, i);
+    json_int_t value = json_integer_value(id);
+    ids[i] = json_is_integer(id) && value <= INT32_MAX && value >= 0 ? (int32_t)value : -1;
+  }
+  ok = ok && dg_adapter_choose(a, ids, err);
+  free(ids);
+  json_decref(list);
+  return ok;
+}
+
 static bool read_adapter(const dg_safetensors *s, const dg_base *base, dg_adapter_file *f,
                          dg_error *err) {
   dg_adapter_config config;
@@ -85,7 +104,8 @@ static bool read_adapter(const dg_safetensors *s, const dg_base *base, dg_adapte
   for (size_t i = 0; i < f->language_count; i++)
     f->languages[i].tag = dg_first_tag(&base->model->config) + (int32_t)i;
   f->adapter = dg_adapter_new(&base->model->config, &config, f->language_count, err);
-  return f->adapter && read_pieces(s, base, f, err) && dg_weights_read(s, &f->adapter->params, err);
+  return f->adapter && read_pieces(s, base, f, err) && read_changes(s, f->adapter, err) &&
+         dg_weights_read(s, &f->adapter->params, err);
 }
 
 dg_adapter_file *dg_adapter_file_load(const char *path, const dg_base *base, dg_error *err) {
@@ -140,6 +160,13 @@ bool dg_adapter_file_save(const dg_adapter_file *f, const char *path, dg_storage
     json_t *pieces = dg_new_pieces_json(&f->pieces);
     dg_weights_add_json(w, "new_pieces", pieces);
     json_decref(pieces);
+  }
+  if (f->adapter->config.embeddings) {
+    json_t *ids = json_array();
+    for (int i = 0; i < f->adapter->config.embeddings; i++)
+      json_array_append_new(ids, json_integer(f->adapter->changes.ids[i]));
+    dg_weights_add_json(w, "embeddings", ids);
+    json_decref(ids);
   }
   dg_weights_add_json(w, "card", f->card);
   bool ok = dg_weights_write(w, &f->adapter->params, dg_weights_in_memory, NULL, path, storage,

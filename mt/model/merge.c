@@ -26,6 +26,12 @@ static bool same_kind(const dg_adapter_file *a, const dg_adapter_file *b, const 
     ok = dg_fail(err, DG_ERR_USAGE,
                  "%s and %s have different new pieces: only alike ones have a mean",
                  names[0], names[i]);
+  const int32_t *changed[] = {a->adapter->changes.ids, b->adapter->changes.ids};
+  size_t changes = ok ? (size_t)a->adapter->config.embeddings : 0;
+  if (changes && memcmp(changed[0], changed[1], changes * sizeof **changed))
+    ok = dg_fail(err, DG_ERR_USAGE,
+                 "%s and %s change embeddings of different pieces: only alike ones have a mean",
+                 names[0], names[i]);
   if (ok && (a->over_count != b->over_count || memcmp(a->over, b->over, sizeof a->over)))
     ok = dg_fail(err, DG_ERR_USAGE, "%s and %s were trained on top of different adapters",
                  names[0], names[i]);
@@ -93,7 +99,9 @@ dg_adapter_file *dg_adapter_merge(const dg_adapter_file *const *files, const cha
   const json_t *like = json_object_get(files[0]->card, "like");
   if (like) json_object_set(to->card, "like", (json_t *)like);
   ok = ok && (to->adapter = dg_adapter_new(&files[0]->adapter->model, &files[0]->adapter->config,
-                                           to->language_count, err));
+                                           to->language_count, err)) &&
+       (!to->adapter->config.embeddings ||
+        dg_adapter_choose(to->adapter, files[0]->adapter->changes.ids, err));
   for (size_t t = 0; ok && t < to->adapter->params.count; t++) {
     dg_tensor *x = &to->adapter->params.tensors[t];
     for (size_t i = 0; i < count && strcmp(x->name, "extra"); i++)

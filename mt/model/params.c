@@ -21,7 +21,7 @@ dg_tensor *dg_plan_tensor(dg_plan *p, size_t rows, size_t cols, const char *form
   if (p->linking) return &params->tensors[p->next++];
   DG_GROW(params->tensors, p->capacity, params->count + 1);
   dg_tensor *t = &params->tensors[params->count++];
-  *t = (dg_tensor){.rows = rows, .cols = cols, .offset = params->total};
+  *t = (dg_tensor){.rows = rows, .cols = cols, .offset = params->total, .rate = 1};
   va_list args;
   va_start(args, format);
   vsnprintf(t->name, sizeof t->name, format, args);

@@ -16,6 +16,7 @@ typedef struct dg_tensor {
   size_t rows, cols, offset; /* in floats, inside the block */
   bool weight;               /* read only by products and row by row: it may be held as stored */
   bool hidden;               /* a weight inside a layer: from features to features */
+  float rate;                /* of learning, times the run's */
   float *value, *grad;       /* value NULL: it is held as its file stores it */
   dg_matrix_block held;      /* where it is: `value`, or in its file */
 } dg_tensor;

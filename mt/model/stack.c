@@ -10,7 +10,20 @@ typedef struct row {
 } row;
 
 static row row_at(const float *value, float *grad, size_t at, size_t d) {
-  return (row){value + at * d, grad ? grad + at * d : NULL};
+  return (row){value ? value + at * d : NULL, grad ? grad + at * d : NULL};
+}
+
+static row side_row(const dg_network *n, const dg_stack *stack, const dg_piece_rows *p, size_t at) {
+  size_t d = (size_t)n->model->config.d_model;
+  return stack == &n->model->encoder ? row_at(p->source, p->source_grad, at, d)
+                                     : row_at(p->target, p->target_grad, at, d);
+}
+
+/* What an adapter adds to the row of a piece of the base. */
+static row change_row(const dg_network *n, const dg_stack *stack, size_t adapter, int32_t id) {
+  const dg_row_changes *c = &n->adapters[adapter]->changes;
+  if (!c->place || c->place[id] < 0) return (row){0};
+  return side_row(n, stack, &c->rows, (size_t)c->place[id]);
 }
 
 /* That of an id past the vocabularies: of a new piece, or an adapter's tag. */
@@ -20,10 +33,8 @@ static row extra_row(const dg_network *n, const dg_stack *stack, int32_t id) {
   int32_t tag = id - dg_first_tag(c), piece = id - dg_first_extra(c);
   for (size_t i = 0; i < n->adapter_count; i++) {
     const dg_adapter *a = n->adapters[i];
-    const dg_piece_rows *p = &a->pieces;
     if (tag < 0 && piece < a->config.new_pieces)
-      return stack == &n->model->encoder ? row_at(p->source, p->source_grad, (size_t)piece, d)
-                                         : row_at(p->target, p->target_grad, (size_t)piece, d);
+      return side_row(n, stack, &a->pieces, (size_t)piece);
     if (tag >= 0 && (size_t)tag < a->extra_tokens)
       return row_at(a->extra, a->extra_grad, (size_t)tag, d);
     if (tag >= 0) tag -= (int32_t)a->extra_tokens;
@@ -33,14 +44,27 @@ static row extra_row(const dg_network *n, const dg_stack *stack, int32_t id) {
 
 void dg_embedding_row(const dg_network *n, const dg_stack *stack, int32_t id, float *out) {
   size_t d = (size_t)n->model->config.d_model;
-  if ((size_t)id < stack->vocab) dg_matrix_rows(&stack->embedding, d, (size_t)id, 1, out);
-  else memcpy(out, extra_row(n, stack, id).value, d * sizeof *out);
+  if ((size_t)id >= stack->vocab) {
+    memcpy(out, extra_row(n, stack, id).value, d * sizeof *out);
+    return;
+  }
+  dg_matrix_rows(&stack->embedding, d, (size_t)id, 1, out);
+  for (size_t k = 0; k < n->adapter_count; k++) {
+    const float *change = change_row(n, stack, k, id).value;
+    for (size_t c = 0; change && c < d; c++) out[c] += change[c];
+  }
 }
 
-static float *embedding_grad_row(const dg_network *n, const dg_stack *stack, int32_t id) {
-  size_t d = (size_t)n->model->config.d_model;
-  if ((size_t)id >= stack->vocab) return extra_row(n, stack, id).grad;
-  return stack->embedding_grad ? stack->embedding_grad + (size_t)id * d : NULL;
+/* The gradients of all that a row is the sum of. */
+static size_t embedding_grad_rows(const dg_network *n, const dg_stack *stack, int32_t id,
+                                  float *out[1 + DG_ADAPTERS_MAX]) {
+  size_t d = (size_t)n->model->config.d_model, count = 0;
+  bool known = (size_t)id < stack->vocab;
+  float *own = known ? stack->embedding_grad : extra_row(n, stack, id).grad;
+  if (own) out[count++] = known ? own + (size_t)id * d : own;
+  for (size_t k = 0; known && k < n->adapter_count; k++)
+    if ((out[count] = change_row(n, stack, k, id).grad)) count++;
+  return count;
 }
 
 static bool is_known(const dg_network *n, const dg_stack *stack, int32_t id) {
@@ -205,9 +229,10 @@ static void embed_gradient_columns(void *context, size_t task, int worker) {
     size_t length = j->text->offsets[s + 1] - j->text->offsets[s];
     for (size_t i = 0; i < length; i++) {
       const float *g = j->g + (first + i) * d;
-      float *e = embedding_grad_row(n, j->stack, j->text->ids[first + i]);
-      if (e)
-        for (size_t c = begin; c < end; c++) e[c] += j->scale * g[c];
+      float *e[1 + DG_ADAPTERS_MAX];
+      size_t count = embedding_grad_rows(n, j->stack, j->text->ids[first + i], e);
+      for (size_t k = 0; k < count; k++)
+        for (size_t c = begin; c < end; c++) e[k][c] += j->scale * g[c];
       if (j->stack->positions_grad) {
         float *q = j->stack->positions_grad + (i + offset) * d;
         for (size_t c = begin; c < end; c++) q[c] += g[c];
@@ -263,9 +288,9 @@ static void embed_backward(dg_pass *p, const dg_stack_walk *w, float *g) {
 /* Whether the text has a token whose embedding is trained. */
 static bool trains_embeddings(const dg_network *n, const dg_stack *stack,
                               const dg_packed_text *text) {
-  int32_t first = dg_first_extra(&n->model->config);
+  float *unused[1 + DG_ADAPTERS_MAX];
   for (size_t i = 0; i < text->total; i++)
-    if (text->ids[i] >= first && extra_row(n, stack, text->ids[i]).grad) return true;
+    if (embedding_grad_rows(n, stack, text->ids[i], unused)) return true;
   return false;
 }
 

@@ -13,6 +13,7 @@ enum { BLOCK = 1 << 15 }; /* numbers a task takes; sums do not depend on the thr
 /* What one task updates: a matrix by Muon, or numbers by Adam, each by itself. */
 typedef struct dg_update_part {
   size_t at, rows, cols; /* rows 1 for numbers */
+  float rate;
   bool muon;
 } dg_update_part;
 
@@ -32,24 +33,27 @@ static void add_part(dg_optimizer *z, dg_update_part p) {
   z->parts[z->part_count++] = p;
 }
 
-static void add_numbers(dg_optimizer *z, size_t at, size_t end) {
+static void add_numbers(dg_optimizer *z, size_t at, size_t end, float rate) {
   for (; at < end; at += BLOCK)
-    add_part(z, (dg_update_part){at, 1, end - at < BLOCK ? end - at : BLOCK, false});
+    add_part(z, (dg_update_part){at, 1, end - at < BLOCK ? end - at : BLOCK, rate, false});
 }
 
 static void plan_parts(dg_optimizer *z) {
   const dg_params *p = z->params;
   size_t at = 0;
-  for (size_t i = 0; i < p->count && z->options.type == DG_OPTIMIZER_MUON; i++) {
+  for (size_t i = 0; i < p->count; i++) {
     const dg_tensor *t = &p->tensors[i];
-    if (!t->hidden) continue;
-    add_numbers(z, at, t->offset);
-    add_part(z, (dg_update_part){t->offset, t->rows, t->cols, true});
-    at = t->offset + t->rows * t->cols;
-    size_t scratch = dg_muon_scratch(t->rows, t->cols);
+    size_t end = t->offset + t->rows * t->cols;
+    bool muon = t->hidden && z->options.type == DG_OPTIMIZER_MUON;
+    if (!muon && t->rate == 1) continue; /* with its neighbours */
+    add_numbers(z, at, t->offset, 1);
+    if (muon) add_part(z, (dg_update_part){t->offset, t->rows, t->cols, t->rate, true});
+    else add_numbers(z, t->offset, end, t->rate);
+    size_t scratch = muon ? dg_muon_scratch(t->rows, t->cols) : 0;
     if (scratch > z->scratch_size) z->scratch_size = scratch;
+    at = end;
   }
-  add_numbers(z, at, p->total);
+  add_numbers(z, at, p->total, 1);
   if (z->part_count) qsort(z->parts, z->part_count, sizeof *z->parts, by_cost);
 }
 
@@ -103,10 +107,13 @@ static void update_part(void *context, size_t task, int worker) {
   const dg_update_part *p = &z->parts[task];
   const float *g = z->params->grads + p->at;
   float *w = z->params->values + p->at, *m = z->m + p->at, *v = z->v + p->at;
+  dg_adam_step adam = j->adam;
+  dg_muon_step muon = j->muon;
+  adam.lr *= p->rate, muon.lr *= p->rate;
   if (p->muon)
-    dg_muon(&j->muon, p->rows, p->cols, g, w, m, z->scratch + (size_t)worker * z->scratch_size);
+    dg_muon(&muon, p->rows, p->cols, g, w, m, z->scratch + (size_t)worker * z->scratch_size);
   else
-    j->ops->adam(p->cols, &j->adam, g, w, m, v);
+    j->ops->adam(p->cols, &adam, g, w, m, v);
 }
 
 double dg_optimizer_update(dg_optimizer *z, double learning_rate) {

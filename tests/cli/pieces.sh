@@ -1,4 +1,5 @@
-# dragoman train --new-pieces: vocabulary for a language whose letters the base spells as bytes.
+# dragoman train --new-pieces, --embeddings: vocabulary for a language whose letters the base
+# spells as bytes.
 . tests/tap.sh
 . tests/numbers.sh
 cd "$TMPDIR" || exit 1
@@ -113,4 +114,71 @@ check "damaged" sh -c 'for at in 3000 9000 20000; do
   cp unigram.uk.safetensors cut.safetensors
   printf x | dd of=cut.safetensors bs=1 seek=$at conv=notrunc 2>/dev/null
   ! "$1" translate -b unigram.safetensors -a cut.safetensors --quiet dev.en 2>/dev/null || exit 1; done' - "$dragoman"
+
+# --- embeddings ----------------------------------------------------------------------------------
+change() { # embeddings of 20 of the base's pieces
+  $launch "$dragoman" train -b unigram.safetensors -s en -t uk --like es --train train.uk.tsv --dev dev.uk.tsv \
+    --threads 2 --width 8 --max_updates 8 --eval_every 4 --eval_sentences 4 --metric loss --batch_tokens 512 \
+    --precision fp32 --embeddings 20 "$@"
+}
+says() { # TEXT FILE OPTIONS...
+  wanted=$1 file=$2
+  shift 2
+  "$dragoman" "$@" "$file" >said && grep -q "$wanted" said || { cat said; return 1; }
+}
+changed() { # in what is written, where that is new
+  change -o changed.safetensors 2>err && grep -q '^20 pieces of the base, [0-9]*% of the text, have' err &&
+    says 'embedding_side target' changed.safetensors info && says 'embeddings 20' changed.safetensors info &&
+    "$dragoman" translate -b unigram.safetensors -a changed.safetensors --quiet dev.en >out.uk &&
+    [ "$(wc -l <out.uk)" -eq 20 ] || { cat err; return 1; }
+}
+check "embeddings" changed
+sides() { # where the language stands, or as told
+  change --bidirectional --quiet -o both.safetensors && says 'embedding_side both' both.safetensors info &&
+    change --embedding-side source --quiet -o w.safetensors && says 'embedding_side source' w.safetensors info &&
+    "$dragoman" train -b unigram.safetensors -s uk -t en --reversed --like es --train train.uk.tsv --dev dev.uk.tsv \
+      --max_updates 1 --eval_sentences 0 --width 8 --embeddings 9999 --quiet -o w.safetensors &&
+    says 'embedding_side source' w.safetensors info && ! grep -q 'embeddings 9999' said
+}
+check "their side" sides
+killed_changing() {
+  rm -f killed.safetensors
+  launch=exec change -o killed.safetensors --checkpoint_minutes 0 >/dev/null 2>&1 &
+  pid=$!
+  for i in $(seq 2000); do [ -f killed.safetensors.checkpoint ] && break; sleep 0.01; done
+  kill -9 $pid
+  wait $pid 2>/dev/null
+  change -o killed.safetensors --quiet && same_weights killed.safetensors changed.safetensors
+}
+check "killed, started again, with embeddings" killed_changing
+check "with new pieces" change --new-pieces 20 --quiet -o w.safetensors
+begun_changed() { # from another's, on other text: the same pieces
+  "$dragoman" train -b unigram.safetensors -s en -t uk --like es --train less.tsv --dev dev.uk.tsv --threads 2 \
+    --init changed.safetensors --learning_rate 0 --max_updates 1 --precision fp32 --eval_sentences 0 \
+    -o begun.safetensors >out 2>err && grep -q '20 pieces of the base have' err &&
+    "$dragoman" translate -b unigram.safetensors -a begun.safetensors --quiet dev.en | cmp - out.uk || { cat err; return 1; }
+}
+check "--init with embeddings" begun_changed
+check "other embeddings than --init's" refuses 2 "leave out --embeddings" change --quiet --embeddings 10 \
+  --init changed.safetensors -o w.safetensors
+on_top() { # one stands on another: both change rows
+  change -a changed.safetensors --quiet -o above.safetensors &&
+    "$dragoman" translate -b unigram.safetensors -a changed.safetensors -a above.safetensors --quiet dev.en | wc -l | grep -qx 20
+}
+check "embeddings on top of embeddings" on_top
+mean_changed() {
+  change --quiet --seed 2 -o two.safetensors &&
+    "$dragoman" merge -b unigram.safetensors changed.safetensors two.safetensors -o mean.safetensors &&
+    "$dragoman" translate -b unigram.safetensors -a mean.safetensors --quiet dev.en | wc -l | grep -qx 20
+}
+check "merge with embeddings" mean_changed
+others() {
+  "$dragoman" train -b unigram.safetensors -s en -t uk --like es --train less.tsv --dev dev.uk.tsv --threads 2 \
+    --width 8 --max_updates 1 --eval_sentences 0 --embeddings 20 --quiet -o other.safetensors &&
+    refuses 2 'embeddings of different pieces' "$dragoman" merge -b unigram.safetensors changed.safetensors \
+      other.safetensors -o w.safetensors
+}
+check "merge of other embeddings" others
+check "embeddings of all weights" refuses 2 'no --embeddings' "$dragoman" train -b unigram.safetensors -s en -t es \
+  --train train.es.tsv --method full --embeddings 9 --quiet -o w.safetensors
 echo "1..$n"
