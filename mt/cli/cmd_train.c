@@ -217,18 +217,30 @@ static size_t training_pairs(const run *r) {
   return pairs;
 }
 
-/* What was not asked for goes by the amount of text. */
-static void set_defaults(run *r) {
+/* What was not asked for goes by the languages, by the adapter it begins from, */
+static void set_adapter_defaults(run *r, dg_strbuf *told) {
+  const dg_trainee *t = &r->trainee;
+  bool sides[2] = {false, false};
+  for (size_t i = 0; i < r->pair_count; i++)
+    for (size_t w = 0; w < r->ways; w++) {
+      const dg_language_pair *p = &r->pairs[i].ways[w].pair;
+      sides[0] = sides[0] || dg_trainee_is_new(t, p->source);
+      sides[1] = sides[1] || dg_trainee_is_new(t, p->target);
+    }
+  if (!t->init && !dg_trainee_is_full(t))
+    dg_train_adapter_defaults(&r->trainee.config, training_pairs(r), sides[0], sides[1],
+                              dg_cli_given, r->cli, told);
+}
+
+/* and by the amount of text. */
+static void set_defaults(run *r, dg_strbuf *adapter) {
   size_t pairs = training_pairs(r);
   dg_strbuf told = {0};
   dg_train_defaults(&r->options, pairs, dg_cli_given, r->cli, &told);
   if (!dg_cli_given(r->cli, "learning_rate"))
     r->options.learning_rate =
         dg_trainee_learning_rate(&r->trainee, r->base->model->config.d_model);
-  const dg_adapter_config *adapter = &r->trainee.config;
-  if (!dg_trainee_is_full(&r->trainee) &&
-      dg_method_parse(adapter->method, NULL) & DG_METHOD_BOTTLENECK)
-    dg_strbuf_addf(&told, ", width %d", adapter->width);
+  if (adapter->length) dg_strbuf_addf(&told, ", %s", adapter->text);
   if (!dg_cli_given(r->cli, "metric"))
     r->options.metric = r->options.eval_sentences ? DG_METRIC_CHRF : DG_METRIC_LOSS;
   dg_strbuf_addf(&told, ", learning_rate %g; best by dev ", r->options.learning_rate);
@@ -239,10 +251,12 @@ static void set_defaults(run *r) {
 
 static bool read_data(run *r, dg_error *err) {
   if (!read_texts(r, err)) return false;
-  if (!dg_cli_given(r->cli, "width") && !r->trainee.init)
-    r->trainee.config.width = dg_train_default_width(training_pairs(r));
-  if (!build_trainee(r, err)) return false;
-  set_defaults(r);
+  dg_strbuf adapter = {0};
+  set_adapter_defaults(r, &adapter);
+  bool ok = build_trainee(r, err);
+  if (ok) set_defaults(r, &adapter);
+  free(adapter.text);
+  if (!ok) return false;
   r->card_data = dg_calloc(r->data.count + 1, sizeof *r->card_data);
   r->directions = dg_calloc(r->data.train_count * r->ways + 1, sizeof *r->directions);
   r->train = dg_examples_new(r->base, (size_t)r->options.max_tokens);

@@ -94,7 +94,7 @@ static bool advise(const dg_trainee *t, const dg_train_data *data,
                    const dg_language_pair *const *ways, const dg_cli *cli, dg_error *err) {
   bool ok = true;
   for (size_t i = 0; ok && t->file && i < t->file->language_count; i++) {
-    if (!t->relatives[i]) continue;
+    if (!dg_trainee_is_new(t, t->file->languages[i].code)) continue;
     dg_new_pieces one = {0};
     double tokens[2];
     dg_new_pieces_for(&one, t->file->languages[i].code);
@@ -112,7 +112,8 @@ static bool advise(const dg_trainee *t, const dg_train_data *data,
 static void add_languages(const dg_trainee *t, const dg_train_data *data,
                           const dg_language_pair *const *ways, dg_new_pieces *p) {
   for (size_t i = 0; i < t->file->language_count; i++)
-    if (t->relatives && t->relatives[i]) dg_new_pieces_for(p, t->file->languages[i].code);
+    if (dg_trainee_is_new(t, t->file->languages[i].code))
+      dg_new_pieces_for(p, t->file->languages[i].code);
   for (size_t i = 0; !p->language_count && i < data->train_count; i++)
     dg_new_pieces_for(p, ways[data->files[i].pair]->target);
 }
@@ -203,6 +204,35 @@ static bool take_embeddings(dg_trainee *t, const dg_cli *cli, dg_error *err) {
   return true;
 }
 
+/* The languages of the side asked for or, when none is, those that are new, where they stand. */
+static void choose_side(dg_trainee *t, const reader *r, bool bidirectional,
+                        dg_new_pieces *languages) {
+  dg_embedding_side asked = t->config.embedding_side;
+  if (asked == DG_EMBED_AUTO) {
+    add_languages(t, r->data, r->ways, languages);
+    t->config.embedding_side = side_of(r, bidirectional);
+    return;
+  }
+  for (size_t side = 0; side < 2 * r->data->train_count; side++)
+    if (asked == DG_EMBED_BOTH || side % 2 == (asked == DG_EMBED_TARGET))
+      dg_new_pieces_for(languages, language_of(r, side));
+}
+
+static void take_frequent(dg_trainee *t, const piece_count *counts, size_t pieces,
+                          const dg_cli *cli) {
+  size_t asked = (size_t)t->config.embeddings, taken = 0, covered = 0, all = 0;
+  for (size_t i = 0; i < pieces; i++) all += counts[i].count;
+  t->changed = dg_malloc(asked * sizeof *t->changed);
+  for (; taken < asked && taken < pieces && counts[taken].count > 1; taken++) {
+    t->changed[taken] = counts[taken].id;
+    covered += counts[taken].count;
+  }
+  t->config.embeddings = (int)taken;
+  if (taken)
+    dg_cli_say(cli, "%zu pieces of the base, %.0f%% of the text, have embeddings that learn\n",
+               taken, 100 * (double)covered / (double)all);
+}
+
 bool dg_train_embeddings(dg_trainee *t, const dg_train_data *data,
                          const dg_language_pair *const *ways, bool bidirectional,
                          const dg_cli *cli, dg_error *err) {
@@ -212,35 +242,25 @@ bool dg_train_embeddings(dg_trainee *t, const dg_train_data *data,
     return dg_fail(err, DG_ERR_USAGE, "method full trains all embeddings: no --embeddings");
   dg_new_pieces languages = {0};
   reader r = {.data = data, .ways = ways, .pieces = &languages};
-  dg_embedding_side asked = t->config.embedding_side;
-  for (size_t side = 0; asked != DG_EMBED_AUTO && side < 2 * data->train_count; side++)
-    if (asked == DG_EMBED_BOTH || side % 2 == (asked == DG_EMBED_TARGET))
-      dg_new_pieces_for(&languages, language_of(&r, side));
-  if (asked == DG_EMBED_AUTO) {
-    add_languages(t, data, ways, &languages);
-    t->config.embedding_side = side_of(&r, bidirectional);
+  choose_side(t, &r, bidirectional, &languages);
+  bool given = dg_cli_given((void *)cli, "embeddings"), ok = true;
+  if (t->base->tokenizer == t->base->target_tokenizer ||
+      t->config.embedding_side != DG_EMBED_BOTH) {
+    size_t pieces = (size_t)dg_first_extra(&t->base->model->config);
+    piece_count *counts = dg_calloc(pieces, sizeof *counts);
+    ok = count_pieces(t, r, counts, pieces, err);
+    if (ok) take_frequent(t, counts, pieces, cli);
+    free(counts);
+    if (ok && given && !t->config.embeddings)
+      ok = dg_fail(err, DG_ERR_USAGE,
+                   "--embeddings: no piece of the base occurs twice in the text: leave it out");
+  } else {
+    t->config.embeddings = 0;
+    if (given)
+      ok = dg_fail(err, DG_ERR_USAGE,
+                   "--embeddings: the base's sources and targets have different pieces: choose one "
+                   "with --embedding-side");
   }
-  size_t pieces = (size_t)dg_first_extra(&t->base->model->config), most = 0, all = 0, covered = 0;
-  piece_count *counts = dg_calloc(pieces, sizeof *counts);
-  bool ok = t->base->tokenizer == t->base->target_tokenizer ||
-            t->config.embedding_side != DG_EMBED_BOTH ||
-            dg_fail(err, DG_ERR_USAGE, "--embeddings: the base's sources and targets have "
-                                       "different pieces: choose one with --embedding-side");
-  ok = ok && count_pieces(t, r, counts, pieces, err);
-  for (size_t i = 0; ok && i < pieces; i++) all += counts[i].count;
-  while (ok && most < (size_t)t->config.embeddings && most < pieces && counts[most].count > 1)
-    covered += counts[most++].count;
-  if (ok && !most)
-    ok = dg_fail(err, DG_ERR_USAGE,
-                 "--embeddings: no piece of the base occurs twice in the text: leave it out");
-  if (ok) {
-    t->config.embeddings = (int)most;
-    t->changed = dg_malloc(most * sizeof *t->changed);
-    for (size_t i = 0; i < most; i++) t->changed[i] = counts[i].id;
-    dg_cli_say(cli, "%zu pieces of the base, %.0f%% of the text, have embeddings that learn\n",
-               most, 100 * (double)covered / (double)all);
-  }
-  free(counts);
   dg_new_pieces_free(&languages);
   return ok;
 }

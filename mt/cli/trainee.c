@@ -173,6 +173,14 @@ bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_tr
   return !t->file || dg_adapter_file_add_pair(t->file, source, target, err);
 }
 
+bool dg_trainee_is_new(const dg_trainee *t, const char *code) {
+  const dg_language *list = t->file ? t->file->languages : t->languages;
+  size_t count = t->file ? t->file->language_count : t->language_count;
+  for (size_t i = 0; i < count; i++)
+    if (t->relatives[i] && !strcmp(list[i].code, code)) return true;
+  return false;
+}
+
 /* --- weights -------------------------------------------------------------------------------- */
 
 /* The embedding of a tag of the base, or of an adapter below. */

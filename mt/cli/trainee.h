@@ -41,6 +41,8 @@ bool dg_trainee_begin(dg_trainee *t, const dg_base *base, const dg_cli *cli, dg_
 /* Adds a pair of languages, each known to the base or an adapter below, or new. */
 bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_train_way *way,
                     dg_error *err);
+/* Whether it brings a language that nothing below knows. */
+bool dg_trainee_is_new(const dg_trainee *t, const char *code);
 /* After the last pair, and its new pieces: untrained weights, or those it begins from, with
  * gradients. */
 bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error *err);

@@ -23,17 +23,43 @@ static size_t size_of(size_t pairs) {
   return size;
 }
 
-int dg_train_default_width(size_t pairs) { return size_of(pairs) < SIZES - 1 ? 64 : 128; }
+/* Columns: nothing new, new in sources, new in targets, both. A language is learned where it is
+ * read or said, in as many weights wherever that is, and in the rows of its commonest pieces. */
+enum { CASES = 4 };
+static const struct {
+  const char *name;
+  unsigned methods;
+  const char *values[CASES];
+} adapter_table[] = {
+    {"placement", DG_METHOD_BOTTLENECK, {"layer", "parallel", "parallel", "parallel"}},
+    {"encoder_layers", DG_METHOD_BOTTLENECK, {"all", "all", "none", "all"}},
+    {"decoder_layers", DG_METHOD_BOTTLENECK, {"all", "none", "all", "all"}},
+    {"width", DG_METHOD_BOTTLENECK, {"64", "80", "240", "56"}},
+    {"embeddings", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "300", "300", "300"}},
+};
 
-void dg_train_defaults(dg_train_options *o, size_t pairs,
-                       bool (*keep)(void *context, const char *name), void *context,
+static void set(const dg_option *options, void *object, const char *name, const char *value,
+                dg_keep_fn *keep, void *context, dg_strbuf *told) {
+  if (!keep(context, name)) dg_options_set(options, object, name, value, NULL);
+  dg_strbuf_addf(told, "%s%s ", told->length ? ", " : "", name);
+  dg_options_get(dg_options_find(options, name), object, told);
+}
+
+void dg_train_defaults(dg_train_options *o, size_t pairs, dg_keep_fn *keep, void *context,
                        dg_strbuf *told) {
   size_t size = size_of(pairs);
-  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-    const char *name = table[i].name;
-    if (!keep(context, name))
-      dg_options_set(dg_train_options_table, o, name, table[i].values[size], NULL);
-    dg_strbuf_addf(told, "%s%s ", i ? ", " : "", name);
-    dg_options_get(dg_options_find(dg_train_options_table, name), o, told);
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+    set(dg_train_options_table, o, table[i].name, table[i].values[size], keep, context, told);
+}
+
+void dg_train_adapter_defaults(dg_adapter_config *c, size_t pairs, bool new_source,
+                               bool new_target, dg_keep_fn *keep, void *context, dg_strbuf *told) {
+  size_t which = (size_t)new_source + 2 * (size_t)new_target;
+  unsigned method = dg_method_parse(c->method, NULL);
+  for (size_t i = 0; i < sizeof adapter_table / sizeof *adapter_table; i++) {
+    const char *name = adapter_table[i].name, *value = adapter_table[i].values[which];
+    if (!(method & adapter_table[i].methods)) continue;
+    if (!which && !strcmp(name, "width") && size_of(pairs) == SIZES - 1) value = "128";
+    set(dg_adapter_config_options, c, name, value, keep, context, told);
   }
 }

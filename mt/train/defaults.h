@@ -5,12 +5,14 @@
 
 #include "mt/train/trainer.h"
 
+typedef bool dg_keep_fn(void *context, const char *name);
+
 /* Sets, for so many training pairs, every option of the table of which keep(context, name)
  * is false, and appends "name value, ..." of all those it looks after to *told. */
-void dg_train_defaults(dg_train_options *o, size_t pairs,
-                       bool (*keep)(void *context, const char *name), void *context,
+void dg_train_defaults(dg_train_options *o, size_t pairs, dg_keep_fn *keep, void *context,
                        dg_strbuf *told);
-/* Of bottlenecks. */
-int dg_train_default_width(size_t pairs);
+/* The same for an adapter, by where languages stand that the base does not know. */
+void dg_train_adapter_defaults(dg_adapter_config *c, size_t pairs, bool new_source,
+                               bool new_target, dg_keep_fn *keep, void *context, dg_strbuf *told);
 
 #endif

@@ -196,7 +196,8 @@ begun() {
 }
 useless() {
   train --like es -o none.safetensors --learning_rate 0 --max_updates 20 2>warning &&
-    grep -q 'nothing was gained' warning
+    grep -q 'nothing was gained' warning || return 1
+  "$dragoman" info none.safetensors >said && grep -q '^  gain .*(p = 1.0000), chrF .*(p = 1.0000)' said || { cat said; return 1; }
 }
 check "training that gains nothing says so" useless
 

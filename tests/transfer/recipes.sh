@@ -7,7 +7,8 @@
 # CORPUS=work/corpus (dragoman data harvest -c configs/harvest.conf), WORK=work/recipes,
 # TABLE=tests/transfer/recipes.tsv, RUN= (a command that runs each, such as nice). Runs of one
 # size see the same sentences as often, R-Drop half as often, for it takes twice the time. A run
-# called `default` has updates of 1,024 tokens, a rate of 0.005 and bottlenecks of width 64.
+# called `default` has updates of 1,024 tokens, a rate of 0.005 and bottlenecks of width 64 after
+# every layer.
 set -eu
 cd "$(dirname "$0")/../.."
 dragoman=${DRAGOMAN:-build/dragoman} base=${BASE:-data/models/base.safetensors}
@@ -45,7 +46,8 @@ run() { # PAIR RELATIVE SIZE TOKENS RUN [SETTING...]
     --train "$work/train.$language.$size.tsv" --dev "$work/dev.$language.tsv" --threads 1 --seed 1 \
     --max-updates $updates --warmup $((updates / 8)) --eval-every $(((updates + 3) / 4)) \
     --eval-sentences 200 --average-best 1 --patience 0 --metric loss \
-    --batch-tokens 1024 --learning-rate 0.005 --width 64 \
+    --batch-tokens 1024 --learning-rate 0.005 \
+    --placement layer --encoder-layers all --width 64 --embeddings 0 \
     --log "$out.tsv" -o "$out.safetensors" "$@"
   best=$(awk -F'\t' '
     NR > 1 && $8 != "" {
