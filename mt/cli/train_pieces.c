@@ -118,29 +118,39 @@ static void add_languages(const dg_trainee *t, const dg_train_data *data,
     dg_new_pieces_for(p, ways[data->files[i].pair]->target);
 }
 
+/* Whether the base and the adapters below leave room for more. */
+static bool may_learn(const dg_trainee *t) {
+  const dg_model_config *c = &t->base->model->config;
+  return !dg_adapter_stacked_pieces(&t->stack) && dg_target_vocab(c) == dg_first_extra(c);
+}
+
+/* Without any where none were asked for and the base's kind of tokenizer takes none. */
+static bool learn_pieces(const dg_trainee *t, reader r, bool given, dg_piece_list *out,
+                         dg_error *err) {
+  while (r.side < 2 * r.data->train_count && !wanted(&r, r.side)) r.side++;
+  const dg_tokenizer *base = r.side % 2 ? t->base->target_tokenizer : t->base->tokenizer;
+  if (!dg_piece_list_learn(base, (size_t)t->config.new_pieces, next_sentence, &r, out, err))
+    return (!given && err->status == DG_ERR_UNSUPPORTED) || dg_error_context(err, "--new-pieces");
+  return out->count || !given ||
+         dg_fail(err, DG_ERR_USAGE,
+                 "--new-pieces: there is none that occurs twice and is not the base's: leave it "
+                 "out");
+}
+
 bool dg_train_pieces(dg_trainee *t, const dg_train_data *data, const dg_language_pair *const *ways,
                      const dg_cli *cli, dg_error *err) {
-  if (!t->config.new_pieces) return advise(t, data, ways, cli, err);
+  bool given = dg_cli_given((void *)cli, "new_pieces");
+  if (!given && !t->from && !may_learn(t)) t->config.new_pieces = 0;
+  if (!t->config.new_pieces) return given || advise(t, data, ways, cli, err);
   if (!t->file)
     return dg_fail(err, DG_ERR_USAGE, "method full trains the base alone: no --new-pieces");
   dg_new_pieces *p = &t->file->pieces;
   add_languages(t, data, ways, p);
   reader r = {.data = data, .ways = ways, .pieces = p};
-  if (t->from && t->from->pieces.list.count) {
-    dg_new_pieces_add(p, &t->from->pieces);
-  } else {
-    reader all = r;
-    while (all.side < 2 * data->train_count && !wanted(&all, all.side)) all.side++;
-    const dg_tokenizer *base = all.side % 2 ? t->base->target_tokenizer : t->base->tokenizer;
-    size_t most = (size_t)t->config.new_pieces;
-    if (!dg_piece_list_learn(base, most, next_sentence, &all, &p->list, err))
-      return dg_error_context(err, "--new-pieces");
-    if (!p->list.count)
-      return dg_fail(err, DG_ERR_USAGE,
-                     "--new-pieces: there is none that occurs twice and is not the base's: leave "
-                     "it out");
-  }
+  if (t->from && t->from->pieces.list.count) dg_new_pieces_add(p, &t->from->pieces);
+  else if (!learn_pieces(t, r, given, &p->list, err)) return false;
   t->config.new_pieces = (int)p->list.count;
+  if (!t->config.new_pieces) return true;
   if (!dg_new_pieces_extend(p, t->base, err) || !measure(t, r, t->tokens_per_word, err))
     return false;
   tell(t, cli);
@@ -160,8 +170,9 @@ static int by_count(const void *x, const void *y) {
   return a->id < b->id ? -1 : 1;
 }
 
+/* Those of the base, the most frequent first; new ones only in the sum. */
 static bool count_pieces(const dg_trainee *t, reader r, piece_count *counts, size_t pieces,
-                         dg_error *err) {
+                         size_t *sum, dg_error *err) {
   dg_tokens list = {0};
   const char *text;
   size_t n;
@@ -173,6 +184,7 @@ static bool count_pieces(const dg_trainee *t, reader r, piece_count *counts, siz
     ok = dg_tokenizer_encode(cut, text, n, &list, err);
     for (size_t i = 0; ok && i < list.count; i++)
       if ((size_t)list.items[i].id < pieces) counts[list.items[i].id].count++;
+    *sum += ok ? list.count : 0;
   }
   dg_tokens_free(&list);
   qsort(counts, pieces, sizeof *counts, by_count);
@@ -218,10 +230,9 @@ static void choose_side(dg_trainee *t, const reader *r, bool bidirectional,
       dg_new_pieces_for(languages, language_of(r, side));
 }
 
-static void take_frequent(dg_trainee *t, const piece_count *counts, size_t pieces,
+static void take_frequent(dg_trainee *t, const piece_count *counts, size_t pieces, size_t sum,
                           const dg_cli *cli) {
-  size_t asked = (size_t)t->config.embeddings, taken = 0, covered = 0, all = 0;
-  for (size_t i = 0; i < pieces; i++) all += counts[i].count;
+  size_t asked = (size_t)t->config.embeddings, taken = 0, covered = 0;
   t->changed = dg_malloc(asked * sizeof *t->changed);
   for (; taken < asked && taken < pieces && counts[taken].count > 1; taken++) {
     t->changed[taken] = counts[taken].id;
@@ -230,7 +241,7 @@ static void take_frequent(dg_trainee *t, const piece_count *counts, size_t piece
   t->config.embeddings = (int)taken;
   if (taken)
     dg_cli_say(cli, "%zu pieces of the base, %.0f%% of the text, have embeddings that learn\n",
-               taken, 100 * (double)covered / (double)all);
+               taken, 100 * (double)covered / (double)sum);
 }
 
 bool dg_train_embeddings(dg_trainee *t, const dg_train_data *data,
@@ -248,8 +259,9 @@ bool dg_train_embeddings(dg_trainee *t, const dg_train_data *data,
       t->config.embedding_side != DG_EMBED_BOTH) {
     size_t pieces = (size_t)dg_first_extra(&t->base->model->config);
     piece_count *counts = dg_calloc(pieces, sizeof *counts);
-    ok = count_pieces(t, r, counts, pieces, err);
-    if (ok) take_frequent(t, counts, pieces, cli);
+    size_t sum = 0;
+    ok = count_pieces(t, r, counts, pieces, &sum, err);
+    if (ok) take_frequent(t, counts, pieces, sum, cli);
     free(counts);
     if (ok && given && !t->config.embeddings)
       ok = dg_fail(err, DG_ERR_USAGE,

@@ -330,36 +330,34 @@ static void plan_stack(dg_plan *p, const layout *l, dg_adapter_stack *s, const c
     plan_norm(p, c, path, &s->final_norm);
 }
 
-/* Differences to rows learn at a tenth of the rate (tests/transfer/recipes.md): a row has a unit's
- * length, and what Adam moves it by does not depend on that. */
-static const float change_rate = 0.1F;
-
+/* Rows of pieces learn at a tenth of the rate of bottlenecks (tests/transfer/recipes.md): Adam
+ * moves all numbers alike, and theirs are small. */
 static dg_tensor *plan_table(dg_plan *p, const char *path, const char *name, size_t rows,
-                             size_t cols, float rate) {
+                             size_t cols) {
   dg_plan_align(p);
   dg_tensor *t = dg_plan_tensor(p, rows, cols, "%s.%s", path, name);
-  t->rate = rate;
+  t->rate = 0.1F;
   return t;
 }
 
 /* Named and tied as the base's own rows. */
-static void plan_rows(dg_plan *p, const dg_adapter *a, const char *path, int pieces, float rate,
+static void plan_rows(dg_plan *p, const dg_adapter *a, const char *path, int pieces,
                       dg_embedding_side side, dg_piece_rows *r) {
   const dg_model_config *c = &a->model;
   size_t count = (size_t)pieces, d = a->d_model;
   dg_tensor *t = NULL;
   const char *first = c->tie_source_target ? "embedding" : "encoder.embedding";
   if (side != DG_EMBED_TARGET || c->tie_source_target)
-    t = plan_table(p, path, first, count, d, rate);
+    t = plan_table(p, path, first, count, d);
   if (side != DG_EMBED_TARGET) r->source = t->value, r->source_grad = t->grad;
   if (side == DG_EMBED_SOURCE) return;
-  if (!c->tie_source_target) t = plan_table(p, path, "decoder.embedding", count, d, rate);
+  if (!c->tie_source_target) t = plan_table(p, path, "decoder.embedding", count, d);
   r->target = t->value, r->target_grad = t->grad;
   r->output = (dg_linear){.out = count, .in = d};
-  if (!c->tie_output) t = plan_table(p, path, "output.weight", count, d, rate);
+  if (!c->tie_output) t = plan_table(p, path, "output.weight", count, d);
   r->output.weight = dg_matrix_fp32(t->value), r->output.weight_grad = t->grad;
   if (!c->output_bias) return;
-  t = plan_table(p, path, "output.bias", 1, count, rate);
+  t = plan_table(p, path, "output.bias", 1, count);
   r->output.bias = t->value, r->output.bias_grad = t->grad;
 }
 
@@ -374,10 +372,9 @@ static void plan_adapter(dg_plan *p, void *structure) {
     a->extra = t->value, a->extra_grad = t->grad;
   }
   if (a->config.new_pieces)
-    plan_rows(p, a, "pieces", a->config.new_pieces, 1, DG_EMBED_BOTH, &a->pieces);
+    plan_rows(p, a, "pieces", a->config.new_pieces, DG_EMBED_BOTH, &a->pieces);
   if (a->config.embeddings)
-    plan_rows(p, a, "changes", a->config.embeddings, change_rate, a->config.embedding_side,
-              &a->changes.rows);
+    plan_rows(p, a, "changes", a->config.embeddings, a->config.embedding_side, &a->changes.rows);
   dg_plan_align(p);
 }
 

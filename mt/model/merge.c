@@ -24,13 +24,15 @@ static bool same_kind(const dg_adapter_file *a, const dg_adapter_file *b, const 
   json_decref(y);
   if (ok && !dg_new_pieces_equal(&a->pieces, &b->pieces))
     ok = dg_fail(err, DG_ERR_USAGE,
-                 "%s and %s have different new pieces: only alike ones have a mean",
+                 "%s and %s have different new pieces: only alike ones have a mean (train one "
+                 "with --init of the other)",
                  names[0], names[i]);
   const int32_t *changed[] = {a->adapter->changes.ids, b->adapter->changes.ids};
   size_t changes = ok ? (size_t)a->adapter->config.embeddings : 0;
   if (changes && memcmp(changed[0], changed[1], changes * sizeof **changed))
     ok = dg_fail(err, DG_ERR_USAGE,
-                 "%s and %s change embeddings of different pieces: only alike ones have a mean",
+                 "%s and %s change embeddings of different pieces: only alike ones have a mean "
+                 "(train one with --init of the other)",
                  names[0], names[i]);
   if (ok && (a->over_count != b->over_count || memcmp(a->over, b->over, sizeof a->over)))
     ok = dg_fail(err, DG_ERR_USAGE, "%s and %s were trained on top of different adapters",

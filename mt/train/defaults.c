@@ -24,7 +24,8 @@ static size_t size_of(size_t pairs) {
 }
 
 /* Columns: nothing new, new in sources, new in targets, both. A language is learned where it is
- * read or said, in as many weights wherever that is, and in the rows of its commonest pieces. */
+ * read or said: in narrow layers there and, more than in those, in rows of pieces of its own and
+ * of the commonest of the base's. */
 enum { CASES = 4 };
 static const struct {
   const char *name;
@@ -34,8 +35,9 @@ static const struct {
     {"placement", DG_METHOD_BOTTLENECK, {"layer", "parallel", "parallel", "parallel"}},
     {"encoder_layers", DG_METHOD_BOTTLENECK, {"all", "all", "none", "all"}},
     {"decoder_layers", DG_METHOD_BOTTLENECK, {"all", "none", "all", "all"}},
-    {"width", DG_METHOD_BOTTLENECK, {"64", "80", "240", "56"}},
-    {"embeddings", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "300", "300", "300"}},
+    {"width", DG_METHOD_BOTTLENECK, {"64", "40", "64", "32"}},
+    {"new_pieces", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "350", "500", "350"}},
+    {"embeddings", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "350", "500", "350"}},
 };
 
 static void set(const dg_option *options, void *object, const char *name, const char *value,

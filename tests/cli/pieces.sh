@@ -119,7 +119,7 @@ check "damaged" sh -c 'for at in 3000 9000 20000; do
 change() { # embeddings of 20 of the base's pieces
   $launch "$dragoman" train -b unigram.safetensors -s en -t uk --like es --train train.uk.tsv --dev dev.uk.tsv \
     --threads 2 --width 8 --max_updates 8 --eval_every 4 --eval_sentences 4 --metric loss --batch_tokens 512 \
-    --precision fp32 --embeddings 20 "$@"
+    --precision fp32 --new-pieces 0 --embeddings 20 "$@"
 }
 says() { # TEXT FILE OPTIONS...
   wanted=$1 file=$2
@@ -137,7 +137,7 @@ sides() { # where the language stands, or as told
   change --bidirectional --quiet -o both.safetensors && says 'embedding_side both' both.safetensors info &&
     change --embedding-side source --quiet -o w.safetensors && says 'embedding_side source' w.safetensors info &&
     "$dragoman" train -b unigram.safetensors -s uk -t en --reversed --like es --train train.uk.tsv --dev dev.uk.tsv \
-      --max_updates 1 --eval_sentences 0 --width 8 --embeddings 9999 --quiet -o w.safetensors &&
+      --max_updates 1 --eval_sentences 0 --width 8 --new-pieces 0 --embeddings 9999 --quiet -o w.safetensors &&
     says 'embedding_side source' w.safetensors info && ! grep -q 'embeddings 9999' said
 }
 check "their side" sides
@@ -174,11 +174,23 @@ mean_changed() {
 check "merge with embeddings" mean_changed
 others() {
   "$dragoman" train -b unigram.safetensors -s en -t uk --like es --train less.tsv --dev dev.uk.tsv --threads 2 \
-    --width 8 --max_updates 1 --eval_sentences 0 --embeddings 20 --quiet -o other.safetensors &&
+    --width 8 --max_updates 1 --eval_sentences 0 --new-pieces 0 --embeddings 20 \
+    --quiet -o other.safetensors &&
     refuses 2 'embeddings of different pieces' "$dragoman" merge -b unigram.safetensors changed.safetensors \
       other.safetensors -o w.safetensors
 }
 check "merge of other embeddings" others
+told_nothing() { # a new language gets both, and what there is not of them is let be
+  untold() {
+    "$dragoman" train -b unigram.safetensors -s en -t uk --like es --dev dev.uk.tsv \
+      --threads 2 --max_updates 1 --eval_sentences 0 -o untold.safetensors "$@" 2>err || { cat err; return 1; }
+  }
+  untold --train train.uk.tsv && grep -q 'new pieces for uk' err && grep -q 'have embeddings that learn' err &&
+    untold --train train.uk.tsv -a unigram.uk.safetensors && ! grep -q 'new pieces for' err && # below it is no new language
+    printf 'a\tа\nb\tб\nc\tв\nd\tг\n' >four.tsv && untold --train four.tsv --keep-problems &&
+    ! grep -q 'new pieces for' err || { cat err; return 1; }
+}
+check "untold" told_nothing
 check "embeddings of all weights" refuses 2 'no --embeddings' "$dragoman" train -b unigram.safetensors -s en -t es \
   --train train.es.tsv --method full --embeddings 9 --quiet -o w.safetensors
 echo "1..$n"

@@ -89,16 +89,14 @@ train() { # SOURCE TARGET RELATIVE SIZE METHOD SEED LANGUAGE REVERSED
       with="-b $out -a none -s $source -t $target"
       ;;
     *)
-      # All weights of the base learn the language as the relative's, at a rate that does
-      # not destroy what they know; an adapter gives it a tag of its own.
-      source_as=$1 target_as=$2 how="--like $3"
+      # All weights of the base learn at a rate that does not destroy what they know.
+      how=
+      with="-b $base -a $out -s $1 -t $2"
       if [ "$5" = full ]; then
         how='--learning-rate 0.0005'
-        if [ "$8" ]; then source_as=$3; else target_as=$3; fi
+        with="-b $out -a none -s $1 -t $2"
       fi
-      with="-b $base -a $out -s $source_as -t $target_as"
-      [ "$5" != full ] || with="-b $out -a none -s $source_as -t $target_as"
-      set -- train -b "$base" -s $source_as -t $target_as $how ${8:+--reversed} --method "$5" \
+      set -- train -b "$base" -s $1 -t $2 --like "$3" $how ${8:+--reversed} --method "$5" \
         --seed "$6" --max-updates "$updates" --train "$text" --dev "$work/dev.$7.tsv" -o "$out"
       ;;
   esac
