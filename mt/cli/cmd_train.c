@@ -501,12 +501,11 @@ int dg_cmd_train(int argc, char **argv) {
       .summary =
           "Trains an adapter for one language pair or several: --method says what is trained\n"
           "beside the base, which stays frozen (full: the base itself; its output is a base). A\n"
-          "language the base has never seen starts from a relative named with --like; if the base\n"
-          "cuts its words to bits (the run tells), --new-pieces 500 gives it pieces of its own, and\n"
-          "--embeddings 300 teaches the base's commonest ones what they are to it. Scores are\n"
-          "compared with those of the untouched base. Settings not given go by the method, by where\n"
-          "a new language stands and by the amount of text; the run prints them. Stopped in any\n"
-          "way, the same command goes on from ADAPTER.checkpoint.",
+          "language the base has never seen starts from a relative named with --like, and is given\n"
+          "pieces of its own (--new-pieces) and differences to the embeddings of the commonest that\n"
+          "it shares (--embeddings). Scores are compared with those of the untouched base. Settings\n"
+          "not given go by the method, by where a new language stands and by the amount of text; the\n"
+          "run prints them. Stopped in any way, the same command goes on from ADAPTER.checkpoint.",
       .examples =
           "  dragoman train -b base.safetensors -s en -t gl --like pt \\\n"
           "      --train train.gl.tsv.gz --dev dev.gl.tsv.gz -o en-gl.safetensors\n"

@@ -35,9 +35,9 @@ static const struct {
     {"placement", DG_METHOD_BOTTLENECK, {"layer", "parallel", "parallel", "parallel"}},
     {"encoder_layers", DG_METHOD_BOTTLENECK, {"all", "all", "none", "all"}},
     {"decoder_layers", DG_METHOD_BOTTLENECK, {"all", "none", "all", "all"}},
-    {"width", DG_METHOD_BOTTLENECK, {"64", "40", "64", "32"}},
-    {"new_pieces", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "350", "500", "350"}},
-    {"embeddings", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "350", "500", "350"}},
+    {"width", DG_METHOD_BOTTLENECK, {"64", "16", "64", "16"}},
+    {"new_pieces", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "500", "500", "500"}},
+    {"embeddings", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "500", "500", "500"}},
 };
 
 static void set(const dg_option *options, void *object, const char *name, const char *value,
