@@ -217,7 +217,7 @@ static size_t training_pairs(const run *r) {
   return pairs;
 }
 
-/* What was not asked for goes by the languages, by the adapter it begins from, */
+/* What was not asked for is as in the adapter it begins from, or goes by the languages */
 static void set_adapter_defaults(run *r, dg_strbuf *told) {
   const dg_trainee *t = &r->trainee;
   bool sides[2] = {false, false};

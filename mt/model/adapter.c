@@ -331,33 +331,33 @@ static void plan_stack(dg_plan *p, const layout *l, dg_adapter_stack *s, const c
 }
 
 /* Rows of pieces learn at a tenth of the rate of bottlenecks (tests/transfer/recipes.md): Adam
- * moves all numbers alike, and theirs are small. */
-static dg_tensor *plan_table(dg_plan *p, const char *path, const char *name, size_t rows,
-                             size_t cols) {
+ * moves all numbers alike, and theirs are small. LoRA's own rate is a third of that of those. */
+static dg_tensor *plan_table(dg_plan *p, const layout *l, const char *path, const char *name,
+                             size_t rows, size_t cols) {
   dg_plan_align(p);
   dg_tensor *t = dg_plan_tensor(p, rows, cols, "%s.%s", path, name);
-  t->rate = 0.1F;
+  t->rate = l->method & DG_METHOD_LORA ? 0.3F : 0.1F;
   return t;
 }
 
 /* Named and tied as the base's own rows. */
-static void plan_rows(dg_plan *p, const dg_adapter *a, const char *path, int pieces,
+static void plan_rows(dg_plan *p, const layout *l, const char *path, int pieces,
                       dg_embedding_side side, dg_piece_rows *r) {
-  const dg_model_config *c = &a->model;
-  size_t count = (size_t)pieces, d = a->d_model;
+  const dg_model_config *c = &l->adapter->model;
+  size_t count = (size_t)pieces, d = l->adapter->d_model;
   dg_tensor *t = NULL;
   const char *first = c->tie_source_target ? "embedding" : "encoder.embedding";
   if (side != DG_EMBED_TARGET || c->tie_source_target)
-    t = plan_table(p, path, first, count, d);
+    t = plan_table(p, l, path, first, count, d);
   if (side != DG_EMBED_TARGET) r->source = t->value, r->source_grad = t->grad;
   if (side == DG_EMBED_SOURCE) return;
-  if (!c->tie_source_target) t = plan_table(p, path, "decoder.embedding", count, d);
+  if (!c->tie_source_target) t = plan_table(p, l, path, "decoder.embedding", count, d);
   r->target = t->value, r->target_grad = t->grad;
   r->output = (dg_linear){.out = count, .in = d};
-  if (!c->tie_output) t = plan_table(p, path, "output.weight", count, d);
+  if (!c->tie_output) t = plan_table(p, l, path, "output.weight", count, d);
   r->output.weight = dg_matrix_fp32(t->value), r->output.weight_grad = t->grad;
   if (!c->output_bias) return;
-  t = plan_table(p, path, "output.bias", 1, count);
+  t = plan_table(p, l, path, "output.bias", 1, count);
   r->output.bias = t->value, r->output.bias_grad = t->grad;
 }
 
@@ -372,9 +372,9 @@ static void plan_adapter(dg_plan *p, void *structure) {
     a->extra = t->value, a->extra_grad = t->grad;
   }
   if (a->config.new_pieces)
-    plan_rows(p, a, "pieces", a->config.new_pieces, DG_EMBED_BOTH, &a->pieces);
+    plan_rows(p, l, "pieces", a->config.new_pieces, DG_EMBED_BOTH, &a->pieces);
   if (a->config.embeddings)
-    plan_rows(p, a, "changes", a->config.embeddings, a->config.embedding_side, &a->changes.rows);
+    plan_rows(p, l, "changes", a->config.embeddings, a->config.embedding_side, &a->changes.rows);
   dg_plan_align(p);
 }
 
@@ -443,10 +443,10 @@ dg_adapter *dg_adapter_new(const dg_model_config *model, const dg_adapter_config
 bool dg_adapter_choose(dg_adapter *a, const int32_t *ids, dg_error *err) {
   dg_row_changes *c = &a->changes;
   size_t count = (size_t)a->config.embeddings;
-  int32_t pieces = a->config.embedding_side == DG_EMBED_SOURCE ? a->model.vocab_size
-                                                              : dg_target_vocab(&a->model);
-  if (pieces > a->model.vocab_size && a->config.embedding_side == DG_EMBED_BOTH)
-    pieces = a->model.vocab_size;
+  dg_embedding_side side = a->config.embedding_side;
+  int32_t source = a->model.vocab_size, target = dg_target_vocab(&a->model);
+  int32_t pieces = side == DG_EMBED_TARGET || (side == DG_EMBED_BOTH && target < source) ? target
+                                                                                         : source;
   c->ids = dg_realloc(c->ids, count * sizeof *c->ids);
   c->place = dg_realloc(c->place, (size_t)dg_first_extra(&a->model) * sizeof *c->place);
   memset(c->place, -1, (size_t)dg_first_extra(&a->model) * sizeof *c->place);
