@@ -59,6 +59,7 @@ decoder_layers = 4
 heads = 4
 ffn_dim = 256
 dropout = 0.3
+optimizer = muon
 learning_rate = 0.004
 warmup = 400
 batch_tokens = 1024
