@@ -40,35 +40,55 @@ static bool nats(const dg_network *n, const dg_examples *e, const dg_parallel_te
   return ok;
 }
 
+/* What is compared: the text the right way round and the wrong one. */
+typedef struct sides {
+  const dg_base *base;
+  dg_network network;
+  dg_examples *examples;
+  dg_parallel_text some;
+  size_t corpus;
+  dg_arena *arena;
+  double right, wrong;
+} sides;
+
+/* Adds what it costs to say either side in a language, from a source so tagged; `second`: that
+ * language's is the second column. */
+static bool weigh(sides *s, int32_t source_tag, int32_t target_tag, bool second, dg_error *err) {
+  dg_direction d = {.corpus = s->corpus, .source_tag = source_tag, .target_tag = target_tag};
+  double said[2];
+  for (int wrong = 0; wrong < 2; wrong++) {
+    d.reversed = second == (wrong == 1);
+    if (!nats(&s->network, s->examples, &s->some, s->base, d, s->arena, &said[wrong], err))
+      return false;
+  }
+  s->right += said[0];
+  s->wrong += said[1];
+  return true;
+}
+
 bool dg_train_sides_check(const dg_trainee *t, const dg_train_way *way,
                           const dg_parallel_text *text, const char *path, dg_threads *threads,
                           dg_error *err) {
   const dg_base *b = t->base;
   const dg_language *source = dg_base_language(b, way->pair.source, DG_SIDE_TARGET, NULL);
   const dg_language *target = dg_base_language(b, way->pair.target, DG_SIDE_TARGET, NULL);
-  const dg_language *known = target ? target : source;
-  if (!known) return true;
-  dg_direction d = {.target_tag = known->tag};
-  d.source_tag = target ? way->before_source : way->before_target;
-  dg_network n = {.model = b->model, .threads = threads, .precision = DG_BF16};
-  dg_trainee_use(t, false, &n);
-  dg_parallel_text some = sample(text);
-  dg_examples *e = dg_examples_new(b, TOKENS);
-  dg_arena *arena = dg_arena_new(1 << 20);
-  double right = 0, wrong = 0;
-  bool ok = dg_examples_add(e, &some, NULL, threads, &d.corpus, err);
-  bool enough = ok && dg_examples_count(e, d.corpus) >= LEAST;
-  d.reversed = !target; /* the known language's side is what is said */
-  ok = ok && (!enough || nats(&n, e, &some, b, d, arena, &right, err));
-  d.reversed = !d.reversed;
-  ok = ok && (!enough || nats(&n, e, &some, b, d, arena, &wrong, err));
-  if (ok && wrong < clearly * right)
+  if (!source && !target) return true;
+  sides s = {.base = b, .some = sample(text), .examples = dg_examples_new(b, TOKENS),
+             .network = {.model = b->model, .threads = threads, .precision = DG_BF16},
+             .arena = dg_arena_new(1 << 20)};
+  dg_trainee_use(t, false, &s.network);
+  bool ok = dg_examples_add(s.examples, &s.some, NULL, threads, &s.corpus, err);
+  if (ok && dg_examples_count(s.examples, s.corpus) >= LEAST)
+    ok = (!target || weigh(&s, way->before_source, target->tag, true, err)) &&
+         (!source || weigh(&s, way->before_target, source->tag, false, err));
+  if (ok && s.wrong < clearly * s.right)
     ok = dg_fail(err, DG_ERR_USAGE,
                  "%s: the base takes the %s side for %s: put --reversed on or off, or -s and -t "
                  "right (or train on it as it is with --keep-problems)",
-                 path, target ? way->pair.source : way->pair.target, known->code);
-  dg_arena_free(arena);
-  dg_examples_free(e);
-  free(some.pairs);
+                 path, target ? way->pair.source : way->pair.target,
+                 target ? way->pair.target : way->pair.source);
+  dg_arena_free(s.arena);
+  dg_examples_free(s.examples);
+  free(s.some.pairs);
   return ok;
 }

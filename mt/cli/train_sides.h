@@ -6,10 +6,10 @@
 #include "mt/cli/trainee.h"
 #include "mt/train/examples.h"
 
-/* Refuses text of which the base, with what the trainee stands on, finds the wrong side far
- * likelier to be in the language that it knows: a sample of each side is scored as the
- * translation of the other into that. Passes what it cannot tell: neither language known, or
- * both much alike. */
+/* Refuses text of which the base, with what the trainee stands on, finds the wrong way round far
+ * likelier: a sample of each side is scored as the translation of the other into each language
+ * that it knows. Passes what it cannot tell: neither language known, or both much alike; and
+ * text of a third language in place of one of two that it knows. */
 bool dg_train_sides_check(const dg_trainee *t, const dg_train_way *way,
                           const dg_parallel_text *text, const char *path, dg_threads *threads,
                           dg_error *err);

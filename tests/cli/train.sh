@@ -64,6 +64,15 @@ sides() { # of one script, and one of them new: the base knows English when it s
     train --quiet --reversed --train swapped.tsv --dev swapped.dev.tsv --max_updates 1 --eval_sentences 0 -o w.safetensors
 }
 check "a file the wrong way round" sides
+known_sides() { # both known: the wrong way round; and a third language, which is not that
+  known() { "$dragoman" train -b base.safetensors -s en -t es --max_updates 1 --eval_sentences 0 --quiet \
+    -o w.safetensors "$@"; }
+  pairs 1 200 "$spanish" | awk -F'\t' '{ print $2 "\t" $1 }' >swapped.es.tsv
+  pairs 1 200 "kuto wazi mone pale sifo rugu temi havo lido nebi" >third.tsv
+  refuses 2 'swapped.es.tsv.*--reversed' known --train swapped.es.tsv && known --train swapped.es.tsv --reversed &&
+    known --train third.tsv
+}
+check "a file the wrong way round, its languages known" known_sides
 check "the wrong script" refuses 2 'script' train --quiet --train wrong.tsv -o w.safetensors
 apart() {
   train --train train.gl.tsv --eval_sentences 0 -o apart.safetensors 2>err >out || return 1
