@@ -217,7 +217,7 @@ static void check_table(const dg_option *o, size_t size) {
   assert_memory_equal(a, b, size);
   json_decref(j);
   dg_strbuf help = {0};
-  dg_options_help(o, &help);
+  dg_options_help(o, NULL, &help);
   size_t lines = 0, count = 0;
   for (const char *p = help.text; *p; p++) lines += *p == '\n';
   for (const dg_option *x = o; x->name; x++, count++) {
@@ -233,16 +233,22 @@ static void check_table(const dg_option *o, size_t size) {
   free(b);
 }
 
+static bool is_colour(const char *name) { return !strcmp(name, "colour"); }
+
 static void test_own_tables(void **state) {
   (void)state;
   check_table(table, sizeof(thing));
   check_table(dg_model_config_options, sizeof(dg_model_config));
   check_table(dg_train_options_table, sizeof(dg_train_options));
   dg_strbuf help = {0};
-  dg_options_help(table, &help);
+  dg_options_help(table, NULL, &help);
   assert_non_null(strstr(help.text, "--whole-number "));
   assert_non_null(strstr(help.text, "one of: red, dark_green, blue (dark-green)\n"));
   assert_non_null(strstr(help.text, "a word\n")); /* no default, no brackets */
+  free(help.text);
+  help = (dg_strbuf){0};
+  dg_options_help(table, is_colour, &help);
+  assert_non_null(strstr(help.text, "one of: red, dark_green, blue (chosen)\n"));
   free(help.text);
 }
 

@@ -34,7 +34,7 @@ static void print_help(const dg_cli *c) {
   print_flag('h', "help", NULL, "this text");
   for (const dg_cli_settings *s = c->settings; s->table; s++) {
     dg_strbuf text = {0};
-    dg_options_help(s->table, &text);
+    dg_options_help(s->table, s->chosen, &text);
     printf("\n%s (default):\n%s", s->title, text.text);
     free(text.text);
   }

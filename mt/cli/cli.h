@@ -38,6 +38,7 @@ typedef struct dg_cli_settings {
   const char *title; /* "settings of the adapter" */
   const dg_option *table;
   void *object;
+  dg_chosen_fn *chosen; /* those that the command chooses when they are not given, or NULL */
 } dg_cli_settings;
 
 typedef struct dg_cli {

@@ -462,6 +462,11 @@ static int check(run *r, const char *storage) {
   return dg_cli_usage(c, "--storage is fp32, bf16 or int8, not \"%s\"", storage);
 }
 
+/* See set_adapter_defaults and set_defaults. */
+static bool chosen(const char *name) {
+  return dg_train_looks_after(name) || !strcmp(name, "learning_rate") || !strcmp(name, "metric");
+}
+
 int dg_cmd_train(int argc, char **argv) {
   run r = {0};
   const char *storage = "bf16";
@@ -504,8 +509,9 @@ int dg_cmd_train(int argc, char **argv) {
           "language the base has never seen starts from a relative named with --like, and is given\n"
           "pieces of its own (--new-pieces) and differences to the embeddings of the commonest that\n"
           "it shares (--embeddings). Scores are compared with those of the untouched base. Settings\n"
-          "not given go by the method, by where a new language stands and by the amount of text; the\n"
-          "run prints them. Stopped in any way, the same command goes on from ADAPTER.checkpoint.",
+          "called chosen go by the method, by where a new language stands and by the amount of text;\n"
+          "the run prints them. Stopped in any way, the same command goes on from\n"
+          "ADAPTER.checkpoint.",
       .examples =
           "  dragoman train -b base.safetensors -s en -t gl --like pt \\\n"
           "      --train train.gl.tsv.gz --dev dev.gl.tsv.gz -o en-gl.safetensors\n"
@@ -520,8 +526,9 @@ int dg_cmd_train(int argc, char **argv) {
           "  dragoman train -b nllb.safetensors -a iberian.safetensors -s es -t an \\\n"
           "      --train medicine.tsv -o medicine.safetensors\n",
       .flags = flags,
-      .settings = {{"settings of the adapter", dg_adapter_config_options, &r.trainee.config},
-                   {"settings of the training", dg_train_options_table, &r.options}},
+      .settings =
+          {{"settings of the adapter", dg_adapter_config_options, &r.trainee.config, chosen},
+           {"settings of the training", dg_train_options_table, &r.options, chosen}},
   };
   r.cli = &cli;
   dg_options_defaults(dg_train_options_table, &r.options);

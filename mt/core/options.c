@@ -154,7 +154,7 @@ bool dg_options_from_json(const dg_option *table, void *object, const json_t *js
   return true;
 }
 
-void dg_options_help(const dg_option *table, dg_strbuf *out) {
+void dg_options_help(const dg_option *table, dg_chosen_fn *chosen, dg_strbuf *out) {
   for (; table->name; table++) {
     char name[64];
     size_t n = 0;
@@ -164,7 +164,8 @@ void dg_options_help(const dg_option *table, dg_strbuf *out) {
     dg_strbuf_addf(out, "  --%-22s %s", name, table->help);
     for (int i = 0; table->type == DG_OPTION_ENUM && table->choices[i]; i++)
       dg_strbuf_addf(out, "%s%s", i ? ", " : ": ", table->choices[i]);
-    if (*table->initial) dg_strbuf_addf(out, " (%s)", table->initial);
+    const char *initial = chosen && chosen(table->name) ? "chosen" : table->initial;
+    if (*initial) dg_strbuf_addf(out, " (%s)", initial);
     dg_strbuf_addc(out, '\n');
   }
 }

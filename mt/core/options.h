@@ -43,8 +43,10 @@ void dg_options_get(const dg_option *o, const void *object, dg_strbuf *out);
 json_t *dg_options_to_json(const dg_option *table, const void *object);
 bool dg_options_from_json(const dg_option *table, void *object, const json_t *json, dg_error *err);
 
-/* One aligned line per option: --name VALUE  help (default). */
-void dg_options_help(const dg_option *table, dg_strbuf *out);
+/* One aligned line per option: --name  help (default), or (chosen) where `chosen`, which may be
+ * NULL, says that the program chooses. */
+typedef bool dg_chosen_fn(const char *name);
+void dg_options_help(const dg_option *table, dg_chosen_fn *chosen, dg_strbuf *out);
 
 /* A configuration file: `name = value` lines, '#' comments, blank lines. Calls
  * `set` for each; an error gets file and line put in front. */

@@ -65,3 +65,11 @@ void dg_train_adapter_defaults(dg_adapter_config *c, size_t pairs, bool new_sour
     set(dg_adapter_config_options, c, name, value, keep, context, told);
   }
 }
+
+bool dg_train_looks_after(const char *name) {
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+    if (!strcmp(table[i].name, name)) return true;
+  for (size_t i = 0; i < sizeof adapter_table / sizeof *adapter_table; i++)
+    if (!strcmp(adapter_table[i].name, name)) return true;
+  return false;
+}

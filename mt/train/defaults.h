@@ -14,5 +14,7 @@ void dg_train_defaults(dg_train_options *o, size_t pairs, dg_keep_fn *keep, void
 /* The same for an adapter, by where languages stand that the base does not know. */
 void dg_train_adapter_defaults(dg_adapter_config *c, size_t pairs, bool new_source,
                                bool new_target, dg_keep_fn *keep, void *context, dg_strbuf *told);
+/* Whether one of these looks after an option. */
+bool dg_train_looks_after(const char *name);
 
 #endif

@@ -45,7 +45,7 @@ const dg_option dg_train_options_table[] = {
     FLOAT(attention_dropout, "0", 0, 0.9, "on attention weights"),
     FLOAT(activation_dropout, "0", 0, 0.9, "inside the feed-forward sublayer"),
     FLOAT(adapter_dropout, "0.1", 0, 0.9, "on outputs of bottlenecks and inputs of LoRA"),
-    FLOAT(rdrop, "0", 0, 100, "R-Drop's alpha: two passes drawn together, twice the time; 0: none"),
+    FLOAT(rdrop, "0", 0, 100, "R-Drop's alpha: passes in pairs, drawn together; 0: none"),
     FLOAT(subword_alpha, "0", 0, 10, "sampled segmentations: BPE's dropout, unigram's alpha; 0: none"),
     FLOAT(word_dropout, "0", 0, 0.9, "share of pieces read that become unknown"),
     FLOAT(temperature, "1", 0.1, 100, "pairs are drawn with probability ~ size^(1/temperature)"),
