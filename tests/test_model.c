@@ -298,7 +298,7 @@ static void test_part_of_the_vocabulary(void **state) {
   for (size_t k = 0; k < g.network.adapter_count; k++)
     assert_true(dg_adapter_train(g.adapters[k], &err));
   for (int part = 0; part < 2; part++) {
-    char name[32];
+    char name[48];
     snprintf(name, sizeof name, "part.%d.ids", part);
     const dg_st_tensor *ids = dg_safetensors_find(g.file, name);
     snprintf(name, sizeof name, "part.%d.weights", part);
