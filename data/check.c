@@ -107,8 +107,6 @@ typedef struct checker {
   const dg_key_set *held_out;
 } checker;
 
-static bool blank(const char *s) { return !s[strspn(s, " \t\r")]; }
-
 static size_t characters(const char *s) {
   size_t n = 0;
   for (; *s; s++) n += ((unsigned char)*s & 0xC0) != 0x80;
@@ -141,7 +139,7 @@ static dg_problem language_problem(const checker *c, const dg_pair *p) {
 }
 
 static dg_problem judge(const checker *c, const dg_pair *p) {
-  if (blank(p->source) || blank(p->target)) return DG_PROBLEM_EMPTY;
+  if (dg_text_is_blank(p->source) || dg_text_is_blank(p->target)) return DG_PROBLEM_EMPTY;
   if (!strcmp(p->source, p->target) && dg_word_count(p->source) >= COPY_WORDS_LEAST)
     return DG_PROBLEM_COPY;
   uint64_t key = dg_hash64(XXH3_64bits(p->source, strlen(p->source))) ^
@@ -167,7 +165,7 @@ static double median_ratio(const dg_parallel_text *p) {
   double *list = dg_calloc(p->count + 1, sizeof *list);
   size_t n = 0;
   for (size_t i = 0; i < p->count; i++)
-    if (!blank(p->pairs[i].source) && !blank(p->pairs[i].target)) list[n++] = log_ratio(&p->pairs[i]);
+    if (!dg_text_is_blank(p->pairs[i].source) && !dg_text_is_blank(p->pairs[i].target)) list[n++] = log_ratio(&p->pairs[i]);
   if (n) qsort(list, n, sizeof *list, ascending);
   double median = n ? list[n / 2] : 0;
   free(list);

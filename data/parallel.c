@@ -50,12 +50,6 @@ void dg_parallel_free(dg_parallel_text *p) {
   *p = (dg_parallel_text){0};
 }
 
-static bool no_nul(const char *path, const dg_lines *r, const char *line, size_t n,
-                   dg_error *err) {
-  return !memchr(line, 0, n) || dg_fail(err, DG_ERR_FORMAT, "%s:%zu: the line holds a NUL byte",
-                                        path, dg_lines_number(r));
-}
-
 static bool read_tsv(dg_parallel_text *p, const char *path, dg_error *err) {
   dg_lines *r = dg_lines_open(path, err);
   if (!r) return false;
@@ -69,10 +63,6 @@ static bool read_tsv(dg_parallel_text *p, const char *path, dg_error *err) {
       dg_fail(err, DG_ERR_FORMAT,
               "%s:%zu: no tab: a TSV line is SOURCE<TAB>TARGET (two plain files are written a,b)",
               path, dg_lines_number(r));
-      break;
-    }
-    if (!no_nul(path, r, line, n, err)) {
-      got = -1;
       break;
     }
     size_t rest = n - (size_t)(tab + 1 - line);
@@ -93,7 +83,7 @@ static bool read_two(dg_parallel_text *p, const char *paths[2], dg_error *err) {
     int got[2];
     for (int k = 0; k < 2 && ok; k++) {
       got[k] = dg_lines_next(r[k], &line[k], &n[k], err);
-      ok = got[k] >= 0 && (!got[k] || no_nul(paths[k], r[k], line[k], n[k], err));
+      ok = got[k] >= 0;
     }
     if (!ok) break;
     if (got[0] != got[1]) {

@@ -359,6 +359,8 @@ static void test_utf8(void **state) {
         "\xC2\x80\xDF\xBF\xE0\xA0\x80\xED\x9F\xBF\xEE\x80\x80\xEF\xBF\xBF\xF0\x90\x80\x80"
         "\xF4\x8F\xBF\xBF|");
   LINES("good\nbad \xFFx\n", ": line 2, byte 5: ");
+  LINES("good\n\0\n", ": line 2, byte 1: ");
+  LINES("good\r\nba\0d\r\n", ": line 2, byte 3: ");
   static const char *const bad[] = {"\x80",         "\xC0\x80",         "\xC1\xBF",
                                     "\xE0\x9F\xBF", "\xED\xA0\x80",     "\xED\xBF\xBF",
                                     "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80",

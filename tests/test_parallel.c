@@ -138,13 +138,13 @@ static void test_bad_bytes(void **state) {
   PUT("a.tsv.gz", "\xC0\x80\tx\n");
   refuses("a.tsv.gz", "a.tsv.gz", "line 1, byte 1");
   PUT("a.tsv", "a\tb\nc\0d\te\n");
-  refuses("a.tsv", "a.tsv:2", "NUL");
+  refuses("a.tsv", "a.tsv: line 2", "NUL");
   PUT("a.en", "one\ntwo\nthree\n");
   PUT("a.gl", "un\ndous\ntr\xED\n");
   refuses("a.en,a.gl", "a.gl", "line 3, byte 3");
   refuses("a.gl,a.en", "a.gl", "line 3, byte 3");
   PUT("a.gl", "un\ndo\0us\ntres\n");
-  refuses("a.en,a.gl", "a.gl:2", "NUL");
+  refuses("a.en,a.gl", "a.gl: line 2", "NUL");
   /* A gzipped file cut short is not a shorter corpus. */
   dg_strbuf text = {0};
   for (int i = 0; i < 3000; i++) dg_strbuf_addf(&text, "%d\t%d\n", i * 7919 % 9973, i);

@@ -1,6 +1,5 @@
 #include "tokenizer/text.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,15 @@
 #include "mt/core/utf8.h"
 
 enum { TEXT_MOST = 1 << 25 }; /* a letter can grow 18-fold, and ICU counts in int32_t */
+
+bool dg_text_is_blank(const char *text) {
+  for (const char *p = text, *end = text + strlen(text); p < end;) {
+    UChar32 c = (UChar32)dg_utf8_next(&p, end);
+    if (!u_isUWhiteSpace(c) && !u_hasBinaryProperty(c, UCHAR_DEFAULT_IGNORABLE_CODE_POINT))
+      return false;
+  }
+  return true;
+}
 
 static bool icu_fail(dg_error *err, const char *what, UErrorCode status) {
   return dg_fail(err, DG_ERR_FORMAT, "%s: %s", what, u_errorName(status));

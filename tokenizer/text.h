@@ -3,6 +3,7 @@
 #ifndef DG_TEXT_H
 #define DG_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "mt/core/error.h"
@@ -11,6 +12,9 @@ typedef enum dg_normal_form { DG_NFC, DG_NFKC } dg_normal_form;
 
 /* The text in the given form; the caller frees it. NULL on invalid UTF-8. */
 char *dg_text_normalize(const char *text, size_t n, dg_normal_form form, dg_error *err);
+
+/* Nothing to read: white space and invisible characters alone. */
+bool dg_text_is_blank(const char *text);
 
 /* Share of letters (0..1) written in the given ISO 15924 script ("Latn"; "Jpan",
  * "Kore", "Hans" and "Hant" cover the scripts they combine). 1 when there are

@@ -105,11 +105,6 @@ bool dg_texts_read(dg_texts *t, const char *path, int cut, dg_error *err) {
       ok = false;
       break;
     }
-    if (memchr(line, 0, n)) {
-      ok = dg_fail(err, DG_ERR_FORMAT, "%s: line %zu holds a NUL byte: this is no text file", name,
-                   number);
-      break;
-    }
     if (number == 1 && dg_lines_marked(r)) {
       dg_strbuf_add(&marked, "\xEF\xBB\xBF");
       dg_strbuf_addn(&marked, line, n);

@@ -10,6 +10,7 @@
 #include "mt/core/file.h"
 #include "mt/decode/translator.h"
 #include "mt/model/packed.h"
+#include "tokenizer/text.h"
 
 enum { CHUNK = 256 }; /* sentences translated, then written */
 
@@ -20,7 +21,7 @@ typedef struct lines {
 
 static bool wanted(const char *line, const dg_key_set *held_out, dg_key_set *seen) {
   const dg_pair both = {line, line};
-  return line[strspn(line, " \t")] && !dg_held_out(held_out, &both) &&
+  return !dg_text_is_blank(line) && !dg_held_out(held_out, &both) &&
          dg_key_set_add(seen, XXH3_64bits(line, strlen(line)));
 }
 
@@ -34,7 +35,7 @@ static bool read_lines(const dg_train_mono_options *o, lines *out, dg_error *err
     int got = r ? 1 : -1;
     while (r && (got = dg_lines_next(r, &line, &n, err)) > 0) {
       for (char *p = line; p < line + n; p++)
-        if (*p == '\t' || !*p) *p = ' '; /* the pairs are kept as TSV */
+        if (*p == '\t') *p = ' '; /* the pairs are kept as TSV */
       if (!wanted(line, o->held_out, &seen)) continue;
       DG_GROW(out->items, out->capacity, out->count + 1);
       out->items[out->count++] = dg_strdup(line);

@@ -347,6 +347,12 @@ int dg_lines_next(dg_lines *r, char **line, size_t *length, dg_error *err) {
             r->path, r->number, valid + 1);
     return -1;
   }
+  const char *nul = memchr(s, 0, n); /* readers of strings would lose what follows */
+  if (nul) {
+    dg_fail(err, DG_ERR_FORMAT, "%s: line %zu, byte %zu: a NUL byte: this is no text file", r->path,
+            r->number, (size_t)(nul - s) + 1);
+    return -1;
+  }
   *line = s;
   *length = n;
   return 1;

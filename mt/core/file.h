@@ -58,7 +58,7 @@ typedef struct dg_lines dg_lines;
 
 dg_lines *dg_lines_open(const char *path, dg_error *err);
 /* 1: *line (valid until the next call, NUL-terminated) and *length are set;
- * 0: end of file; -1: error. Invalid UTF-8 is an error naming line and byte. */
+ * 0: end of file; -1: error. Invalid UTF-8 and NUL are errors naming line and byte. */
 int dg_lines_next(dg_lines *r, char **line, size_t *length, dg_error *err);
 size_t dg_lines_number(const dg_lines *r); /* of the line last returned, from 1 */
 bool dg_lines_marked(const dg_lines *r);   /* there was a byte-order mark */

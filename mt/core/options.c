@@ -194,11 +194,6 @@ bool dg_config_read(const char *path, dg_config_entry *set, void *context, dg_er
   int got;
   bool ok = true;
   while (ok && (got = dg_lines_next(r, &line, &length, err)) > 0) {
-    if (memchr(line, 0, length)) {
-      ok = dg_fail(err, DG_ERR_FORMAT, "%s:%zu: the line holds a NUL byte", path,
-                   dg_lines_number(r));
-      break;
-    }
     cut_comment(line);
     char *name = trim(line);
     if (!*name) continue;

@@ -9,7 +9,7 @@
 #include "mt/model/decoder.h"
 #include "tokenizer/text.h"
 
-enum { PREFIX_MOST = 16, LONGEST_WITHOUT_TABLE = 4096, ROWS_MOST = 512 };
+enum { PREFIX_MOST = 16, AROUND_MOST = 64, LONGEST_WITHOUT_TABLE = 4096, ROWS_MOST = 512 };
 
 dg_translate_options dg_translate_defaults(void) {
   return (dg_translate_options){.beam = 4, .nbest = 1, .length_penalty = 1, .batch_tokens = 2048};
@@ -28,7 +28,7 @@ typedef struct job {
   const dg_base *base;
   const dg_translate_options *o;
   int32_t source_tag, target_tag, prefix[PREFIX_MOST];
-  size_t prefix_length, longest, comfortable;
+  size_t prefix_length, longest, around, comfortable; /* around: tokens that a source's format adds */
   bool *banned;
   request *requests;
   size_t count, capacity;
@@ -37,12 +37,11 @@ typedef struct job {
   dg_translation *out;
 } job;
 
-static bool blank(const char *s) { return !s[strspn(s, " \t\r\n\f\v")]; }
-
-/* Makes a request of the tokens at hand. */
+/* Makes a request of the tokens at hand; of none the network would make something up. */
 static void add_request(job *j, size_t line) {
   const dg_tokens *tokens = &j->tokens;
-  size_t capacity = tokens->count + 64 < j->longest ? tokens->count + 64 : j->longest;
+  if (!tokens->count) return;
+  size_t whole = tokens->count + j->around, capacity = whole < j->longest ? whole : j->longest;
   int32_t *ids = dg_malloc((tokens->count + 1) * sizeof *ids);
   for (size_t i = 0; i < tokens->count; i++) ids[i] = tokens->items[i].id;
   DG_GROW(j->requests, j->capacity, j->count + 1);
@@ -51,7 +50,7 @@ static void add_request(job *j, size_t line) {
   r->ids = dg_malloc(capacity * sizeof *r->ids);
   r->length = dg_format_source(j->base, j->source_tag, j->target_tag, ids, tokens->count, r->ids,
                                capacity);
-  if (tokens->count >= j->longest) j->out[line].cut = true;
+  if (whole > capacity) j->out[line].cut = true;
   free(ids);
 }
 
@@ -75,7 +74,7 @@ static bool prepare_long(job *j, const char *text, size_t n, size_t line, dg_err
     end = j->ends[i];
   }
   if (!encode(j, text + begin, n - begin, err)) return false;
-  if (j->tokens.count) add_request(j, line);
+  add_request(j, line);
   return true;
 }
 
@@ -239,8 +238,11 @@ bool dg_translate(const dg_network *network, const dg_base *base, int32_t source
            .target_tag = target_tag, .out = out};
   bool table = c->position == DG_POSITION_SINUSOIDAL || c->position == DG_POSITION_LEARNED;
   j.longest = table ? (size_t)(c->max_positions - c->position_offset) : LONGEST_WITHOUT_TABLE;
+  int32_t around[AROUND_MOST], nothing = 0;
+  j.around = dg_format_source(base, source_tag, target_tag, &nothing, 0, around, AROUND_MOST);
   size_t most = o->max_source ? o->max_source : longest_trained(base);
-  j.comfortable = most && most < j.longest ? most : j.longest - 1;
+  size_t room = j.longest > j.around ? j.longest - j.around : 1;
+  j.comfortable = most && most < room ? most : room;
   j.prefix_length =
       dg_format_target(base, source_tag, target_tag, NULL, 0, j.prefix, PREFIX_MOST);
   memset(out, 0, n * sizeof *out);
@@ -250,7 +252,7 @@ bool dg_translate(const dg_network *network, const dg_base *base, int32_t source
   j.banned = banned_pieces(network, base);
   bool ok = true;
   for (size_t i = 0; i < n && ok; i++)
-    if (!blank(lines[i])) ok = prepare(&j, lines[i], i, err);
+    if (!dg_text_is_blank(lines[i])) ok = prepare(&j, lines[i], i, err);
   ok = ok && search_all(&j, err);
   if (ok) assemble(&j);
   for (size_t i = 0; i < n && ok; i++) {

@@ -229,8 +229,20 @@ long_line() {
   cmp parts whole
 }
 check "a long line keeps all its sentences" long_line
+too_long() { # tags and end mark take 3 of the base's 64 places
+  for n in 61 62; do
+    yes one | head -n $n | tr '\n' ' ' | tee line.$n | "$dragoman" tokenizer encode -m base.safetensors | awk -v n=$n 'NF != n { exit 1 }' || return 1
+    "$dragoman" translate -b base.safetensors -t es line.$n 2>warned.$n >/dev/null || return 1
+  done
+  [ ! -s warned.61 ] && grep -q 'line.62:1: .*its end is lost' warned.62
+}
+check "a sentence whose end is lost is told" too_long
 blank() { [ "$(printf 'one\n\n  \ntwo\n' | translate -a gl.safetensors | sed -n '2,3p' | tr -d '\n')" = "" ]; }
 check "blank lines stay blank" blank
+invisible() { # white space and marks that only Unicode knows
+  [ -z "$(printf '\302\240\n\342\200\213\343\200\200\n' | translate -a gl.safetensors | tr -d '\n')" ]
+}
+check "so do invisible ones" invisible
 nbest() {
   translate -a gl.safetensors --nbest 3 dev.en >n.best
   [ "$(cut -f1 n.best | uniq -c | awk '$1 != 3' | wc -l)" -eq 0 ] &&
@@ -253,6 +265,8 @@ check "no such file" refuses 1 'nosuch' translate -t es nosuch
 check "no such base" refuses 2 'DRAGOMAN_MODELS' "$dragoman" translate -b nosuch -t es dev.en
 printf 'one\ntw\377o\n' >bad.txt
 check "invalid UTF-8" refuses 1 'bad.txt.*2' translate -t es bad.txt
+printf 'one\ntwo\0three\n' >nul.txt
+check "a NUL byte" refuses 1 'nul.txt: line 2, byte 4' translate -t es nul.txt
 pretrain -o other.safetensors --set seed=2
 check "an adapter of another base" refuses 2 'another\|not on this one' "$dragoman" translate -b other.safetensors -a gl.safetensors dev.en
 full() { translate -t es dev.en >/dev/full 2>err; code=$?; cat err; [ $code -eq 1 ] && [ "$(wc -l <err)" -eq 1 ]; }
