@@ -103,6 +103,7 @@ typedef struct checker {
   char scripts[2][5];
   column columns[2];
   double usual; /* log of the usual length of the target over the source's */
+  uint64_t languages; /* a pair of others is another pair */
   dg_key_set *seen;
   const dg_key_set *held_out;
 } checker;
@@ -138,12 +139,15 @@ static dg_problem language_problem(const checker *c, const dg_pair *p) {
                                         : DG_PROBLEM_NONE;
 }
 
+static uint64_t pair_key(const char *source, const char *target) {
+  return dg_hash64(XXH3_64bits(source, strlen(source))) ^ XXH3_64bits(target, strlen(target));
+}
+
 static dg_problem judge(const checker *c, const dg_pair *p) {
   if (dg_text_is_blank(p->source) || dg_text_is_blank(p->target)) return DG_PROBLEM_EMPTY;
   if (!strcmp(p->source, p->target) && dg_word_count(p->source) >= COPY_WORDS_LEAST)
     return DG_PROBLEM_COPY;
-  uint64_t key = dg_hash64(XXH3_64bits(p->source, strlen(p->source))) ^
-                 XXH3_64bits(p->target, strlen(p->target));
+  uint64_t key = pair_key(p->source, p->target) ^ c->languages;
   if (!dg_key_set_add(c->seen, key)) return DG_PROBLEM_DUPLICATE;
   if (c->held_out && dg_held_out(c->held_out, p)) return DG_PROBLEM_LEAK;
   dg_problem problem = script_problem(c, p);
@@ -184,7 +188,8 @@ static void count_trigrams(checker *c, const dg_parallel_text *p) {
 
 void dg_check_pairs(const dg_parallel_text *p, const char *source, const char *target,
                     dg_key_set *seen, const dg_key_set *held_out, dg_check *out) {
-  checker c = {.usual = median_ratio(p), .seen = seen, .held_out = held_out};
+  checker c = {.usual = median_ratio(p), .languages = pair_key(source, target), .seen = seen,
+               .held_out = held_out};
   dg_lang_script(source, c.scripts[0]);
   dg_lang_script(target, c.scripts[1]);
   count_trigrams(&c, p);

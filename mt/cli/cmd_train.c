@@ -44,7 +44,7 @@ typedef struct run {
   dg_train_data data;
   dg_list mono_files; /* text of the target language, to translate back */
   const char *reverse;
-  dg_parallel_text mono;
+  dg_train_file mono; /* it and its translations */
   char *mono_path;
   dg_examples *train, *dev;
   dg_direction *directions;
@@ -165,47 +165,53 @@ static bool add_file(run *r, size_t i, dg_error *err) {
 }
 
 static bool read_texts(run *r, dg_error *err) {
+  dg_train_data_options *o = dg_calloc(r->pair_count + 1, sizeof *o);
   for (size_t i = 0; i < r->pair_count; i++) {
-    pair *p = &r->pairs[i];
-    dg_train_data more = {0};
-    dg_train_data_options o = {&p->train, &p->dev, &p->test, p->ways[0].pair.source,
-                               p->ways[0].pair.target, r->reversed && p->text == NULL,
-                               r->keep_problems, (uint64_t)r->options.seed};
-    bool ok = dg_train_data_read(&more, &o, r->cli, err);
-    for (size_t k = 0; k < more.count; k++) more.files[k].pair = i;
-    for (size_t k = 0; ok && !r->keep_problems && k < more.count; k++)
-      ok = dg_train_sides_check(&r->trainee, &p->ways[0], &more.files[k].text, more.files[k].path,
-                                r->threads, err);
-    dg_train_data_join(&r->data, &more);
-    if (!ok) return false;
+    const pair *p = &r->pairs[i];
+    o[i] = (dg_train_data_options){&p->train, &p->dev, &p->test, p->ways[0].pair.source,
+                                   p->ways[0].pair.target, r->reversed && p->text == NULL};
   }
-  return true;
+  bool ok = dg_train_data_read(&r->data, o, r->pair_count, r->keep_problems,
+                               (uint64_t)r->options.seed, r->cli, err);
+  free(o);
+  for (size_t i = 0; ok && !r->keep_problems && i < r->data.count; i++) {
+    const dg_train_file *f = &r->data.files[i];
+    ok = dg_train_sides_check(&r->trainee, &r->pairs[f->pair].ways[0], &f->text, f->path,
+                              r->threads, err);
+  }
+  return ok;
 }
 
 /* Back-translations stand beside the pairs; drawn more evenly than their numbers, so that
  * the pairs do not drown. */
 static bool add_mono(run *r, dg_error *err) {
   const dg_train_way *t = &r->pairs[0].ways[0];
-  dg_train_mono_options o = {.files = &r->mono_files, .reverse = r->reverse, .base = r->base,
-                             .source = t->pair.source, .target = t->pair.target,
-                             .target_tag = t->before_target, .source_tag = t->before_source,
-                             .held_out = &r->data.held_out, .output = r->output,
-                             .threads = r->threads};
+  dg_train_mono_options o = {.files = &r->mono_files, .reverse = r->reverse,
+                             .trainee = &r->trainee, .source = t->pair.source,
+                             .target = t->pair.target, .held_out = &r->data.held_out,
+                             .output = r->output, .threads = r->threads};
   dg_direction way = {.source_tag = t->source_tag, .target_tag = t->target_tag, .marked = true,
                       .mark = dg_train_mono_mark(r->base)};
+  dg_train_file *f = &r->mono;
+  f->path = r->mono_files.items[0];
+  dg_key_set seen = {0};
   dg_cli_catch_signals();
   char made = 0; /* by rank 0; the others find its translations in the file */
   if (r->ranks.rank && !dg_ranks_share(&r->ranks, &made, 1, err)) return false;
-  if (!dg_train_mono(&o, r->cli, &r->mono, &r->mono_path, err) ||
-      !add_examples(r, r->train, &r->mono, t, &way.corpus, err) ||
+  if (!dg_train_mono(&o, r->cli, &f->text, &r->mono_path, err) ||
       (!r->ranks.rank && !dg_ranks_share(&r->ranks, &made, 1, err)))
     return false;
+  f->read = f->text.count;
+  bool ok = dg_train_file_check(f, t->pair.source, t->pair.target, r->keep_problems, &seen, NULL,
+                                r->cli, err) &&
+            add_examples(r, r->train, &f->text, t, &way.corpus, err);
+  dg_key_set_free(&seen);
+  if (!ok) return false;
   if (!dg_cli_given(r->cli, "temperature")) r->options.temperature = 5;
   r->directions[r->direction_count++] = way;
   size_t count = dg_examples_count(r->train, way.corpus);
-  r->card_data[r->data.count] = (dg_card_data){"mono", t->pair.source, t->pair.target,
-                                               r->mono_files.items[0], count,
-                                               r->mono.count - count, NULL};
+  r->card_data[r->data.count] = (dg_card_data){"mono", t->pair.source, t->pair.target, f->path,
+                                               count, f->read - count, dg_train_problems_json(f)};
   dg_cli_say(r->cli, "%zu sentences translated back, marked as such; temperature %g\n", count,
              r->options.temperature);
   return true;
@@ -363,6 +369,13 @@ static bool conclude(run *r, const dg_train_result *result, dg_error *err) {
   return !r->report_path || dg_train_report_write(&s, r->report_path, err);
 }
 
+/* Said now rather than after the night. */
+static bool report_possible(const run *r, dg_error *err) {
+  dg_output *out = r->report_path ? dg_output_open(r->report_path, err) : NULL;
+  dg_output_abort(out);
+  return !r->report_path || out;
+}
+
 static bool execute(run *r, dg_error *err) {
   if (r->note_path && !(r->note = dg_read_text(r->note_path, err))) return false;
   if (!(r->base = dg_base_load(r->base_path, err)) ||
@@ -395,7 +408,8 @@ static bool execute(run *r, dg_error *err) {
   dg_trainee_use(&r->trainee, true, &r->task.network);
   dg_cli_catch_signals();
   bool first = !r->ranks.rank;
-  bool ok = (!first || dg_training_log_open(&r->log, err)) && dg_train(&r->task, &r->options, &result, err);
+  bool ok = (!first || (dg_training_log_open(&r->log, err) && report_possible(r, err))) &&
+            dg_train(&r->task, &r->options, &result, err);
   dg_training_log_close(&r->log);
   ok = ok && (!first || conclude(r, &result, err));
   if (ok && first && result.end != DG_TRAIN_TIME) {
@@ -408,7 +422,7 @@ static bool execute(run *r, dg_error *err) {
 }
 
 static void release(run *r) {
-  for (size_t i = 0; r->card_data && i < r->data.count; i++) json_decref(r->card_data[i].problems);
+  for (size_t i = 0; r->card_data && i <= r->data.count; i++) json_decref(r->card_data[i].problems);
   dg_train_data_free(&r->data);
   for (size_t i = 0; i < r->measure_count; i++) dg_gain_free(&r->measures[i].gain);
   free(r->measures);
@@ -430,7 +444,7 @@ static void release(run *r) {
   dg_base_free(r->base);
   dg_threads_free(r->threads);
   free(r->checkpoint_path);
-  dg_parallel_free(&r->mono);
+  dg_parallel_free(&r->mono.text);
   free(r->mono_path);
   free(r->note);
 }
@@ -483,7 +497,7 @@ int dg_cmd_train(int argc, char **argv) {
        "train also on pairs that look wrong"},
       {"mono", 0, DG_FLAG_LIST, &r.mono_files, "FILE...",
        "more text in the target language, to translate back"},
-      {"reverse", 0, DG_FLAG_TEXT, &r.reverse, "ADAPTER", "the adapter that does so (else the base alone)"},
+      {"reverse", 0, DG_FLAG_TEXT, &r.reverse, "ADAPTER", "the adapter that does so (else -a, or the base)"},
       {"output", 'o', DG_FLAG_TEXT, &r.output, "ADAPTER", "the adapter to write"},
       {"log", 0, DG_FLAG_TEXT, &r.log_path, "FILE", "a table (TSV) of the run, kept up to date"},
       {"licence", 0, DG_FLAG_TEXT, &r.licence, "TEXT", "of the adapter, for its card"},

@@ -16,25 +16,45 @@ const char *dg_train_role_name(dg_train_role role) {
   return names[role];
 }
 
-static bool read_files(dg_train_data *d, const dg_train_data_options *o, dg_error *err) {
-  const dg_list *lists[] = {o->train, o->dev, o->test};
-  d->train_count = o->train->count;
-  bool split = !o->dev->count;
-  d->dev_count = split ? 1 : o->dev->count;
-  d->files = dg_calloc(d->train_count + d->dev_count + o->test->count, sizeof *d->files);
-  for (int role = DG_ROLE_TRAIN; role <= DG_ROLE_TEST; role++) {
-    if (role == DG_ROLE_DEV && split) /* filled later */
-      d->files[d->count++] = (dg_train_file){.path = d->files[0].path, .role = DG_ROLE_DEV,
-                                              .apart = true};
-    for (size_t i = 0; i < lists[role]->count; i++) {
-      dg_train_file *f = &d->files[d->count++];
-      *f = (dg_train_file){.role = (dg_train_role)role, .path = lists[role]->items[i]};
-      if (!dg_parallel_read(&f->text, f->path, err)) return false;
-      if (!f->text.count) return dg_fail(err, DG_ERR_USAGE, "%s holds no pair", f->path);
-      if (o->reversed) reverse(&f->text);
-      f->read = f->text.count;
+/* What every step needs. */
+typedef struct reader {
+  dg_train_data *d;
+  const dg_train_data_options *pairs;
+  size_t count;
+  bool keep;
+  uint64_t seed;
+  const dg_cli *cli;
+} reader;
+
+static dg_train_file *add_file(dg_train_data *d, dg_train_role role, size_t pair,
+                               const char *path) {
+  d->files = dg_realloc(d->files, (d->count + 1) * sizeof *d->files);
+  dg_train_file *f = &d->files[d->count++];
+  *f = (dg_train_file){.path = path, .role = role, .pair = pair};
+  if (role == DG_ROLE_TRAIN) d->train_count++;
+  if (role == DG_ROLE_DEV) d->dev_count++;
+  return f;
+}
+
+static bool read_file(const reader *r, dg_train_file *f, dg_error *err) {
+  if (!dg_parallel_read(&f->text, f->path, err)) return false;
+  if (!f->text.count) return dg_fail(err, DG_ERR_USAGE, "%s holds no pair", f->path);
+  if (r->pairs[f->pair].reversed) reverse(&f->text);
+  f->read = f->text.count;
+  return true;
+}
+
+static bool read_files(const reader *r, dg_error *err) {
+  for (int role = DG_ROLE_TRAIN; role <= DG_ROLE_TEST; role++)
+    for (size_t p = 0; p < r->count; p++) {
+      const dg_train_data_options *o = &r->pairs[p];
+      const dg_list *list = (const dg_list *[]){o->train, o->dev, o->test}[role];
+      if (role == DG_ROLE_DEV && !list->count) /* filled later */
+        add_file(r->d, DG_ROLE_DEV, p, o->train->items[0])->apart = true;
+      for (size_t i = 0; i < list->count; i++)
+        if (!read_file(r, add_file(r->d, (dg_train_role)role, p, list->items[i]), err))
+          return false;
     }
-  }
   return true;
 }
 
@@ -76,24 +96,37 @@ static bool hopeless(const dg_train_file *f, const dg_check *c, dg_error *err) {
   return false;
 }
 
-static bool check_files(dg_train_data *d, const dg_train_data_options *o, const dg_cli *cli,
-                        dg_error *err) {
-  dg_key_set seen = {0};
-  for (size_t i = d->train_count; i < d->count; i++)
-    for (size_t k = 0; k < d->files[i].text.count; k++)
-      dg_hold_out(&d->held_out, &d->files[i].text.pairs[k]);
+bool dg_train_file_check(dg_train_file *f, const char *source, const char *target, bool keep,
+                         dg_key_set *seen, const dg_key_set *held_out, const dg_cli *cli,
+                         dg_error *err) {
+  bool stay = keep || f->role != DG_ROLE_TRAIN; /* scores stay comparable */
+  dg_check c;
+  dg_check_pairs(&f->text, source, target, seen, held_out, &c);
+  report(f, &c, stay, cli);
+  bool ok = keep || !hopeless(f, &c, err);
+  for (int k = DG_PROBLEM_NONE + 1; k < DG_PROBLEMS; k++) f->problems[k] = c.counts[k];
+  if (!stay) dg_parallel_remove(&f->text, c.problems);
+  dg_check_free(&c);
+  return ok;
+}
+
+/* Test text, then dev text, then what is trained on: each must have nothing of those before. */
+static bool check_files(const reader *r, dg_error *err) {
+  dg_train_data *d = r->d;
   bool ok = true;
-  for (size_t i = 0; ok && i < d->train_count; i++) {
-    dg_train_file *f = &d->files[i];
-    dg_check c;
-    dg_check_pairs(&f->text, o->source, o->target, &seen, &d->held_out, &c);
-    report(f, &c, o->keep_problems, cli);
-    ok = o->keep_problems || !hopeless(f, &c, err);
-    for (int k = DG_PROBLEM_NONE + 1; k < DG_PROBLEMS; k++) f->problems[k] = c.counts[k];
-    if (!o->keep_problems) dg_parallel_remove(&f->text, c.problems);
-    dg_check_free(&c);
+  for (int role = DG_ROLE_TEST; role >= DG_ROLE_TRAIN; role--) {
+    dg_key_set seen = {0};
+    for (size_t i = 0; ok && i < d->count; i++) {
+      dg_train_file *f = &d->files[i];
+      const dg_train_data_options *o = &r->pairs[f->pair];
+      if ((int)f->role == role)
+        ok = dg_train_file_check(f, o->source, o->target, r->keep, &seen, &d->held_out, r->cli, err);
+    }
+    for (size_t i = 0; role != DG_ROLE_TRAIN && i < d->count; i++)
+      for (size_t k = 0; (int)d->files[i].role == role && k < d->files[i].text.count; k++)
+        dg_hold_out(&d->held_out, &d->files[i].text.pairs[k]);
+    dg_key_set_free(&seen);
   }
-  dg_key_set_free(&seen);
   return ok;
 }
 
@@ -107,77 +140,75 @@ json_t *dg_train_problems_json(const dg_train_file *f) {
 
 /* --- dev text ------------------------------------------------------------------------------- */
 
-static bool split_one(dg_train_file *f, size_t wanted, uint64_t seed, dg_train_file *dev,
-                      unsigned char *parts, dg_error *err) {
-  if (!dg_split_choose(&f->text, wanted, 0, seed, parts, err))
-    return dg_error_context(err, "%s: setting dev text apart (or name some with --dev)", f->path);
-  for (size_t i = 0; i < f->text.count; i++)
-    if (parts[i] == DG_PART_DEV)
-      dg_parallel_add(&dev->text, f->text.pairs[i].source, f->text.pairs[i].target);
+/* Moves a file's share to the dev text. */
+static bool split_file(const reader *r, dg_train_file *f, size_t wanted, dg_train_file *dev,
+                       dg_error *err) {
+  unsigned char *parts = dg_calloc(f->text.count + 1, 1);
+  bool ok = dg_split_choose(&f->text, wanted, 0, r->seed, parts, err);
+  for (size_t i = 0; ok && i < f->text.count; i++)
+    if (parts[i] == DG_PART_DEV) {
+      const dg_pair *p = &f->text.pairs[i];
+      dg_parallel_add(&dev->text, p->source, p->target);
+      dg_hold_out(&r->d->held_out, p);
+    }
+  if (ok) dg_parallel_remove(&f->text, parts);
+  free(parts);
+  return ok || dg_error_context(err, "%s: setting dev text apart (or name some with --dev)",
+                                f->path);
+}
+
+/* Each file of a pair gives its share. */
+static bool split_pair(const reader *r, dg_train_file *dev, dg_error *err) {
+  dg_train_data *d = r->d;
+  size_t total = 0, before = 0;
+  for (size_t i = 0; i < d->train_count; i++)
+    if (d->files[i].pair == dev->pair) total += d->files[i].text.count;
+  size_t wanted = total / DEV_SHARE;
+  wanted = wanted < DEV_LEAST ? DEV_LEAST : wanted > DEV_MOST ? DEV_MOST : wanted;
+  for (size_t i = 0; i < d->train_count; i++) {
+    dg_train_file *f = &d->files[i];
+    if (f->pair != dev->pair) continue;
+    size_t upto = before + f->text.count;
+    size_t share = total ? wanted * upto / total - wanted * before / total : 1;
+    before = upto;
+    if (!split_file(r, f, share, dev, err)) return false;
+  }
+  dev->read = dev->text.count;
   return true;
 }
 
-/* Each file gives its share. What says the same as a dev pair on either side, in whatever
- * file, is not trained on. */
-static bool split_files(dg_train_data *d, const dg_train_data_options *o, const dg_cli *cli,
-                        dg_error *err) {
-  size_t total = 0;
-  for (size_t i = 0; i < d->train_count; i++) total += d->files[i].text.count;
-  size_t wanted = total / DEV_SHARE;
-  wanted = wanted < DEV_LEAST ? DEV_LEAST : wanted > DEV_MOST ? DEV_MOST : wanted;
-  dg_train_file *dev = &d->files[d->train_count];
-  unsigned char **parts = dg_calloc(d->train_count, sizeof *parts);
-  bool ok = true;
-  size_t before = 0, left = 0;
-  for (size_t i = 0; ok && i < d->train_count; i++) {
-    dg_train_file *f = &d->files[i];
-    parts[i] = dg_calloc(f->text.count + 1, 1);
-    size_t upto = before + f->text.count, share = total ? wanted * upto / total - wanted * before / total : 1;
-    before = upto;
-    ok = split_one(f, share, o->seed, dev, parts[i], err);
-  }
-  for (size_t i = 0; i < dev->text.count; i++) dg_hold_out(&d->held_out, &dev->text.pairs[i]);
-  for (size_t i = 0; ok && i < d->train_count; i++) {
-    dg_train_file *f = &d->files[i];
-    for (size_t k = 0; k < f->text.count; k++)
-      parts[i][k] = parts[i][k] != DG_PART_TRAIN || dg_held_out(&d->held_out, &f->text.pairs[k]);
-    dg_parallel_remove(&f->text, parts[i]);
-    left += f->text.count;
-  }
-  dev->read = dev->text.count;
-  if (ok)
-    dg_cli_say(cli, "%zu pairs set apart as dev text, and %zu that say the same left out\n", dev->read,
-               total - left - dev->read);
-  for (size_t i = 0; i < d->train_count; i++) free(parts[i]);
-  free(parts);
-  return ok;
+static size_t training_pairs(const dg_train_data *d) {
+  size_t pairs = 0;
+  for (size_t i = 0; i < d->train_count; i++) pairs += d->files[i].text.count;
+  return pairs;
 }
 
-bool dg_train_data_read(dg_train_data *d, const dg_train_data_options *o, const dg_cli *cli,
-                        dg_error *err) {
-  return read_files(d, o, err) && check_files(d, o, cli, err) &&
-         (o->dev->count || split_files(d, o, cli, err));
-}
-
-void dg_train_data_join(dg_train_data *d, dg_train_data *more) {
-  dg_train_data all = {.train_count = d->train_count + more->train_count,
-                       .dev_count = d->dev_count + more->dev_count};
-  all.files = dg_calloc(d->count + more->count, sizeof *all.files);
-  for (int role = DG_ROLE_TRAIN; role <= DG_ROLE_TEST; role++)
-    for (int k = 0; k < 2; k++) {
-      const dg_train_data *from = k ? more : d;
-      for (size_t i = 0; i < from->count; i++)
-        if ((int)from->files[i].role == role) all.files[all.count++] = from->files[i];
+/* What says the same as a dev pair on either side, in whatever file, is not trained on. */
+static bool split_files(const reader *r, dg_error *err) {
+  dg_train_data *d = r->d;
+  size_t before = training_pairs(d), apart = 0;
+  for (size_t i = d->train_count; i < d->train_count + d->dev_count; i++)
+    if (d->files[i].apart) {
+      if (!split_pair(r, &d->files[i], err)) return false;
+      apart += d->files[i].read;
     }
-  for (size_t i = all.train_count; i < all.count; i++)
-    for (size_t k = 0; k < all.files[i].text.count; k++)
-      dg_hold_out(&all.held_out, &all.files[i].text.pairs[k]);
-  free(d->files);
-  free(more->files);
-  dg_key_set_free(&d->held_out);
-  dg_key_set_free(&more->held_out);
-  *d = all;
-  *more = (dg_train_data){0};
+  if (!apart) return true;
+  for (size_t i = 0; i < d->train_count; i++) {
+    dg_parallel_text *t = &d->files[i].text;
+    unsigned char *same = dg_calloc(t->count + 1, 1);
+    for (size_t k = 0; k < t->count; k++) same[k] = dg_held_out(&d->held_out, &t->pairs[k]);
+    dg_parallel_remove(t, same);
+    free(same);
+  }
+  dg_cli_say(r->cli, "%zu pairs set apart as dev text, and %zu that say the same left out\n", apart,
+             before - training_pairs(d) - apart);
+  return true;
+}
+
+bool dg_train_data_read(dg_train_data *d, const dg_train_data_options *pairs, size_t count,
+                        bool keep_problems, uint64_t seed, const dg_cli *cli, dg_error *err) {
+  reader r = {d, pairs, count, keep_problems, seed, cli};
+  return read_files(&r, err) && check_files(&r, err) && split_files(&r, err);
 }
 
 void dg_train_data_free(dg_train_data *d) {

@@ -26,20 +26,25 @@ typedef struct dg_train_data {
   dg_key_set held_out; /* dev and test text */
 } dg_train_data;
 
+/* A pair of languages and its files. */
 typedef struct dg_train_data_options {
   const dg_list *train, *dev, *test;
   const char *source, *target; /* canonical BCP-47 */
-  bool reversed, keep_problems;
-  uint64_t seed;
+  bool reversed;
 } dg_train_data_options;
 
-/* Reads and reports. Without dev files a tenth of the training pairs, 500 at most, is set
- * apart by sentence. Refuses text that is mostly the wrong way round or in the wrong script.
+/* Reads the files of all pairs and reports what is wrong with them; faulty training pairs are
+ * left out unless they are to be kept, and so is what says the same as the dev or test text of
+ * any pair. A pair without dev files gets a tenth of its training text, 500 sentences at most,
+ * set apart by sentence. Refuses text that is mostly the wrong way round or in the wrong script.
  * Release with dg_train_data_free either way. */
-bool dg_train_data_read(dg_train_data *d, const dg_train_data_options *o, const dg_cli *cli,
-                        dg_error *err);
-/* Moves the files of another pair into d. */
-void dg_train_data_join(dg_train_data *d, dg_train_data *more);
+bool dg_train_data_read(dg_train_data *d, const dg_train_data_options *pairs, size_t count,
+                        bool keep_problems, uint64_t seed, const dg_cli *cli, dg_error *err);
+/* Reports what is wrong with a file's pairs and leaves faulty ones out, if they are for training
+ * and not to be kept. See dg_check_pairs. */
+bool dg_train_file_check(dg_train_file *f, const char *source, const char *target, bool keep,
+                         dg_key_set *seen, const dg_key_set *held_out, const dg_cli *cli,
+                         dg_error *err);
 void dg_train_data_free(dg_train_data *d);
 /* {"duplicate": 12, ...}: the problems a file has. */
 json_t *dg_train_problems_json(const dg_train_file *f);

@@ -57,48 +57,62 @@ int32_t dg_train_mono_mark(const dg_base *b) {
 /* --- the translator ------------------------------------------------------------------------- */
 
 typedef struct translator {
-  dg_adapter_stacked stacked;
+  dg_adapter_stacked named;        /* --reverse */
+  const dg_adapter_stacked *stack; /* what translates, on the base */
   dg_packed_model *packed;
   dg_network network;
   int32_t from, to; /* tags */
 } translator;
 
-/* Languages new to the base are those of the adapter or, without one, read as a relative. */
-static int32_t find_tag(const dg_train_mono_options *o, const translator *t, const char *code,
-                        dg_side side, int32_t otherwise) {
+/* Languages that no adapter at hand knows are read, or written, as a relative. */
+static bool find_tag(const dg_train_mono_options *o, const translator *t, const char *code,
+                     dg_side side, int32_t *tag, dg_error *err) {
   char canonical[DG_LANG_MAX];
-  int32_t tag;
-  return dg_adapter_stacked_tag(&t->stacked, o->base, code, side, canonical, &tag, NULL) ? tag
-                                                                                        : otherwise;
+  const dg_base *b = o->trainee->base;
+  const dg_language *relative = dg_trainee_relative(o->trainee, code, side);
+  if (dg_adapter_stacked_tag(t->stack, b, code, side, canonical, tag, relative ? NULL : err))
+    return true;
+  if (!relative) return dg_error_context(err, "--mono (--reverse names what translates back)");
+  *tag = relative->tag;
+  return true;
+}
+
+/* What goes back: the adapter named or, where those below do so, these; else the base alone. */
+static bool find_adapters(const dg_train_mono_options *o, translator *t, dg_error *err) {
+  t->stack = &t->named;
+  if (!o->reverse) {
+    if (dg_adapter_stacked_pair(&o->trainee->stack, o->target, o->source))
+      t->stack = &o->trainee->stack;
+    return true;
+  }
+  char *path = dg_find_model(o->reverse, err);
+  bool ok = path && dg_adapter_stacked_add(&t->named, path, o->trainee->base, err);
+  free(path);
+  if (!ok) return dg_error_context(err, "--reverse");
+  return dg_adapter_stacked_pair(t->stack, o->target, o->source) ||
+         dg_fail(err, DG_ERR_USAGE,
+                 "--reverse %s does not translate from %s into %s: train such an adapter first, "
+                 "with the same pairs and --reversed",
+                 o->reverse, o->target, o->source);
 }
 
 static bool load(const dg_train_mono_options *o, translator *t, dg_error *err) {
-  if (o->reverse) {
-    char *path = dg_find_model(o->reverse, err);
-    bool ok = path && dg_adapter_stacked_add(&t->stacked, path, o->base, err);
-    free(path);
-    if (!ok) return dg_error_context(err, "--reverse");
-    if (!dg_adapter_stacked_pair(&t->stacked, o->target, o->source))
-      return dg_fail(err, DG_ERR_USAGE,
-                     "--reverse %s does not translate from %s into %s: train such an adapter "
-                     "first, with the same pairs and --reversed",
-                     o->reverse, o->target, o->source);
-  }
-  t->network = (dg_network){.model = o->base->model, .threads = o->threads, .precision = DG_BF16};
-  dg_adapter_stacked_use(&t->stacked, &t->network);
-  t->packed = dg_packed_model_new(o->base->model, t->network.precision, err);
+  if (!find_adapters(o, t, err)) return false;
+  dg_model *model = o->trainee->base->model;
+  t->network = (dg_network){.model = model, .threads = o->threads, .precision = DG_BF16};
+  dg_adapter_stacked_use(t->stack, &t->network);
+  t->packed = dg_packed_model_new(model, t->network.precision, err);
   t->network.packed = t->packed;
-  t->from = find_tag(o, t, o->target, DG_SIDE_SOURCE, o->target_tag);
-  t->to = find_tag(o, t, o->source, DG_SIDE_TARGET, o->source_tag);
-  return t->packed != NULL;
+  return t->packed && find_tag(o, t, o->target, DG_SIDE_SOURCE, &t->from, err) &&
+         find_tag(o, t, o->source, DG_SIDE_TARGET, &t->to, err);
 }
 
 /* What decides the translations names their file. */
 static char *kept_path(const dg_train_mono_options *o, const translator *t) {
   dg_strbuf made_of = {0};
-  dg_strbuf_addf(&made_of, "%s %d %d", o->base->hash, t->from, t->to);
-  for (size_t i = 0; i < t->stacked.count; i++)
-    dg_strbuf_addf(&made_of, " %s", t->stacked.files[i]->hash);
+  dg_strbuf_addf(&made_of, "%s %d %d", o->trainee->base->hash, t->from, t->to);
+  for (size_t i = 0; i < t->stack->count; i++)
+    dg_strbuf_addf(&made_of, " %s", t->stack->files[i]->hash);
   char *path = dg_format("%s.back-%016llx.tsv", o->output,
                          (unsigned long long)XXH3_64bits(made_of.text, made_of.length));
   free(made_of.text);
@@ -132,7 +146,7 @@ static bool translate_on(const translator *t, const dg_train_mono_options *o, co
   dg_translate_options to = dg_translate_defaults();
   to.beam = 1; /* where pairs are few, greedy serves as well as sampling (Edunov et al. 2018) */
   dg_translation found[CHUNK];
-  dg_base base = dg_adapter_stacked_base(&t->stacked, o->base, o->target, o->source);
+  dg_base base = dg_adapter_stacked_base(t->stack, o->trainee->base, o->target, o->source);
   dg_progress progress = dg_progress_begin(cli, "translating back");
   bool ok = true;
   for (size_t i = first; ok && i < l->count; i += CHUNK) {
@@ -179,7 +193,7 @@ bool dg_train_mono(const dg_train_mono_options *o, const dg_cli *cli, dg_paralle
   }
   if (f && fclose(f) && ok) ok = dg_fail_errno(err, "%s", *path);
   dg_packed_model_free(t.packed);
-  dg_adapter_stacked_free(&t.stacked);
+  dg_adapter_stacked_free(&t.named);
   for (size_t i = 0; i < l.count; i++) free(l.items[i]);
   free(l.items);
   return ok;

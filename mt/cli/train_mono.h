@@ -5,14 +5,14 @@
 #include "data/key_set.h"
 #include "data/parallel.h"
 #include "mt/cli/cli.h"
-#include "mt/model/adapter_file.h"
+#include "mt/cli/trainee.h"
 
 typedef struct dg_train_mono_options {
   const dg_list *files; /* a sentence a line */
-  const char *reverse;  /* an adapter from the target into the source language, or NULL */
-  const dg_base *base;
+  const char *reverse;  /* an adapter from the target into the source language; NULL: those below
+                         * the trainee if they go back, else the base alone */
+  const dg_trainee *trainee;
   const char *source, *target; /* canonical; the pair that is trained */
-  int32_t source_tag, target_tag; /* of what is asked for where `reverse` has no tag */
   const dg_key_set *held_out;
   const char *output; /* what is made stays in OUTPUT.back-HASH.tsv, and is taken from there */
   dg_threads *threads;

@@ -218,7 +218,7 @@ static void html_data(const dg_train_data *d, dg_strbuf *out) {
                    dg_train_role_name(f->role), f->read, f->text.count);
   }
   dg_strbuf_add(out, "</table>\n<ul>\n");
-  for (size_t i = 0; i < d->train_count; i++)
+  for (size_t i = 0; i < d->count; i++)
     for (int k = DG_PROBLEM_NONE + 1; k < DG_PROBLEMS; k++)
       if (d->files[i].problems[k]) {
         dg_strbuf_add(out, "<li>");

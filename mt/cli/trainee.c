@@ -173,12 +173,23 @@ bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_tr
   return !t->file || dg_adapter_file_add_pair(t->file, source, target, err);
 }
 
-bool dg_trainee_is_new(const dg_trainee *t, const char *code) {
+/* Of a new language; NULL for others. */
+static const dg_language *own_relative(const dg_trainee *t, const char *code) {
   const dg_language *list = t->file ? t->file->languages : t->languages;
   size_t count = t->file ? t->file->language_count : t->language_count;
   for (size_t i = 0; i < count; i++)
-    if (t->relatives[i] && !strcmp(list[i].code, code)) return true;
-  return false;
+    if (t->relatives[i] && !strcmp(list[i].code, code)) return t->relatives[i];
+  return NULL;
+}
+
+const dg_language *dg_trainee_relative(const dg_trainee *t, const char *code, dg_side side) {
+  const dg_language *own = own_relative(t, code);
+  return own ? dg_base_language(t->base, own->code, side, NULL)
+             : dg_adapter_stacked_relative(&t->stack, t->base, code, side);
+}
+
+bool dg_trainee_is_new(const dg_trainee *t, const char *code) {
+  return own_relative(t, code) != NULL;
 }
 
 /* --- weights -------------------------------------------------------------------------------- */

@@ -41,6 +41,9 @@ bool dg_trainee_begin(dg_trainee *t, const dg_base *base, const dg_cli *cli, dg_
 /* Adds a pair of languages, each known to the base or an adapter below, or new. */
 bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_train_way *way,
                     dg_error *err);
+/* What the base alone speaks in place of a language that only the trainee or what is below it
+ * knows; or NULL. */
+const dg_language *dg_trainee_relative(const dg_trainee *t, const char *code, dg_side side);
 /* Whether it brings a language that nothing below knows. */
 bool dg_trainee_is_new(const dg_trainee *t, const char *code);
 /* After the last pair, and its new pieces: untrained weights, or those it begins from, with

@@ -80,6 +80,31 @@ apart() {
   "$dragoman" info --json apart.safetensors | tr -d ' \n' | grep -q '"role":"dev"[^}]*"pairs":30'
 }
 check "without dev text some is set apart" apart
+family() { # what one pair is measured on, another must not be trained on; sets of text may overlap, and are told to
+  several() { "$dragoman" train -b base.safetensors --like es --threads 2 --max_updates 1 --eval_sentences 0 \
+    -o family.safetensors "$@" >out 2>err || { cat err; return 1; }; }
+  cat train.es.tsv dev.gl.tsv >other.tsv
+  cat dev.es.tsv train.es.tsv >again.tsv
+  { cat dev.gl.tsv; head -n 3 dev.gl.tsv; head -n 5 test.gl.tsv; } >overlap.tsv
+  several --pair en:gl:train.gl.tsv:dev.gl.tsv --pair en:es:other.tsv:dev.es.tsv &&
+    grep -q 'other.tsv: 40 pairs whose sentence is in the dev or test text, left out' err || { cat err; return 1; }
+  several --pair en:gl:train.gl.tsv:dev.gl.tsv --pair en:gl:train.gl.tsv:dev.gl.tsv &&
+    grep -q 'train.gl.tsv: 300 pairs that came before, left out' err || { cat err; return 1; }
+  several --pair en:es:train.es.tsv --pair en:gl:train.gl.tsv &&
+    grep -q '^en-es, en-gl: [0-9]* training pairs' err || { cat err; return 1; }
+  left=$(grep -o '^en-es, en-gl: [0-9]*' err | sed 's/.*: //') # the same numbers in English
+  apart=$(sed -n 's/^\([0-9]*\) pairs set apart.*/\1/p' err)
+  same=$(sed -n 's/.* as dev text, and \([0-9]*\) that say the same left out/\1/p' err)
+  [ "$apart" -eq 70 ] && [ "$same" -ge 1 ] && [ $((left + apart + same)) -eq 700 ] || { cat err; return 1; }
+  several -s en -t gl --train train.gl.tsv --dev overlap.tsv --test test.gl.tsv &&
+    grep -q 'overlap.tsv: 3 pairs that came before, kept' err &&
+    grep -q 'overlap.tsv: 5 pairs whose sentence is in the dev or test text, kept' err &&
+    "$dragoman" info family.safetensors | grep -q 'dev  *en-gl  *48  *0  *overlap.tsv' || { cat err; return 1; }
+}
+check "leaks from one pair to another, from dev to test" family
+awk -F'\t' '{ print $1 "\tдом " NR }' dev.gl.tsv >wrong.dev.tsv
+check "dev text in the wrong script" refuses 2 'wrong.dev.tsv.*script' train --quiet --train train.gl.tsv \
+  --dev wrong.dev.tsv -o w.safetensors
 head -n 30 train.gl.tsv >few.tsv
 check "too few pairs for that" refuses 2 '--dev' train --quiet --train few.tsv -o w.safetensors
 
@@ -176,6 +201,21 @@ mono() {
     "$dragoman" info --json mono.safetensors | tr -d ' \n' | grep -q '"role":"mono"[^}]*"pairs":200'
 }
 check "--mono" mono
+above_mono() { # on top of an adapter that goes back, and of one that does not
+  cp mono.gl wrong.gl
+  echo 'дом дом дом дом' >>wrong.gl
+  for both in --bidirectional ''; do
+    short --max_updates 5 $both -o below.safetensors &&
+      "$dragoman" train -b base.safetensors -a below.safetensors -s en -t gl --train few.tsv --dev dev.gl.tsv \
+        --mono wrong.gl --threads 2 --max_updates 1 --eval_sentences 0 --checkpoint_minutes 0 --keep-problems \
+        -o above.safetensors >out 2>err &&
+      grep -q '^20[0-9] sentences translated back' err || { cat err; return 1; }
+    "$dragoman" train -b base.safetensors -a below.safetensors -s en -t gl --train few.tsv --dev dev.gl.tsv \
+      --mono wrong.gl --threads 2 --max_updates 1 --eval_sentences 0 -o above.safetensors >out 2>err &&
+      grep -q 'wrong.gl: 1 pair in another script' err && grep -q '^200 sentences' err || { cat err; return 1; }
+  done
+}
+check "--mono on top of others, without what is in another script" above_mono
 mono_killed() {
   launch=exec train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --mono mono.gl --reverse gl-en.safetensors \
     --checkpoint_minutes 0 -o back.safetensors >/dev/null 2>&1 &
@@ -196,5 +236,6 @@ check "killed, started again" mono_killed
 check "another adapter does not go back" refuses 2 'does not translate' train --quiet --train train.gl.tsv \
   --mono mono.gl --reverse logged.safetensors -o w.safetensors
 
+check "a report that cannot be" refuses 1 'no/such' train --quiet --train train.gl.tsv --report no/such.html -o w.safetensors
 check "a log that cannot be" refuses 1 'no/such' train --quiet --train train.gl.tsv --log no/such.tsv -o w.safetensors
 echo "1..$n"
