@@ -14,7 +14,7 @@ MACHINE := $(shell uname -m)
 # The Debian packages a build, the tests and the demo need.
 DEBIAN_PACKAGES := gcc g++ make pkg-config libsentencepiece-dev libopenblas-dev zlib1g-dev \
   libicu-dev libjansson-dev libxxhash-dev libxml2-dev libzip-dev libyaml-dev \
-  libcmocka-dev gettext
+  libcld2-dev libcmocka-dev gettext
 
 PKGS := sentencepiece openblas zlib icu-uc icu-i18n jansson libxxhash libxml-2.0 libzip yaml-0.1
 ifdef MPI
@@ -40,7 +40,7 @@ endif
 CPPFLAGS += -I. -D_GNU_SOURCE -DDRAGOMAN_VERSION='"$(VERSION)"'
 ALL_CFLAGS = -std=c17 $(OPT) -fPIC -fvisibility=default -pthread $(C_WARNINGS) $(CFLAGS)
 ALL_CXXFLAGS = -std=c++17 $(OPT) -fPIC -pthread $(WARNINGS) $(CXXFLAGS)
-LIBS = $(PKG_LIBS) -lstdc++ -lm -pthread
+LIBS = $(PKG_LIBS) -lcld2 -lstdc++ -lm -pthread
 
 # Kernels are compiled once per instruction set and chosen at run time.
 ifneq ($(filter x86_64 amd64,$(MACHINE)),)
@@ -153,7 +153,7 @@ $(BUILD)/libdragoman.so: $(LIB_O)
 
 $(BUILD)/dragoman.pc: Makefile
 	@mkdir -p $(@D)
-	@printf 'prefix=%s\nName: dragoman\nDescription: Low-resource machine translation with adapters\nVersion: %s\nCflags: -I$${prefix}/include/dragoman\nLibs: -L$${prefix}/lib -ldragoman\nRequires.private: %s\nLibs.private: -lstdc++ -lm -pthread\n' '$(PREFIX)' '$(VERSION)' '$(PKGS)' > $@
+	@printf 'prefix=%s\nName: dragoman\nDescription: Low-resource machine translation with adapters\nVersion: %s\nCflags: -I$${prefix}/include/dragoman\nLibs: -L$${prefix}/lib -ldragoman\nRequires.private: %s\nLibs.private: -lcld2 -lstdc++ -lm -pthread\n' '$(PREFIX)' '$(VERSION)' '$(PKGS)' > $@
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.c.o $(TEST_LIB_O) $(BUILD)/libdragoman.a
 	$(call say,LINK,$@)

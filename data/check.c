@@ -18,14 +18,17 @@ enum {
   TRIGRAM_PAIRS_LEAST = 200,
   TRIGRAM_LETTERS_LEAST = 12, /* a shorter text tells nothing */
   COPY_WORDS_LEAST = 3,
-  LENGTH_LEAST = 20 /* characters of both sides: short texts vary */
+  LENGTH_LEAST = 20, /* characters of both sides: short texts vary */
+  COLUMN_LINES = 2000 /* that say what a column is in */
 };
 static const double length_factor = 3;   /* from the usual ratio */
 static const double language_margin = 0.5; /* nats a trigram */
+static const double mostly = 0.8, partly = 0.1; /* of a column */
 
 const char *dg_problem_name(dg_problem p) {
   static const char *const names[DG_PROBLEMS] = {"none",   "empty",   "copy",     "duplicate", "leak",
-                                                 "script", "swapped", "language", "length"};
+                                                 "script", "swapped", "language", "foreign",
+                                                 "length"};
   return names[p];
 }
 
@@ -39,6 +42,7 @@ const char *dg_problem_title(dg_problem p) {
       "in another script than the language's",
       "with swapped sides",
       "with both sides in the same language",
+      "with a side in a third language",
       "one side of which is far too long for the other"};
   return titles[p];
 }
@@ -97,11 +101,51 @@ static double like_source(const column columns[2], const char *text) {
   return l.n < TRIGRAM_LETTERS_LEAST ? 0 : l.sum / (double)l.n;
 }
 
+/* --- identified languages ------------------------------------------------------------------- */
+
+/* What a column should be in, and which others it is in. */
+typedef struct tongue {
+  const char *code;
+  dg_lang_share foreign[DG_LANG_SHARES];
+  size_t count;
+  bool mostly; /* the first of them */
+} tongue;
+
+static const char *side(const dg_pair *p, int k) { return k ? p->target : p->source; }
+
+/* From lines spread over the column. */
+static void listen(tongue *t, const dg_parallel_text *p, int k, dg_lang_share *looks) {
+  size_t n = p->count < COLUMN_LINES ? p->count : COLUMN_LINES;
+  dg_strbuf text = {0};
+  dg_lang_share found[DG_LANG_SHARES];
+  for (size_t i = 0; i < n; i++)
+    dg_strbuf_addf(&text, "%s\n", side(&p->pairs[i * p->count / n], k));
+  size_t count = text.length ? dg_lang_identify(text.text, text.length, found) : 0;
+  free(text.text);
+  if (count && found[0].share >= mostly) *looks = found[0];
+  for (size_t i = 0; i < count && dg_lang_identifiable(t->code); i++)
+    if (found[i].share >= partly && !dg_lang_alike(found[i].code, t->code)) {
+      t->mostly = t->mostly || (i == 0 && found[i].share >= mostly);
+      t->foreign[t->count++] = found[i];
+    }
+}
+
+static bool is_foreign(const tongue *t, const char *text) {
+  if (!t->count) return false;
+  dg_lang_share found[DG_LANG_SHARES];
+  size_t count = dg_lang_identify(text, strlen(text), found);
+  if (t->mostly) return !count || !dg_lang_alike(found[0].code, t->code);
+  for (size_t i = 0; count && i < t->count; i++)
+    if (!strcmp(found[0].code, t->foreign[i].code) && found[0].share >= 1 - partly) return true;
+  return false;
+}
+
 /* --- one pair ------------------------------------------------------------------------------- */
 
 typedef struct checker {
   char scripts[2][5];
   column columns[2];
+  tongue tongues[2];
   double usual; /* log of the usual length of the target over the source's */
   uint64_t languages; /* a pair of others is another pair */
   dg_key_set *seen;
@@ -143,6 +187,15 @@ static uint64_t pair_key(const char *source, const char *target) {
   return dg_hash64(XXH3_64bits(source, strlen(source))) ^ XXH3_64bits(target, strlen(target));
 }
 
+static dg_problem foreign_problem(const checker *c, const dg_pair *p) {
+  const tongue *t = c->tongues;
+  bool source = is_foreign(&t[0], p->source), target = is_foreign(&t[1], p->target);
+  if (!source && !target) return DG_PROBLEM_NONE;
+  bool crossed = source && target && dg_lang_alike(t[0].foreign[0].code, t[1].code) &&
+                 dg_lang_alike(t[1].foreign[0].code, t[0].code);
+  return crossed ? DG_PROBLEM_SWAPPED : DG_PROBLEM_FOREIGN;
+}
+
 static dg_problem judge(const checker *c, const dg_pair *p) {
   if (dg_text_is_blank(p->source) || dg_text_is_blank(p->target)) return DG_PROBLEM_EMPTY;
   if (!strcmp(p->source, p->target) && dg_word_count(p->source) >= COPY_WORDS_LEAST)
@@ -151,6 +204,7 @@ static dg_problem judge(const checker *c, const dg_pair *p) {
   if (!dg_key_set_add(c->seen, key)) return DG_PROBLEM_DUPLICATE;
   if (c->held_out && dg_held_out(c->held_out, p)) return DG_PROBLEM_LEAK;
   dg_problem problem = script_problem(c, p);
+  if (!problem) problem = foreign_problem(c, p);
   if (!problem) problem = language_problem(c, p);
   if (problem) return problem;
   bool unusual = characters(p->source) + characters(p->target) >= LENGTH_LEAST &&
@@ -194,6 +248,10 @@ void dg_check_pairs(const dg_parallel_text *p, const char *source, const char *t
   dg_lang_script(target, c.scripts[1]);
   count_trigrams(&c, p);
   *out = (dg_check){.problems = dg_calloc(p->count + 1, 1)};
+  for (int k = 0; k < 2; k++) {
+    c.tongues[k].code = k ? target : source;
+    listen(&c.tongues[k], p, k, &out->looks[k]);
+  }
   for (size_t i = 0; i < p->count; i++) {
     dg_problem problem = judge(&c, &p->pairs[i]);
     out->problems[i] = (unsigned char)problem;

@@ -4,6 +4,7 @@
 
 #include "data/key_set.h"
 #include "data/parallel.h"
+#include "tokenizer/identify.h"
 
 typedef enum dg_problem {
   DG_PROBLEM_NONE,
@@ -14,6 +15,7 @@ typedef enum dg_problem {
   DG_PROBLEM_SCRIPT,    /* a side is mostly not in its language's script */
   DG_PROBLEM_SWAPPED,   /* each side looks like the other's language */
   DG_PROBLEM_LANGUAGE,  /* both sides look like the same language */
+  DG_PROBLEM_FOREIGN,   /* a side is in a third language */
   DG_PROBLEM_LENGTH,    /* one side is far longer than usual beside the other */
   DG_PROBLEMS
 } dg_problem;
@@ -24,12 +26,15 @@ typedef struct dg_check {
   unsigned char *problems;   /* [pairs]: a dg_problem each, the first that applies */
   size_t counts[DG_PROBLEMS];
   size_t first[DG_PROBLEMS]; /* the first pair that has it */
+  dg_lang_share looks[2];    /* what most of a column is in, where that can be told; or "" */
 } dg_check;
 
 /* Judges the pairs of one file; codes are canonical BCP-47. `seen` holds the pairs of the
  * files before and gets these too; `held_out` may be NULL. Scripts
  * are ICU's. Languages are told apart by letter trigrams of the two columns themselves, so
- * only where most pairs are right, and only from 200 pairs on. Release with dg_check_free. */
+ * only where most pairs are right, and only from 200 pairs on; and by dg_lang_identify, where it
+ * knows the language there should be and a tenth of a column or more is in another. Release with
+ * dg_check_free. */
 void dg_check_pairs(const dg_parallel_text *p, const char *source, const char *target,
                     dg_key_set *seen, const dg_key_set *held_out, dg_check *out);
 void dg_check_free(dg_check *c);

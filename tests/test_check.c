@@ -46,12 +46,17 @@ static dg_parallel_text corpus(size_t count, const dg_problem *kinds, size_t kin
   return p;
 }
 
-static dg_check check(const dg_parallel_text *p, const dg_key_set *held_out) {
+static dg_check check_as(const dg_parallel_text *p, const char *source, const char *target,
+                         const dg_key_set *held_out) {
   dg_key_set seen = {0};
   dg_check c;
-  dg_check_pairs(p, "en", "pt", &seen, held_out, &c);
+  dg_check_pairs(p, source, target, &seen, held_out, &c);
   dg_key_set_free(&seen);
   return c;
+}
+
+static dg_check check(const dg_parallel_text *p, const dg_key_set *held_out) {
+  return check_as(p, "en", "pt", held_out);
 }
 
 static void test_sound(void **state) {
@@ -94,7 +99,7 @@ static void test_few_pairs_accuse_nobody(void **state) {
   (void)state;
   static const dg_problem kinds[] = {DG_PROBLEM_SWAPPED, DG_PROBLEM_LANGUAGE};
   dg_parallel_text p = corpus(60, kinds, 2, 20);
-  dg_check c = check(&p, NULL);
+  dg_check c = check_as(&p, "nah", "tpi", NULL); /* nor what nobody can identify */
   assert_int_equal(c.counts[DG_PROBLEM_NONE], 60);
   dg_check_free(&c);
   dg_parallel_free(&p);
@@ -115,6 +120,41 @@ static void test_other_ratio(void **state) { /* lengths are judged by what the c
   assert_int_equal(c.first[DG_PROBLEM_LENGTH], 50);
   dg_check_free(&c);
   dg_parallel_free(&p);
+}
+
+static const char *const german[] = {
+    "Zwei junge Männer stehen vor dem Haus und warten auf den Bus.",
+    "Die Datei konnte leider nicht geöffnet werden, bitte versuchen Sie es noch einmal.",
+    "Eine ältere Frau verkauft auf dem Markt frisches Gemüse und Blumen."};
+
+/* German in place of Portuguese: all of it, and three lines in twenty. */
+static void test_foreign(void **state) {
+  (void)state;
+  for (int k = 0; k < 2; k++) {
+    dg_parallel_text p = {0};
+    dg_rng r = {dg_rng_key(6, 0), 0};
+    dg_strbuf a = {0}, b = {0};
+    for (size_t i = 0; i < 100; i++) {
+      sentence(&r, false, 9, &a);
+      sentence(&r, true, 9, &b);
+      dg_parallel_add(&p, a.text, !k || i % 20 < 3 ? german[i % 3] : b.text);
+    }
+    dg_check c = check(&p, NULL);
+    for (size_t i = 0; i < p.count; i++)
+      assert_int_equal(c.problems[i], !k || i % 20 < 3 ? DG_PROBLEM_FOREIGN : DG_PROBLEM_NONE);
+    assert_string_equal(c.looks[0].code, "en");
+    assert_string_equal(c.looks[1].code, k ? "pt" : "de");
+    dg_check_free(&c);
+    c = check_as(&p, "en", "tpi", NULL); /* who knows what that looks like */
+    assert_int_equal(c.counts[DG_PROBLEM_FOREIGN], 0);
+    dg_check_free(&c);
+    c = check_as(&p, k ? "pt" : "de", "en", NULL);
+    assert_true(c.counts[DG_PROBLEM_SWAPPED] >= (k ? 80 : 100));
+    dg_check_free(&c);
+    dg_parallel_free(&p);
+    free(a.text);
+    free(b.text);
+  }
 }
 
 static void test_held_out(void **state) {
@@ -154,6 +194,7 @@ int main(void) {
       cmocka_unit_test(test_each),
       cmocka_unit_test(test_few_pairs_accuse_nobody),
       cmocka_unit_test(test_other_ratio),
+      cmocka_unit_test(test_foreign),
       cmocka_unit_test(test_held_out),
       cmocka_unit_test(test_swapped_scripts),
   };

@@ -10,7 +10,7 @@
 #include <unicode/uloc.h>
 
 #include "mt/core/file.h"
-#include "tokenizer/lang.h"
+#include "tokenizer/identify.h"
 
 static void check(const char *code, const char *want) {
   char got[DG_LANG_MAX];
@@ -153,11 +153,36 @@ static void test_names_and_scripts(void **state) {
   assert_string_equal(small, "Portugu");
 }
 
+static void test_identify(void **state) {
+  (void)state;
+  static const char *const texts[][2] = {
+      {"gl", "Non se puido abrir o ficheiro: o servidor non responde, tenteo de novo máis tarde."},
+      {"pt", "Não foi possível abrir o ficheiro: o servidor não responde, tente novamente mais tarde."},
+      {"nb", "Filen kunne ikke åpnes fordi tjeneren ikke svarer, prøv igjen senere på kvelden."},
+      {"he", "לא ניתן לפתוח את הקובץ כי השרת אינו משיב, נסו שוב מאוחר יותר."},
+      {"zh-Hant", "無法開啟檔案，因為伺服器沒有回應，請稍後再試一次，或聯絡系統管理員。"}};
+  dg_lang_share found[DG_LANG_SHARES];
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    assert_true(dg_lang_identify(texts[i][1], strlen(texts[i][1]), found) > 0);
+    assert_string_equal(found[0].code, texts[i][0]);
+    assert_true(found[0].share > 0.9 && found[0].share <= 1);
+    assert_true(dg_lang_identifiable(texts[i][0]));
+  }
+  assert_int_equal(dg_lang_identify("", 0, found), 0);
+  assert_int_equal(dg_lang_identify("1 2 3 %s", 8, found), 0);
+  assert_true(dg_lang_identifiable("pt-BR") && dg_lang_identifiable("sr-Latn"));
+  assert_false(dg_lang_identifiable("ast") || dg_lang_identifiable("nah") ||
+               dg_lang_identifiable("e") || dg_lang_identifiable(""));
+  assert_true(dg_lang_alike("pt-BR", "pt") && dg_lang_alike("nn", "nb") && dg_lang_alike("hr", "sr"));
+  assert_false(dg_lang_alike("pt", "gl") || dg_lang_alike("nb", "sv") || dg_lang_alike("ca", "ceb"));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_spellings),          cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_model_codes),        cmocka_unit_test(test_canonical_is_final),
       cmocka_unit_test(test_regions_stay_apart), cmocka_unit_test(test_names_and_scripts),
+      cmocka_unit_test(test_identify),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,6 +164,23 @@ static bool add_file(run *r, size_t i, dg_error *err) {
   return true;
 }
 
+/* A language that nobody can identify looks like one of its kin: another than was named may be
+ * a nearer relative, or a mistake. */
+static void tell_looks(const run *r, const dg_train_file *f) {
+  const dg_language_pair *p = &r->pairs[f->pair].ways[0].pair;
+  for (int k = 0; k < 2; k++) {
+    const char *code = k ? p->target : p->source, *looks = f->looks[k].code;
+    const dg_language *like =
+        dg_trainee_relative(&r->trainee, code, k ? DG_SIDE_TARGET : DG_SIDE_SOURCE);
+    if (!*looks || dg_lang_identifiable(code) || dg_lang_alike(looks, code) ||
+        (like && dg_lang_alike(looks, like->code)))
+      continue;
+    char name[DG_LANG_MAX];
+    dg_lang_name(looks, name, sizeof name);
+    dg_cli_say(r->cli, "%s: the %s side looks like %s\n", f->path, code, name);
+  }
+}
+
 static bool read_texts(run *r, dg_error *err) {
   dg_train_data_options *o = dg_calloc(r->pair_count + 1, sizeof *o);
   for (size_t i = 0; i < r->pair_count; i++) {
@@ -176,6 +193,7 @@ static bool read_texts(run *r, dg_error *err) {
   free(o);
   for (size_t i = 0; ok && !r->keep_problems && i < r->data.count; i++) {
     const dg_train_file *f = &r->data.files[i];
+    tell_looks(r, f);
     ok = dg_train_sides_check(&r->trainee, &r->pairs[f->pair].ways[0], &f->text, f->path,
                               r->threads, err);
   }

@@ -1,6 +1,7 @@
 #include "mt/cli/train_data.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "data/split.h"
 
@@ -93,6 +94,15 @@ static bool hopeless(const dg_train_file *f, const dg_check *c, dg_error *err) {
                     "%s: %zu of %zu pairs are not in the script of their languages, as pair %zu: "
                     "are -s and -t right? (--keep-problems trains on them as they are)",
                     f->path, c->counts[DG_PROBLEM_SCRIPT], f->read, c->first[DG_PROBLEM_SCRIPT] + 1);
+  if (2 * c->counts[DG_PROBLEM_FOREIGN] > f->read) {
+    char names[2][DG_LANG_MAX] = {"an unknown language", "an unknown language"};
+    for (int k = 0; k < 2; k++)
+      if (*c->looks[k].code) dg_lang_name(c->looks[k].code, names[k], sizeof names[k]);
+    return !dg_fail(err, DG_ERR_USAGE,
+                    "%s: its sides look like %s and %s: are -s and -t right? (--keep-problems "
+                    "trains on it as it is)",
+                    f->path, names[0], names[1]);
+  }
   return false;
 }
 
@@ -105,6 +115,7 @@ bool dg_train_file_check(dg_train_file *f, const char *source, const char *targe
   report(f, &c, stay, cli);
   bool ok = keep || !hopeless(f, &c, err);
   for (int k = DG_PROBLEM_NONE + 1; k < DG_PROBLEMS; k++) f->problems[k] = c.counts[k];
+  memcpy(f->looks, c.looks, sizeof f->looks);
   if (!stay) dg_parallel_remove(&f->text, c.problems);
   dg_check_free(&c);
   return ok;

@@ -18,6 +18,7 @@ typedef struct dg_train_file {
   dg_parallel_text text;
   size_t read;                  /* pairs there were */
   size_t problems[DG_PROBLEMS]; /* those found */
+  dg_lang_share looks[2];       /* see dg_check */
 } dg_train_file;
 
 typedef struct dg_train_data {

@@ -74,6 +74,19 @@ known_sides() { # both known: the wrong way round; and a third language, which i
 }
 check "a file the wrong way round, its languages known" known_sides
 check "the wrong script" refuses 2 'script' train --quiet --train wrong.tsv -o w.safetensors
+german="null eins zwei drei vier fünf sechs sieben acht neun"
+foreign() { # a third language: all of the file, some of it, and beside one that nobody can identify
+  pairs 1 300 "$german" >de.tsv
+  { cat train.gl.tsv; tail -n 60 de.tsv; } >some.tsv
+  refuses 2 'de.tsv: .* English and German: are -s and -t right' train --quiet --train de.tsv --dev dev.gl.tsv -o w.safetensors &&
+    refuses 2 'de.dev.tsv: .*German' train --quiet --train train.gl.tsv --dev de.dev.tsv -o w.safetensors || return 1
+  train --train some.tsv --dev dev.gl.tsv --max_updates 1 --eval_sentences 0 -o w.safetensors 2>err >out &&
+    [ "$(grep -o 'some.tsv: [0-9]* pairs with a side in a third' err | cut -d" " -f2)" -ge 40 ] || { cat err; return 1; }
+  "$dragoman" train -b base.safetensors -s en -t nah --like es --train de.tsv --threads 2 --max_updates 1 \
+    --eval_sentences 0 -o w.safetensors 2>err >out && grep -q 'de.tsv: the nah side looks like German' err || { cat err; return 1; }
+}
+pairs 401 440 "$german" >de.dev.tsv
+check "text in another language" foreign
 apart() {
   train --train train.gl.tsv --eval_sentences 0 -o apart.safetensors 2>err >out || return 1
   grep -q '30 pairs set apart as dev' err || { cat err; return 1; }
