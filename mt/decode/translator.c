@@ -236,8 +236,8 @@ bool dg_translate(const dg_network *network, const dg_base *base, int32_t source
   const dg_model_config *c = &base->model->config;
   job j = {.network = network, .base = base, .o = o, .source_tag = source_tag,
            .target_tag = target_tag, .out = out};
-  bool table = c->position == DG_POSITION_SINUSOIDAL || c->position == DG_POSITION_LEARNED;
-  j.longest = table ? (size_t)(c->max_positions - c->position_offset) : LONGEST_WITHOUT_TABLE;
+  j.longest = dg_longest_text(c);
+  if (j.longest == SIZE_MAX) j.longest = LONGEST_WITHOUT_TABLE;
   int32_t around[AROUND_MOST], nothing = 0;
   j.around = dg_format_source(base, source_tag, target_tag, &nothing, 0, around, AROUND_MOST);
   size_t most = o->max_source ? o->max_source : longest_trained(base);

@@ -78,6 +78,11 @@ static bool has_sentence(const char *format) {
   return found == 1;
 }
 
+size_t dg_longest_text(const dg_model_config *c) {
+  bool table = c->position == DG_POSITION_SINUSOIDAL || c->position == DG_POSITION_LEARNED;
+  return table ? (size_t)(c->max_positions - c->position_offset) : SIZE_MAX;
+}
+
 bool dg_model_config_check(dg_model_config *c, dg_error *err) {
   if (!c->head_dim) {
     if (c->d_model % c->heads)

@@ -54,6 +54,9 @@ enum { DG_NEW_PIECES_MOST = 1 << 20 };
 int dg_first_extra(const dg_model_config *c);
 int dg_first_tag(const dg_model_config *c);
 
+/* Tokens that its positions have room for; SIZE_MAX: it has no table of them. */
+size_t dg_longest_text(const dg_model_config *c);
+
 /* Sets derived defaults and refuses impossible combinations by name. */
 bool dg_model_config_check(dg_model_config *c, dg_error *err);
 

@@ -85,15 +85,13 @@ float dg_embedding_scale(const dg_model_config *c) {
 
 bool dg_text_check(const dg_network *n, const dg_stack *stack, const dg_packed_text *t,
                    dg_error *err) {
-  const dg_model_config *c = &n->model->config;
   const char *side = stack == &n->model->encoder ? "source" : "target";
   for (size_t i = 0; i < t->total; i++)
     if (!is_known(n, stack, t->ids[i]))
       return dg_fail(err, DG_ERR_USAGE, "%s token %zu has id %d; the model has ids 0 to %zu%s", side,
                      i, t->ids[i], stack->vocab - 1, n->adapter_count ? " and its adapters'" : "");
-  bool table = c->position == DG_POSITION_SINUSOIDAL || c->position == DG_POSITION_LEARNED;
-  size_t most = (size_t)(c->max_positions - c->position_offset);
-  if (table && t->longest > most)
+  size_t most = dg_longest_text(&n->model->config);
+  if (t->longest > most)
     return dg_fail(err, DG_ERR_USAGE, "a %s of %zu tokens is longer than the model's %zu", side,
                    t->longest, most);
   return true;

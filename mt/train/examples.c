@@ -27,7 +27,8 @@ struct dg_examples {
 dg_examples *dg_examples_new(const dg_base *base, size_t max_tokens) {
   dg_examples *e = dg_calloc(1, sizeof *e);
   e->base = base;
-  e->max_tokens = max_tokens;
+  size_t most = dg_longest_text(&base->model->config);
+  e->max_tokens = max_tokens < most ? max_tokens : most;
   return e;
 }
 
@@ -42,6 +43,8 @@ void dg_examples_free(dg_examples *e) {
   free(e->corpora);
   free(e);
 }
+
+size_t dg_examples_most(const dg_examples *e) { return e->max_tokens; }
 
 /* --- tokenising --------------------------------------------------------------- */
 

@@ -19,8 +19,9 @@ typedef struct dg_direction {
 typedef struct dg_examples dg_examples;
 
 /* Borrows the base and, for batches with sampled segmentations, the pairs. Sequences longer
- * than max_tokens (with what surrounds them) are left out. */
+ * than max_tokens (with what surrounds them), or than the base can read, are left out. */
 dg_examples *dg_examples_new(const dg_base *base, size_t max_tokens);
+size_t dg_examples_most(const dg_examples *e); /* tokens that a sequence may have */
 void dg_examples_free(dg_examples *e);
 
 /* Tokenises the pairs, on several threads; *corpus numbers them. tokenizers: of the first side

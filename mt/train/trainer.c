@@ -384,8 +384,13 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
   for (size_t i = 0; i < task->direction_count; i++)
     pairs += dg_examples_count(task->examples, task->directions[i].corpus);
   if (!pairs)
-    return dg_fail(err, DG_ERR_USAGE, "no usable training pairs: all are empty or longer than "
-                   "max_tokens %d", o->max_tokens);
+    return dg_fail(err, DG_ERR_USAGE, "no usable training pairs: all are empty or longer than %zu "
+                   "tokens (max_tokens, or what the base can read)",
+                   dg_examples_most(task->examples));
+  for (size_t i = 0; i < task->dev_count; i++)
+    if (!dg_examples_count(task->dev_examples, task->dev_sets[i].direction.corpus))
+      return dg_fail(err, DG_ERR_USAGE, "no usable dev pairs for %s: all are empty or longer than %zu "
+                     "tokens", task->dev_sets[i].name, dg_examples_most(task->dev_examples));
   t.sampler = dg_sampler_new(task->examples, task->directions, task->direction_count,
                              o->temperature, (size_t)o->batch_tokens, (uint64_t)o->seed);
   /* A base that learns has texts of so many pieces that only those of an update count. */
