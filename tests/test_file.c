@@ -373,6 +373,13 @@ static void test_utf8(void **state) {
     check_lines(text, (size_t)n, ": line 1, byte 3: ");
   }
   assert_int_equal(dg_utf8_valid_prefix("\xC3\xA9", 1), 0); /* cut short */
+  static const char *const repaired[][2] = {
+      {"", ""}, {"caf\u00E9", "caf\u00E9"}, {"caf\xE9", "caf\uFFFD"}, {"\xFF\xC3z", "\uFFFD\uFFFDz"}};
+  for (size_t i = 0; i < 4; i++) {
+    char *s = dg_utf8_repair(repaired[i][0]);
+    assert_string_equal(s, repaired[i][1]);
+    free(s);
+  }
   assert_int_equal(dg_utf8_valid_prefix("a\0b", 3), 3);
   assert_int_equal(dg_utf8_valid_prefix("", 0), 0);
   empty();

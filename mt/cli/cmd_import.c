@@ -59,9 +59,7 @@ static bool import_adapter(const adapter_import *a, const dg_cli *cli, dg_error 
        dg_adapter_file_add_pair(f, a->source, a->target, err);
   if (ok) {
     memcpy(f->base_hash, base->hash, sizeof f->base_hash);
-    const char *slash = strrchr(a->directory, '/');
-    f->card = json_pack("{s:s,s:s}", "kind", "adapter", "imported_from",
-                        slash && slash[1] ? slash + 1 : a->directory);
+    f->card = json_pack("{s:s,s:o}", "kind", "adapter", "imported_from", dg_card_file(a->directory));
     ok = dg_adapter_file_save(f, a->output, a->storage, NULL, err);
   }
   if (ok)

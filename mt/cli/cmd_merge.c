@@ -17,29 +17,26 @@ static bool merge(const merging *m, dg_error *err) {
   size_t count = m->adapters->count;
   dg_adapter_file **files = dg_calloc(count, sizeof *files);
   double *weights = dg_calloc(count, sizeof *weights);
-  const char **names = dg_calloc(count, sizeof *names);
   char *path = dg_find_model(m->base, err);
   dg_base *base = path ? dg_base_load(path, err) : NULL;
   bool ok = base != NULL;
   free(path);
   for (size_t i = 0; ok && i < count; i++) {
-    const char *name = m->adapters->items[i], *slash = strrchr(name, '/');
-    names[i] = slash ? slash + 1 : name;
     weights[i] = m->weights.count ? strtod(m->weights.items[i], NULL) : 1;
-    path = dg_find_model(name, err);
+    path = dg_find_model(m->adapters->items[i], err);
     ok = path && (files[i] = dg_adapter_file_load(path, base, err));
     free(path);
   }
   dg_adapter_file *mean = NULL;
   if (ok)
-    mean = dg_adapter_merge((const dg_adapter_file *const *)files, names, weights, count, err);
+    mean = dg_adapter_merge((const dg_adapter_file *const *)files, m->adapters->items, weights,
+                            count, err);
   ok = mean && dg_adapter_file_save(mean, m->output, m->storage, NULL, err);
   dg_adapter_file_free(mean);
   for (size_t i = 0; i < count; i++) dg_adapter_file_free(files[i]);
   dg_base_free(base);
   free(files);
   free(weights);
-  free(names);
   return ok;
 }
 

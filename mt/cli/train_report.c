@@ -26,10 +26,9 @@ void dg_train_measures_to_card(json_t *card, const dg_train_measure *measures, s
   json_t *list = json_array();
   for (size_t i = 0; i < count; i++) {
     const dg_train_measure *m = &measures[i];
-    const char *slash = strrchr(m->file->path, '/');
     json_array_append_new(
-        list, json_pack("{s:s,s:s,s:s,s:I,s:i,s:o,s:o}", "role", dg_train_role_name(m->file->role),
-                        "file", slash ? slash + 1 : m->file->path, "direction", m->set->name,
+        list, json_pack("{s:s,s:o,s:s,s:I,s:i,s:o,s:o}", "role", dg_train_role_name(m->file->role),
+                        "file", dg_card_file(m->file->path), "direction", m->set->name,
                         "sentences", (json_int_t)m->gain.sentences, "beam", m->beam, "bleu",
                         compared(m->gain.bleu), "chrf", compared(m->gain.chrf)));
   }
@@ -70,9 +69,12 @@ static void warn(const dg_train_summary *s) {
     real = real || dg_gain_is_real(g);
     fell = fell || g->chrf[1].score <= g->chrf[0].score;
   }
+  bool begun = json_object_get(s->card, "init");
   if (!s->result->best_update)
-    fprintf(stderr, "dragoman: warning: nothing was gained over the untouched base; the adapter "
-                    "leaves it as it is. More or cleaner pairs, or a nearer --like, may help\n");
+    fprintf(stderr, "dragoman: warning: nothing was gained over the %s; the adapter leaves it as it "
+                    "is. More or cleaner pairs%s may help\n",
+            begun ? "adapter that it begins from" : "untouched base",
+            begun ? "" : ", or a nearer --like,");
   else if (s->measure_count && fell)
     fprintf(stderr, "dragoman: warning: chrF did not rise above the untouched base's: this adapter "
                     "may do harm\n");
@@ -92,7 +94,7 @@ void dg_train_conclude(const dg_train_summary *s) {
              (unsigned long long)r->updates, r->seconds / 60);
   for (size_t i = 0; !s->cli->quiet && i < s->measure_count; i++) print_gain(s, &s->measures[i]);
   if (!s->cli->quiet && !s->measure_count && r->start_scores)
-    printf("dev loss: untouched base %.4f; with the adapter %.4f\n", r->start.loss, r->best.loss);
+    printf("dev loss: before training %.4f; with the adapter %.4f\n", r->start.loss, r->best.loss);
   warn(s);
   dg_cli_say(s->cli, "the adapter, best at update %llu, is in %s\n",
              (unsigned long long)r->best_update, s->output);

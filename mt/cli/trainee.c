@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mt/cli/models.h"
+#include "mt/core/file.h"
 #include "mt/core/mem.h"
 
 bool dg_trainee_is_full(const dg_trainee *t) { return !strcmp(t->config.method, "full"); }
@@ -409,14 +410,12 @@ json_t *dg_trainee_identity(const dg_trainee *t) {
                                            t->file->pairs[i].target));
   for (size_t i = 0; i < t->stack.count; i++)
     json_array_append_new(over, json_string(t->stack.files[i]->hash));
-  return json_pack("{s:s,s:o,s:o,s:o,s:o,s:s}", "base", t->base->hash, "adapter",
-                   dg_adapter_config_json(&t->config), "pairs", pairs, "over", over, "like",
-                   texts(&t->like), "init", t->init ? t->init : "");
-}
-
-static const char *last_part(const char *path) {
-  const char *slash = strrchr(path, '/');
-  return slash ? slash + 1 : path;
+  char *init = dg_utf8_repair(t->init ? t->init : "");
+  json_t *j = json_pack("{s:s,s:o,s:o,s:o,s:o,s:s}", "base", t->base->hash, "adapter",
+                        dg_adapter_config_json(&t->config), "pairs", pairs, "over", over, "like",
+                        texts(&t->like), "init", init);
+  free(init);
+  return j;
 }
 
 /* One new language and its one relative are two words; more are objects. */
@@ -444,11 +443,11 @@ static void tell_relatives(const dg_trainee *t, json_t *card) {
 bool dg_trainee_save(dg_trainee *t, json_t *card, const char *path, dg_error *err) {
   char hash[DG_HASH_TEXT];
   json_object_set_new(card, "method", json_string(t->config.method));
-  if (t->init) json_object_set_new(card, "init", json_string(last_part(t->init)));
+  if (t->init) json_object_set_new(card, "init", dg_card_file(t->init));
   if (t->below.count) {
     json_t *names = json_array();
     for (size_t i = 0; i < t->below.count; i++)
-      json_array_append_new(names, json_string(last_part(t->below.items[i])));
+      json_array_append_new(names, dg_card_file(t->below.items[i]));
     json_object_set_new(card, "on_top_of", names);
   }
   tell_relatives(t, card);

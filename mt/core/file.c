@@ -13,6 +13,12 @@
 
 #include "mt/core/mem.h"
 
+bool dg_same_file(const char *a, const char *b) {
+  struct stat s, t;
+  return !stat(a, &s) && !stat(b, &t) && S_ISREG(s.st_mode) && s.st_dev == t.st_dev &&
+         s.st_ino == t.st_ino;
+}
+
 bool dg_map(const char *path, dg_mapping *out, dg_error *err) {
   *out = (dg_mapping){NULL, 0};
   int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -397,6 +403,17 @@ size_t dg_utf8_valid_prefix(const char *text, size_t n) {
     i += extra + 1;
   }
   return n;
+}
+
+char *dg_utf8_repair(const char *s) {
+  dg_strbuf out = {0};
+  dg_strbuf_add(&out, "");
+  for (size_t left = strlen(s), n; left; left -= n + 1, s += n + 1) {
+    dg_strbuf_addn(&out, s, n = dg_utf8_valid_prefix(s, left));
+    if (n == left) break;
+    dg_strbuf_add(&out, "\xEF\xBF\xBD");
+  }
+  return out.text;
 }
 
 char *dg_read_text(const char *path, dg_error *err) {

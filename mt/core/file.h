@@ -10,6 +10,9 @@
 
 #include "mt/core/error.h"
 
+/* Whether both name one regular file. */
+bool dg_same_file(const char *a, const char *b);
+
 /* A whole file mapped read-only. data stays valid until dg_unmap. */
 typedef struct dg_mapping {
   const uint8_t *data;
@@ -66,5 +69,7 @@ void dg_lines_close(dg_lines *r);
 
 /* Offset of the first byte that is not well-formed UTF-8, or n if all is. */
 size_t dg_utf8_valid_prefix(const char *s, size_t n);
+/* A copy with U+FFFD in place of each such byte; the caller frees it. */
+char *dg_utf8_repair(const char *s);
 
 #endif

@@ -93,9 +93,9 @@ dg_adapter_file *dg_adapter_merge(const dg_adapter_file *const *files, const cha
       dg_new_pieces_for(&to->pieces, files[i]->pieces.languages[k]);
     for (size_t k = 0; ok && k < files[i]->pair_count; k++)
       ok = dg_adapter_file_add_pair(to, files[i]->pairs[k].source, files[i]->pairs[k].target, err);
-    json_array_append_new(parts, json_pack("{s:s,s:s,s:f,s:O}", "file", names[i], "hash",
-                                           files[i]->hash, "weight", weights[i] / sum, "card",
-                                           files[i]->card));
+    json_array_append_new(parts, json_pack("{s:o,s:s,s:f,s:O}", "file", dg_card_file(names[i]),
+                                           "hash", files[i]->hash, "weight", weights[i] / sum,
+                                           "card", files[i]->card));
   }
   to->card = json_pack("{s:s,s:o}", "kind", "adapter", "merged_from", parts);
   const json_t *like = json_object_get(files[0]->card, "like");

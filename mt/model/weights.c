@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mt/core/file.h"
 #include "mt/core/mem.h"
 
 static const char version[] = "1";
@@ -205,6 +206,14 @@ json_t *dg_weights_json(const dg_safetensors *s, const char *key, json_type type
   json_decref(j);
   dg_fail(err, DG_ERR_FORMAT, "metadata \"%s\" is missing or damaged", key);
   return NULL;
+}
+
+json_t *dg_card_file(const char *path) {
+  const char *slash = strrchr(path, '/');
+  char *name = dg_utf8_repair(slash && slash[1] ? slash + 1 : path);
+  json_t *j = json_string(name);
+  free(name);
+  return j;
 }
 
 void dg_weights_add_json(dg_st_writer *w, const char *key, const json_t *j) {

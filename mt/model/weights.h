@@ -45,6 +45,8 @@ bool dg_weights_check(const dg_safetensors *s, const char *format, const char *w
 void dg_weights_add_json(dg_st_writer *w, const char *key, const json_t *j);
 /* A new reference to the metadata of this key and type. */
 json_t *dg_weights_json(const dg_safetensors *s, const char *key, json_type type, dg_error *err);
+/* A file as cards name it: without its path, which would tell where its maker keeps files. */
+json_t *dg_card_file(const char *path);
 void dg_weights_add_languages(dg_st_writer *w, const dg_language *languages, size_t count);
 /* Their codes and sides; the caller frees the list. */
 dg_language *dg_weights_languages(const dg_safetensors *s, size_t *count, dg_error *err);

@@ -29,11 +29,9 @@ json_t *dg_card_new(const char *kind, const dg_train_options *o, const dg_train_
     json_array_append_new(dev, j);
   }
   for (size_t i = 0; i < data_count; i++) {
-    /* The name, not the path: a card must not tell where its maker keeps files. */
-    const char *slash = strrchr(data[i].file, '/');
-    json_t *j = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I}", "role", data[i].role, "source",
+    json_t *j = json_pack("{s:s,s:s,s:s,s:o,s:I,s:I}", "role", data[i].role, "source",
                           data[i].source, "target", data[i].target, "file",
-                          slash ? slash + 1 : data[i].file, "pairs", (json_int_t)data[i].pairs,
+                          dg_card_file(data[i].file), "pairs", (json_int_t)data[i].pairs,
                           "left_out", (json_int_t)data[i].skipped);
     if (json_object_size(data[i].problems)) json_object_set(j, "problems", data[i].problems);
     json_array_append_new(files, j);
