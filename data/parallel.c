@@ -101,9 +101,24 @@ static bool read_two(dg_parallel_text *p, const char *paths[2], dg_error *err) {
   return ok;
 }
 
-bool dg_parallel_read(dg_parallel_text *p, const char *specification, dg_error *err) {
+/* Where "a,b" parts; NULL: it names one file. */
+static const char *find_comma(const char *specification) {
   const char *comma = strchr(specification, ',');
-  if (!comma || !access(specification, F_OK)) return read_tsv(p, specification, err);
+  return comma && access(specification, F_OK) ? comma : NULL;
+}
+
+bool dg_parallel_reads(const char *specification, const char *path) {
+  const char *comma = find_comma(specification);
+  if (!comma) return dg_same_file(specification, path);
+  char *first = dg_strndup(specification, (size_t)(comma - specification));
+  bool either = dg_same_file(first, path) || dg_same_file(comma + 1, path);
+  free(first);
+  return either;
+}
+
+bool dg_parallel_read(dg_parallel_text *p, const char *specification, dg_error *err) {
+  const char *comma = find_comma(specification);
+  if (!comma) return read_tsv(p, specification, err);
   char *first = dg_strndup(specification, (size_t)(comma - specification));
   bool ok;
   if (!*first || !comma[1] || strchr(comma + 1, ','))

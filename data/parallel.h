@@ -24,6 +24,8 @@ typedef struct dg_parallel_text {
  * allowed. On failure *p holds what it held before plus some pairs read;
  * dg_parallel_free releases it either way. */
 bool dg_parallel_read(dg_parallel_text *p, const char *specification, dg_error *err);
+/* Whether reading a specification reads this file. */
+bool dg_parallel_reads(const char *specification, const char *path);
 void dg_parallel_add(dg_parallel_text *p, const char *source, const char *target);
 void dg_parallel_free(dg_parallel_text *p);
 

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "data/parallel.h"
+
 /* --- flags ---------------------------------------------------------------------------- */
 
 void dg_list_add(dg_list *l, const char *word) {
@@ -186,6 +188,20 @@ bool dg_cli_given(void *cli, const char *name) {
   for (size_t i = 0; i < c->given.count; i++)
     if (!strcmp(c->given.items[i], name)) return true;
   return false;
+}
+
+bool dg_cli_apart(const dg_list *outputs, const dg_list *inputs, dg_error *err) {
+  for (size_t i = 0; i < outputs->count; i++) {
+    const char *path = outputs->items[i];
+    for (size_t k = 0; path && k < i; k++)
+      if (outputs->items[k] && !strcmp(outputs->items[k], path))
+        return dg_fail(err, DG_ERR_USAGE, "%s is to be written twice: name two files", path);
+    for (size_t k = 0; path && k < inputs->count; k++)
+      if (inputs->items[k] && dg_parallel_reads(inputs->items[k], path))
+        return dg_fail(err, DG_ERR_USAGE, "%s is read, and would be overwritten: name another output",
+                       path);
+  }
+  return true;
 }
 
 int dg_cli_fail(const dg_error *err) {

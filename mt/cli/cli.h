@@ -62,6 +62,10 @@ void dg_cli_free(dg_cli *c); /* the lists, those of the flags too */
 /* Whether a setting was given, by its name in the table. Matches dg_train_defaults. */
 bool dg_cli_given(void *cli, const char *name);
 
+/* Refuses outputs that are inputs, which would be lost, or one another. Inputs are files or
+ * specifications of parallel text; names that are NULL are passed over. */
+bool dg_cli_apart(const dg_list *outputs, const dg_list *inputs, dg_error *err);
+
 /* Prints "dragoman: message" and returns the exit code that fits. */
 int dg_cli_fail(const dg_error *err);
 /* The same for a mistake in the command line; points at --help. */

@@ -11,7 +11,7 @@
 typedef struct run {
   dg_cli *cli;
   dg_recipe recipe;
-  const char *output;
+  const char *recipe_path, *output;
   char *tokenizer_path, *checkpoint_path;
   dg_threads *threads;
   dg_parallel_text *texts; /* one a data entry */
@@ -182,9 +182,23 @@ static bool best(void *context, const dg_train_report *report, dg_error *err) {
   return save(r, &so_far, err);
 }
 
+static bool check_outputs(const run *r, dg_error *err) {
+  dg_list outputs = {0}, inputs = {0};
+  dg_list_add(&outputs, r->output);
+  dg_list_add(&outputs, r->log_path);
+  dg_list_add(&inputs, r->recipe_path);
+  dg_list_add(&inputs, r->recipe.settings.init);
+  dg_list_add(&inputs, r->recipe.settings.tokenizer);
+  for (size_t i = 0; i < r->recipe.data_count; i++) dg_list_add(&inputs, r->recipe.data[i].file);
+  bool ok = dg_cli_apart(&outputs, &inputs, err);
+  free(outputs.items);
+  free(inputs.items);
+  return ok;
+}
+
 static bool execute(run *r, dg_error *err) {
   dg_train_result result = {0};
-  if (!read_texts(r, err) || !make_base(r, err) || !tokenize(r, err)) return false;
+  if (!check_outputs(r, err) || !read_texts(r, err) || !make_base(r, err) || !tokenize(r, err)) return false;
   char *identity = dg_recipe_identity(&r->recipe, r->base, r->train);
   r->log = dg_training_log_new(r->cli, &r->dev_list, &r->recipe.train, r->log_path);
   r->task = (dg_train_task){
@@ -265,7 +279,7 @@ int dg_cmd_pretrain(int argc, char **argv) {
     return code;
   }
   dg_error err = {0};
-  run r = {.cli = &cli, .output = output, .log_path = log_path};
+  run r = {.cli = &cli, .recipe_path = recipe, .output = output, .log_path = log_path};
   bool ok = dg_recipe_read(&r.recipe, recipe, &err);
   for (size_t i = 0; ok && i < settings.count; i++) {
     const char *equals = strchr(settings.items[i], '=');

@@ -94,6 +94,29 @@ static bool read_pairs(run *r, dg_error *err) {
   return true;
 }
 
+static void add_all(dg_list *to, const dg_list *from) {
+  for (size_t i = 0; i < from->count; i++) dg_list_add(to, from->items[i]);
+}
+
+/* Going on from --init into the same file is fair: it becomes no worse. */
+static bool check_outputs(const run *r, dg_error *err) {
+  dg_list outputs = {0}, inputs = {0};
+  const char *written[] = {r->output, r->log_path, r->report_path};
+  const char *read[] = {r->base_path, r->reverse, r->note_path};
+  for (size_t i = 0; i < 3; i++) dg_list_add(&outputs, written[i]), dg_list_add(&inputs, read[i]);
+  add_all(&inputs, &r->trainee.below);
+  add_all(&inputs, &r->mono_files);
+  for (size_t i = 0; i < r->pair_count; i++) {
+    add_all(&inputs, &r->pairs[i].train);
+    add_all(&inputs, &r->pairs[i].dev);
+    add_all(&inputs, &r->pairs[i].test);
+  }
+  bool ok = dg_cli_apart(&outputs, &inputs, err);
+  free(outputs.items);
+  free(inputs.items);
+  return ok;
+}
+
 /* Pieces come of the text, and what is trained has rows for them. */
 static bool build_trainee(run *r, dg_error *err) {
   const dg_language_pair **ways = dg_calloc(r->pair_count + 1, sizeof *ways);
@@ -148,8 +171,8 @@ static bool add_file(run *r, size_t i, dg_error *err) {
     return dg_error_context(err, "%s", f->path);
   size_t skipped = dg_examples_skipped(e, way.corpus);
   if (skipped)
-    dg_cli_say(r->cli, "%s: %zu pairs left out: longer than max_tokens %d\n", f->path, skipped,
-               r->options.max_tokens);
+    dg_cli_say(r->cli, "%s: %zu pairs left out: empty or longer than %zu tokens\n", f->path, skipped,
+               dg_examples_most(e));
   card->pairs -= skipped, card->skipped += skipped;
   if (f->role == DG_ROLE_DEV) {
     add_sets(r, &r->dev_list, f, way, (size_t)r->options.eval_sentences);
@@ -398,7 +421,7 @@ static bool execute(run *r, dg_error *err) {
   if (r->note_path && !(r->note = dg_read_text(r->note_path, err))) return false;
   if (!(r->base = dg_base_load(r->base_path, err)) ||
       !dg_trainee_begin(&r->trainee, r->base, r->cli, err) || !read_pairs(r, err) ||
-      !read_data(r, err))
+      !check_outputs(r, err) || !read_data(r, err))
     return false;
   dg_train_result result = {0};
   char *made_of = identity(r);

@@ -250,5 +250,57 @@ check "another adapter does not go back" refuses 2 'does not translate' train --
   --mono mono.gl --reverse logged.safetensors -o w.safetensors
 
 check "a report that cannot be" refuses 1 'no/such' train --quiet --train train.gl.tsv --report no/such.html -o w.safetensors
+begun() { # no gain over the adapter it begins from, which had gained much
+  train --train train.gl.tsv --dev dev.gl.tsv --init logged.safetensors --learning_rate 0 --max_updates 1 \
+    --eval_sentences 0 -o begun.safetensors >out 2>err &&
+    grep -q 'gained over the adapter that it begins from' err && grep -q 'dev loss: before training' out
+}
+check "no gain over --init" begun
+# so many words that the base's 64 positions have no room for them, and max_tokens has
+awk 'BEGIN { for (i = 0; i < 70; i++) { a = a "two "; b = b "dous " } print a "\t" b }' >long.tsv
+beyond() {
+  cat train.gl.tsv long.tsv >some.tsv
+  train --train some.tsv --dev dev.gl.tsv --new_pieces 0 --eval_sentences 0 -o beyond.safetensors >out 2>err &&
+    grep -q '1 pairs left out: empty or longer than 64 tokens' err || { cat err; return 1; }
+  sed 's/max_tokens = 32/max_tokens = 128/' tiny.conf >wide.conf
+  cp train.es.tsv es.copy
+  sed 's/dous/dos/g' long.tsv >>train.es.tsv
+  "$dragoman" pretrain -c wide.conf --quiet --threads 2 --set max_updates=20 -o beyond.base
+  code=$?
+  mv es.copy train.es.tsv
+  return $code
+}
+check "sentences longer than the base can read" beyond
+check "dev text of such alone" refuses 2 'no usable dev pairs for en-gl: .*longer than 64' train --quiet --keep-problems \
+  --train train.gl.tsv --dev long.tsv --new_pieces 0 --eval_sentences 0 -o w.safetensors
+latin() { # file names in another encoding
+  name=$(printf 'caf\351')
+  cp train.gl.tsv "$name.tsv" && cp logged.safetensors "$name.safetensors" &&
+    train --train "$name.tsv" --dev dev.gl.tsv --init "$name.safetensors" --quiet --max_updates 1 \
+      --eval_sentences 0 -o latin.safetensors || return 1
+  "$dragoman" info --json latin.safetensors | tr -d ' \n' >said
+  grep -q "\"file\":\"$(printf 'caf\357\277\275').tsv\",\"pairs\":300" said &&
+    grep -q "\"init\":\"$(printf 'caf\357\277\275').safetensors\"" said || { cat said; return 1; }
+}
+check "names in another encoding" latin
+
+# --- outputs that are inputs --------------------------------------------------------------------
+lost() { # FILE ARGUMENTS...: refused, and the file is as it was
+  file=$1
+  shift
+  cp "$file" kept.copy
+  refuses 2 "$file is read" train --quiet --max_updates 1 "$@" && cmp "$file" kept.copy
+}
+ln base.safetensors linked.safetensors
+cut -f1 train.gl.tsv >train.en
+cut -f2 train.gl.tsv >train.gl
+check "the base as output" lost base.safetensors --train train.gl.tsv -o base.safetensors
+check "the base by another name" lost linked.safetensors --train train.gl.tsv -o linked.safetensors
+check "a frozen adapter as output" lost logged.safetensors --train train.gl.tsv -a logged.safetensors -o logged.safetensors
+check "text as log" lost train.gl --train train.en,train.gl -o w.safetensors --log train.gl
+check "text as report" lost dev.gl.tsv --train train.gl.tsv --dev dev.gl.tsv -o w.safetensors --report dev.gl.tsv
+check "two outputs in one" refuses 2 'w.tsv is to be written twice' train --quiet --train train.gl.tsv -o w.tsv --log w.tsv
+check "the recipe as log" refuses 2 'tiny.conf is read' "$dragoman" pretrain -c tiny.conf --quiet -o w.safetensors --log tiny.conf
+
 check "a log that cannot be" refuses 1 'no/such' train --quiet --train train.gl.tsv --log no/such.tsv -o w.safetensors
 echo "1..$n"
