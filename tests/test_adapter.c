@@ -551,6 +551,30 @@ static void test_lowest(void **state) {
   assert_true(bytes[3] < bytes[1] && bytes[5] < bytes[0]);
 }
 
+/* A tag that learns makes its whole stack be kept, and the memory foreseen says so. */
+static void test_memory(void **state) {
+  (void)state;
+  size_t foreseen[2], held[2];
+  for (int tagged = 0; tagged < 2; tagged++) {
+    golden g = golden_open("pre_norm");
+    dg_adapter *a = g.adapters[0] = golden_adapter(&g, "tag", 1, 1);
+    assert_true(dg_adapter_train(a, NULL));
+    g.network.adapters[g.network.adapter_count++] = a;
+    if (tagged) g.source[0] = dg_first_tag(&g.model->config);
+    size_t source, target;
+    dg_loss_memory(&g.network, &g.batch, &source, &target);
+    foreseen[tagged] = source * g.batch.source_offsets[g.batch.sequences] + target * g.tokens;
+    dg_arena_free(g.arena);
+    g.arena = dg_arena_new(1 << 8);
+    loss_of(&g, true);
+    held[tagged] = dg_arena_bytes(g.arena);
+    golden_close(&g);
+  }
+  assert_true(10 * held[1] > 15 * held[0]);
+  assert_true(10 * foreseen[1] > 15 * foreseen[0]);
+  assert_true(foreseen[1] < 2 * held[1] && held[1] < 2 * foreseen[1]);
+}
+
 /* Declarations that make no sense are refused by name. */
 static void test_refusals(void **state) {
   (void)state;
@@ -621,6 +645,7 @@ int main(void) {
       cmocka_unit_test(test_changed_rows),
       cmocka_unit_test(test_frozen_base),
       cmocka_unit_test(test_lowest),
+      cmocka_unit_test(test_memory),
       cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_curve),
   };

@@ -220,9 +220,13 @@ typedef struct walk {
   float *memory, *states;
 } walk;
 
-static bool check(const dg_network *n, const dg_batch *b, walk *w, dg_error *err) {
+static void pack(const dg_batch *b, walk *w) {
   w->source = dg_pack_text(b->sequences, b->source, b->source_offsets);
   w->target = dg_pack_text(b->sequences, b->input, b->target_offsets);
+}
+
+static bool check(const dg_network *n, const dg_batch *b, walk *w, dg_error *err) {
+  pack(b, w);
   if (!dg_text_check(n, &n->model->encoder, &w->source, err) ||
       !dg_text_check(n, &n->model->decoder, &w->target, err))
     return false;
@@ -233,15 +237,18 @@ static bool check(const dg_network *n, const dg_batch *b, walk *w, dg_error *err
   return true;
 }
 
+/* Down to where in each stack there is a gradient for this text. */
+static void find_lowest(const dg_network *n, const walk *w, size_t *source, size_t *target) {
+  *source = dg_network_lowest(n, false, &w->source);
+  *target = dg_network_lowest(n, true, &w->target);
+  /* What the encoder learns comes through every layer's cross-attention. */
+  if (*source != DG_DEPTH_NONE && *target > dg_depth(0, DG_CROSS)) *target = dg_depth(0, DG_CROSS);
+}
+
 static void forward(dg_pass *p, walk *w, const float *begun) {
   const dg_model *m = p->network->model;
   size_t source = DG_DEPTH_NONE, target = DG_DEPTH_NONE;
-  if (p->save) {
-    source = dg_network_lowest(p->network, false, &w->source);
-    target = dg_network_lowest(p->network, true, &w->target);
-    /* What the encoder learns comes through every layer's cross-attention. */
-    if (source != DG_DEPTH_NONE && target > dg_depth(0, DG_CROSS)) target = dg_depth(0, DG_CROSS);
-  }
+  if (p->save) find_lowest(p->network, w, &source, &target);
   w->memory = dg_stack_forward(p, &m->encoder, &w->source, NULL, NULL, source, begun, &w->encoder);
   w->states = dg_stack_forward(p, &m->decoder, &w->target, w->memory, &w->source, target, NULL,
                                &w->decoder);
@@ -344,11 +351,12 @@ static size_t kept_floats(const dg_network *n, bool decoder, size_t lowest) {
   return floats + 4 * d + 2 * first;
 }
 
-void dg_loss_memory(const dg_network *n, size_t *source, size_t *target) {
+void dg_loss_memory(const dg_network *n, const dg_batch *b, size_t *source, size_t *target) {
   const dg_model_config *c = &n->model->config;
-  dg_packed_text none = {0};
-  size_t encoder = dg_network_lowest(n, false, &none), decoder = dg_network_lowest(n, true, &none);
-  if (encoder != DG_DEPTH_NONE) decoder = 0;
+  walk w;
+  size_t encoder, decoder;
+  pack(b, &w);
+  find_lowest(n, &w, &encoder, &decoder);
   size_t inner = (size_t)c->heads * (size_t)c->head_dim;
   size_t kv = decoder == DG_DEPTH_NONE ? 0 : 2 * inner * (size_t)c->decoder_layers;
   *source = (kept_floats(n, false, encoder) + kv) * sizeof(float);

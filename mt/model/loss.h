@@ -57,8 +57,9 @@ size_t dg_encoder_frozen(const dg_network *n, const dg_batch *b);
 bool dg_encoder_states(const dg_network *n, const dg_batch *b, size_t layers, dg_arena *arena,
                        float *states, dg_error *err);
 
-/* About what dg_loss_backward keeps of each source and each target token, in bytes. */
-void dg_loss_memory(const dg_network *n, size_t *source, size_t *target);
+/* About what dg_loss_backward keeps of each source and each target token of a batch, in bytes:
+ * more where it has a token whose embedding is trained. */
+void dg_loss_memory(const dg_network *n, const dg_batch *b, size_t *source, size_t *target);
 
 /* Logits [target tokens, dg_network_classes] of the whole batch, for tests. */
 bool dg_logits(const dg_network *n, const dg_batch *b, dg_arena *arena, float *logits,

@@ -29,7 +29,7 @@ typedef struct dg_trainer {
   dg_encoder_cache *encoder_cache; /* NULL: the encoder learns, or sources vary */
   dg_batch_buffer batch;
   dg_arena *arena;
-  size_t source_bytes, target_bytes; /* that a token takes in it */
+  size_t source_bytes, target_bytes; /* that a token of the update takes in it */
   uint64_t first_update, update, best_update, bad_evaluations, skipped;
   bool have_best, have_start;
   double seconds; /* before this process */

@@ -118,6 +118,7 @@ static bool step(dg_trainer *t, double *norm, dg_error *err) {
   if (t->candidates)
     lo.classes = dg_candidates_draw(t->candidates, all.labels, dg_batch_targets(&t->batch),
                                     dg_rng_key((uint64_t)o->seed ^ UINT64_C(0x70617274), t->update));
+  dg_loss_memory(&t->task->network, &all, &t->source_bytes, &t->target_bytes);
   dg_params_zero_grads(t->params);
   dg_loss loss = {0};
   /* Runs of sequences that fit the budgets, at least one in each; with several processes a run
@@ -408,7 +409,6 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
   t.ranks = task->ranks ? task->ranks : &t.alone;
   t.position = dg_calloc(dg_sampler_words(t.sampler), sizeof *t.position);
   t.arena = dg_arena_new(64 << 20);
-  dg_loss_memory(&task->network, &t.source_bytes, &t.target_bytes);
   t.scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
   t.start_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
   t.best_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
