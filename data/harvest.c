@@ -51,12 +51,19 @@ static bool unknown_source(const char *name, dg_error *err) {
   return false;
 }
 
+/* Of two the second would empty the files of the first, or unpack where it reads. */
+static bool twice(const char *name, const char *value, dg_error *err) {
+  return dg_fail(err, DG_ERR_USAGE, "%s = %s is there twice", name, value);
+}
+
 static bool set_entry(void *context, const char *name, const char *value, dg_error *err) {
   dg_harvest_config *c = context;
   if (!strcmp(name, "package")) {
     for (const char *p = value; *p; p++)
       if (!isalnum((unsigned char)*p) && !strchr("+-.", *p))
         return dg_fail(err, DG_ERR_USAGE, "\"%s\" is not a package name", value);
+    for (size_t i = 0; i < c->package_count; i++)
+      if (!strcmp(c->packages[i], value)) return twice(name, value, err);
     DG_GROW(c->packages, c->package_capacity, c->package_count + 1);
     c->packages[c->package_count++] = dg_strdup(value);
     return true;
@@ -65,8 +72,7 @@ static bool set_entry(void *context, const char *name, const char *value, dg_err
     const dg_source *source = dg_source_find(value);
     if (!source) return unknown_source(value, err);
     for (size_t i = 0; i < c->source_count; i++)
-      if (c->sources[i] == source)
-        return dg_fail(err, DG_ERR_USAGE, "source = %s is there twice", value);
+      if (c->sources[i] == source) return twice(name, value, err);
     c->sources[c->source_count++] = source;
     return true;
   }
@@ -75,6 +81,8 @@ static bool set_entry(void *context, const char *name, const char *value, dg_err
     if (!dg_lang_canonical(value, code, err)) return false;
     if (strlen(code) >= DG_HARVEST_CODE || !strcmp(code, "en"))
       return dg_fail(err, DG_ERR_USAGE, "language = %s cannot be paired with English", value);
+    for (size_t i = 0; i < c->language_count; i++)
+      if (!strcmp(c->languages[i], code)) return twice(name, value, err);
     DG_GROW(c->languages, c->language_capacity, c->language_count + 1);
     snprintf(c->languages[c->language_count++], DG_HARVEST_CODE, "%.*s", DG_HARVEST_CODE - 1, code);
     return true;

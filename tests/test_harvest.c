@@ -391,7 +391,10 @@ static void test_refusals(void **state) {
              {"language = no such\npackage = a\n", ":1: "},
              {"language = gl\nlanguage\n", ":2: "},
              {"package = a\nlabel_share = 2\n", ":2: "},
-             {"package = a\n\ncolour = red\n", ":3: "}};
+             {"package = a\n\ncolour = red\n", ":3: "},
+             {"language = gl\npackage = a\nlanguage = glg\n", ":3: language = glg is there twice"},
+             {"package = a\npackage = b\npackage = a\n", ":3: package = a is there twice"},
+             {"source = man\nsource = man\n", ":2: source = man is there twice"}};
   dg_harvest_config c;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     dg_error err = {0};
