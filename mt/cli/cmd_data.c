@@ -218,6 +218,17 @@ static int sample(int argc, char **argv) {
   return code;
 }
 
+static void print_stats(const char *path, size_t pairs, size_t sentences, const size_t words[2]) {
+  char *name = dg_utf8_repair(path);
+  json_t *j = json_pack("{s:s,s:I,s:I,s:I,s:I}", "file", name, "pairs", (json_int_t)pairs,
+                        "of_5_words", (json_int_t)sentences, "source_words", (json_int_t)words[0],
+                        "target_words", (json_int_t)words[1]);
+  json_dumpf(j, stdout, 0);
+  putchar('\n');
+  json_decref(j);
+  free(name);
+}
+
 static int stats(int argc, char **argv) {
   const dg_flag flags[] = {{NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL}};
   dg_cli cli = {
@@ -243,10 +254,11 @@ static int stats(int argc, char **argv) {
         words[1] += dg_word_count(p.pairs[k].target);
         sentences += n >= 5;
       }
-      printf(cli.json ? "{\"file\": \"%s\", \"pairs\": %zu, \"of_5_words\": %zu, "
-                        "\"source_words\": %zu, \"target_words\": %zu}\n"
-                      : "%s: %zu pairs, %zu of them of 5 words or more; %zu and %zu words\n",
-             cli.rest.items[i], p.count, sentences, words[0], words[1]);
+      if (cli.json)
+        print_stats(cli.rest.items[i], p.count, sentences, words);
+      else
+        printf("%s: %zu pairs, %zu of them of 5 words or more; %zu and %zu words\n",
+               cli.rest.items[i], p.count, sentences, words[0], words[1]);
     }
     dg_parallel_free(&p);
   }

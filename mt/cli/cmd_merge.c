@@ -15,6 +15,9 @@ typedef struct merging {
 
 static bool merge(const merging *m, dg_error *err) {
   size_t count = m->adapters->count;
+  const char *written[] = {m->output}, *read[] = {m->base};
+  const dg_list output = {.items = written, .count = 1}, base_read = {.items = read, .count = 1};
+  if (!dg_cli_apart(&output, &base_read, err) || !dg_cli_apart(&output, m->adapters, err)) return false;
   dg_adapter_file **files = dg_calloc(count, sizeof *files);
   double *weights = dg_calloc(count, sizeof *weights);
   char *path = dg_find_model(m->base, err);

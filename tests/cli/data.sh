@@ -37,6 +37,8 @@ check "another seed, another sample" seeds
 check "sample by words" prints '' data sample -n 5 --words 6 --quiet all.tsv
 cp want want.tsv
 check "stats" prints 'want.tsv: 2 pairs, 0 of them of 5 words or more; 6 and 6 words' data stats want.tsv
+cp want.tsv 'a"b.tsv'
+check "stats as JSON, whatever the name" prints '{"file": "a\"b.tsv", "pairs": 2, "of_5_words": 0, "source_words": 6, "target_words": 6}' data stats --json 'a"b.tsv'
 check "no such file" refuses 1 'nosuch' data stats nosuch
 printf 'one column\n' >one.tsv
 check "one column" refuses 1 'one.tsv.*1' data stats one.tsv

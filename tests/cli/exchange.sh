@@ -25,6 +25,10 @@ begun() { # what is not said again is as in the adapter it begins from
 check "begun from LoRA" begun
 check "begun from another rank" refuses 2 'lora_a.*3 x' train --init lora.safetensors --rank 5 -o no
 
+for f in base.safetensors lora.safetensors; do
+  check "a mean in place of $f" refuses 2 "$f is read" "$dragoman" merge -b base.safetensors lora.safetensors \
+    lora2.safetensors -o $f
+done
 merged() {
   "$dragoman" merge -b base.safetensors lora.safetensors lora2.safetensors --storage fp32 -o mean.safetensors &&
     "$dragoman" merge -b base.safetensors lora2.safetensors lora.safetensors --storage fp32 -o mean2.safetensors &&
