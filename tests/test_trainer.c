@@ -512,6 +512,24 @@ static void test_interruption(void **state) {
   ending_free(&whole);
 }
 
+/* A loss that is no number is nothing a checkpoint may fail on. */
+static void test_diverged(void **state) {
+  (void)state;
+  clean();
+  static const char *const stopped[] = {"update 2", "update 4"};
+  for (size_t k = 0; k < 2; k++) {
+    rig *r = rig_new(1);
+    for (size_t i = 0; !k && i < r->total; i++) r->task.trained->values[i] = NAN;
+    r->stop_at = 3;
+    set(r, "checkpoint_minutes", "10");
+    dg_error err;
+    assert_false(dg_train(&r->task, &r->o, &r->result, &err));
+    if (!strstr(err.message, stopped[k])) fail_msg("%s", err.message);
+    rig_free(r);
+  }
+  clean();
+}
+
 static void test_max_updates(void **state) {
   (void)state;
   clean();
@@ -1134,6 +1152,7 @@ int main(void) {
       cmocka_unit_test(test_killed_while_writing),
       cmocka_unit_test(test_killed_at_any_moment),
       cmocka_unit_test(test_interruption),
+      cmocka_unit_test(test_diverged),
       cmocka_unit_test(test_max_updates),
       cmocka_unit_test(test_one_run_at_a_time),
       cmocka_unit_test(test_encoder_cache),

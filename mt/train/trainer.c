@@ -13,6 +13,9 @@
 #include "mt/train/evaluate.h"
 
 enum { POINT_EVERY = 25 };
+static const double diverged = 1e9; /* a loss that is no number: JSON has none such */
+
+static double number_or(double loss, double otherwise) { return isfinite(loss) ? loss : otherwise; }
 
 static double seconds_since(const struct timespec *t) {
   struct timespec now;
@@ -150,8 +153,10 @@ static bool step(dg_trainer *t, double *norm, dg_error *err) {
                    "training diverged: 100 updates had no finite gradient; lower learning_rate");
   update_average(t);
   bool several = t->ranks->size > 1;
-  t->point_loss += several ? (double)counted[0] : loss.smoothed;
-  t->point_labels += several ? (size_t)counted[1] : loss.labels;
+  size_t counted_labels = several ? (size_t)counted[1] : loss.labels;
+  t->point_loss += number_or(several ? (double)counted[0] : loss.smoothed,
+                          diverged * (double)counted_labels);
+  t->point_labels += counted_labels;
   return true;
 }
 
@@ -210,7 +215,7 @@ static bool score(dg_trainer *t, dg_error *err) {
                           (size_t)t->o->micro_tokens, t->arena, &s->loss, err) ||
         !dg_evaluate_text(&k->network, k->base, &k->dev_sets[i], t->o->eval_beam, s, err))
       return false;
-    if (!isfinite(s->loss)) s->loss = 1e9; /* diverged; JSON has no infinity */
+    s->loss = number_or(s->loss, diverged);
   }
   return true;
 }
