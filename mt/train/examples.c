@@ -277,8 +277,7 @@ struct dg_sampler {
   uint64_t drawn_before;
   cursor *cursors;
   dg_sampled *pool;
-  uint32_t *lengths;
-  size_t pool_size, pool_capacity, lengths_capacity;
+  size_t pool_capacity;
   size_t *cuts, *order, updates, cuts_capacity, order_capacity;
 };
 
@@ -327,7 +326,6 @@ void dg_sampler_free(dg_sampler *s) {
   free(s->cumulative);
   free(s->pool_start);
   free(s->pool);
-  free(s->lengths);
   free(s->cuts);
   free(s->order);
   free(s);
@@ -381,7 +379,6 @@ static void fill_pool(dg_sampler *s) {
   qsort(items, n, sizeof *items, by_key);
   DG_GROW(s->pool, s->pool_capacity, n);
   DG_GROW(s->cuts, s->cuts_capacity, n + 1);
-  s->pool_size = n;
   s->updates = 0;
   size_t held = 0;
   for (size_t i = 0; i < n; i++) {
