@@ -30,11 +30,13 @@ SHAPES = {
     "small": dict(vocab=32000, d=512, layers=(6, 6), ffn=2048, heads=8),
     "base": dict(vocab=16000, d=256, layers=(6, 2), ffn=1024, heads=4),  # of configs/base.conf
 }
+# All weights learn; or adapters in the decoder alone, as for text in a new language.
 SHAPES |= {f"{name}-full": SHAPES[name] for name in ("small", "base")}
+SHAPES |= {f"{name}-decoder": SHAPES[name] for name in ("m2m100", "nllb", "small")}
 
 
 def checkpoint(shape):
-    return shape.removesuffix("-full")
+    return shape.removesuffix("-full").removesuffix("-decoder")
 
 
 def word(i):
@@ -99,7 +101,7 @@ def text(path, count):
     return [line.split("\t") for line in lines[:count]]
 
 
-def with_bottlenecks(model, width, dropout=0.1):
+def with_bottlenecks(model, width, dropout=0.1, encoder=True):
     import torch
 
     class Bottleneck(torch.nn.Module):
@@ -116,7 +118,7 @@ def with_bottlenecks(model, width, dropout=0.1):
     for p in model.parameters():
         p.requires_grad = False
     added = torch.nn.ModuleList()
-    for stack in model.model.encoder, model.model.decoder:
+    for stack in ([model.model.encoder] if encoder else []) + [model.model.decoder]:
         for layer in stack.layers:
             block = Bottleneck(model.config.d_model)
             added.append(block)
@@ -133,14 +135,15 @@ def peer(args):
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
     path = args.directory / checkpoint(args.shape)
-    nllb = args.shape == "nllb"
+    nllb = checkpoint(args.shape) == "nllb"
     tokenizer = (hf.NllbTokenizer if nllb else hf.M2M100Tokenizer).from_pretrained(path)
     tokenizer.src_lang, tokenizer.tgt_lang = ("eng_Latn", "glg_Latn") if nllb else ("en", "gl")
     pairs = text(path, args.sentences * (args.updates + 1))
     batch = tokenizer([a for a, _ in pairs], text_target=[b for _, b in pairs], return_tensors="pt")
     assert batch["input_ids"].shape[1] == batch["labels"].shape[1] == WORDS + 2
     model = hf.M2M100ForConditionalGeneration.from_pretrained(path, attn_implementation=args.attention)
-    trained = model if args.shape.endswith("-full") else with_bottlenecks(model, 64)
+    decoder = args.shape.endswith("-decoder")
+    trained = model if args.shape.endswith("-full") else with_bottlenecks(model, 64, encoder=not decoder)
     model.train()
     parameters = [p for p in trained.parameters() if p.requires_grad]
     adam = torch.optim.AdamW(parameters, lr=1e-3, fused=True)
@@ -178,19 +181,28 @@ def ours(args):
     log = path / "ours.tsv"
     for old in path.glob("ours*"):
         old.unlink()
-    full = args.shape.endswith("-full")
+    full, decoder = (args.shape.endswith(end) for end in ("-full", "-decoder"))
+    pairs, first, more = path / "train.tsv", 1, []
+    if decoder:
+        # What counts are the epochs after the first, when the states of the frozen encoder come
+        # from disk: of so few sentences that all have been seen by then, with as many sampled
+        # pieces in place of those that only the others have.
+        first, more = 8, ["--encoder-layers", "none", "--sampled-pieces", str(4096 + PIECES)]
+        lines = pairs.read_text().splitlines(keepends=True)
+        pairs = path / "ours.train.tsv"
+        pairs.write_text("".join(lines[:2 * args.sentences]))
     subprocess.run(
-        [dragoman, "train", "-b", base, "-s", "en", "-t", "gl", "--train", path / "train.tsv",
+        [dragoman, "train", "-b", base, "-s", "en", "-t", "gl", "--train", pairs,
          "--dev", path / "dev.tsv", "--keep-problems", "-o", path / "ours.safetensors",
-         "--method", "full" if full else "bottleneck", *([] if full else ["--width", "64"]),
+         "--method", "full" if full else "bottleneck", *([] if full else ["--width", "64"]), *more,
          "--batch-tokens", str(args.sentences * (WORDS + 2)), "--eval-every", "1",
-         "--max-updates", str(args.updates + 1), "--eval-sentences", "0", "--patience", "0",
+         "--max-updates", str(args.updates + first), "--eval-sentences", "0", "--patience", "0",
          "--rdrop", "0", "--subword-alpha", "0", "--word-dropout", "0", "--average-best", "1",
          "--metric", "loss", "--learning-rate", "0.001", "--ema", "0",
          "--threads", str(args.threads), "--log", log, "--quiet", *args.train.split()],
         check=True, stdout=subprocess.DEVNULL)
     rows = list(csv.DictReader(open(log), delimiter="\t"))
-    rates = [float(r["tokens_per_second"]) for r in rows if float(r["update"]) > 1]
+    rates = [float(r["tokens_per_second"]) for r in rows if float(r["update"]) > first]
     return dict(tokens_per_second=max(rates), mean=len(rates) / sum(1 / r for r in rates))
 
 
