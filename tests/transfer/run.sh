@@ -8,12 +8,15 @@
 # Words of a name match columns PAIR SIZE METHOD SEED from the left. Settings, with
 # their defaults: DRAGOMAN=build/dragoman, BASE=data/models/base.safetensors,
 # CORPUS=work/corpus (dragoman data harvest -c configs/harvest.conf), WORK=work/transfer,
-# TABLE=tests/transfer/table.tsv, UPDATES=2000. Needs GNU time (Debian: time) and jq.
+# TABLE=tests/transfer/table.tsv, UPDATES=2000, THREADS (all CPUs). Runs that name
+# different pairs may go side by side: with THREADS=1 on two cores they are done sooner.
+# Needs GNU time (Debian: time) and jq.
 set -eu
 cd "$(dirname "$0")/../.."
 dragoman=${DRAGOMAN:-build/dragoman} base=${BASE:-data/models/base.safetensors}
 corpus=${CORPUS:-work/corpus} work=${WORK:-work/transfer}
 table=${TABLE:-tests/transfer/table.tsv} updates=${UPDATES:-2000}
+threads="--threads ${THREADS:-$(nproc)}"
 anew=
 [ "${1:-}" != -f ] || { anew=1; shift; }
 [ -f "$corpus/manifest.tsv" ] || { echo "there is no corpus in $corpus" >&2; exit 1; }
@@ -31,8 +34,8 @@ base_hash=$($dragoman info --json "$base" | jq -r .hash)
 prepare() { # LANGUAGE SIZE
   for set in dev test; do
     [ -f "$work/$set.$1.tsv" ] || {
-      gzip -dc "$corpus/$set.$1.tsv.gz" | cut -f1,2 >"$work/$set.$1.tmp"
-      mv "$work/$set.$1.tmp" "$work/$set.$1.tsv"
+      gzip -dc "$corpus/$set.$1.tsv.gz" | cut -f1,2 >"$work/$set.$1.$$"
+      mv "$work/$set.$1.$$" "$work/$set.$1.tsv"
     }
   done
   [ "$2" = 0 ] || [ -f "$work/train.$1.$2.tsv" ] ||
@@ -102,7 +105,7 @@ train() { # SOURCE TARGET RELATIVE SIZE METHOD SEED LANGUAGE REVERSED
       ;;
   esac
   [ -f "$out" ] && [ ! -f "$out.checkpoint" ] && [ -f "$peak_file" ] ||
-    /usr/bin/time -f %M -o "$peak_file" "$dragoman" "$@" --quiet
+    /usr/bin/time -f %M -o "$peak_file" "$dragoman" "$@" $threads --quiet
   rm -f "$out.checkpoint" # finished: only a longer run would want it
   describe
 }
@@ -122,7 +125,7 @@ score() { # OUTPUT REFERENCE
 translate() { # OUTPUT-NAME SOURCE-FILE ARGUMENTS...
   output=$work/$1.out source_file=$2
   shift 2
-  $dragoman translate --quiet "$@" -o "$output" "$source_file"
+  $dragoman translate --quiet $threads "$@" -o "$output" "$source_file"
 }
 
 run_row() { # PAIR RELATIVE SIZE METHOD SEED
@@ -159,8 +162,10 @@ stacked_row() {
   for part in train test; do
     for d in ui prose; do
       for l in "$language" "$relative"; do
-        [ -f "$work/$part.$l.$d.tsv" ] ||
-          domain "$corpus/$part.$l.tsv.gz" $d >"$work/$part.$l.$d.tsv"
+        [ -f "$work/$part.$l.$d.tsv" ] || {
+          domain "$corpus/$part.$l.tsv.gz" $d >"$work/$part.$l.$d.$$"
+          mv "$work/$part.$l.$d.$$" "$work/$part.$l.$d.tsv"
+        }
       done
     done
   done
@@ -186,7 +191,7 @@ adapt() { # FILE TARGET LANGUAGE DOMAIN [--like CODE]
   [ -f "$text" ] ||
     $dragoman data sample --quiet -n "$size" --words 4 -o "$text" "$work/train.$3.$4.tsv"
   shift 4
-  [ -f "$file" ] || /usr/bin/time -f %M -o "$file.peak" "$dragoman" train --quiet -b "$base" \
+  [ -f "$file" ] || /usr/bin/time -f %M -o "$file.peak" "$dragoman" train --quiet $threads -b "$base" \
     -s "$source" -t "$to" "$@" --seed "$seed" --max-updates "$updates" --train "$text" -o "$file"
   rm -f "$file.checkpoint"
 }
@@ -196,10 +201,17 @@ write_row() { # METHOD
   line=$(printf '%s\t' "$source-$target" "$relative" "$size" "$1" "$seed" "$pairs" \
     "$(wc -l <"$work/$name.reference")" "$(score "$work/$name.out" "$work/$name.reference")" \
     "$parameters" "$minutes" "$peak" "$base_hash")
-  key="$source-$target$tab$relative$tab$size$tab$1$tab$seed$tab"
-  { grep -vF "$key" "$table" || :; printf '%s\n' "${line%"$tab"}"; } >"$table.tmp"
-  mv "$table.tmp" "$table"
+  put "$table" "$source-$target$tab$relative$tab$size$tab$1$tab$seed$tab" "${line%"$tab"}"
   printf '%s\n' "${line%"$tab"}"
+}
+
+# One at a time: two runs would lose each other's lines.
+put() { # TABLE KEY LINE
+  {
+    flock 9
+    { grep -vF "$2" "$1" || :; printf '%s\n' "$3"; } >"$1.tmp"
+    mv "$1.tmp" "$1"
+  } 9>"$work/lock"
 }
 
 # What a fully trained copy of the base still knows of the base's own languages. An
@@ -213,15 +225,15 @@ forgotten() { # MODEL NAME
     prepare $other 0
     for way in "en $other 1" "$other en 2"; do
       set -- "$1" "$2" $way
-      cut -f"$5" "$work/test.$other.tsv" | head -n 300 >"$work/other.source"
-      cut -f$((3 - $5)) "$work/test.$other.tsv" | head -n 300 >"$work/other.reference"
+      run=$2.$3-$4
+      cut -f"$5" "$work/test.$other.tsv" | head -n 300 >"$work/$run.source"
+      cut -f$((3 - $5)) "$work/test.$other.tsv" | head -n 300 >"$work/$run.reference"
       for model in "$base base" "$1 $2"; do
         key="${model##* }$tab$3-$4$tab"
         grep -F "$key" "$kept" | grep -qF "$base_hash" && [ "${model##* }" = base ] && continue
-        translate other "$work/other.source" -b "${model% *}" -a none -s "$3" -t "$4"
-        scores=$(score "$work/other.out" "$work/other.reference")
-        { grep -vF "$key" "$kept" || :; printf '%s%s\t%s\n' "$key" "$scores" "$base_hash"; } >"$kept.tmp"
-        mv "$kept.tmp" "$kept"
+        translate "$run" "$work/$run.source" -b "${model% *}" -a none -s "$3" -t "$4"
+        scores=$(score "$work/$run.out" "$work/$run.reference")
+        put "$kept" "$key" "$key$scores$tab$base_hash"
       done
     done
   done
@@ -237,11 +249,12 @@ wanted() { # NAME PATTERN...
   return 1
 }
 
-grep -v '^#' tests/transfer/rows.tsv >"$work/rows"
+grep -v '^#' tests/transfer/rows.tsv >"$work/rows.$$"
 while IFS=$tab read -r pair relative size method seed <&3; do
   wanted "$pair $size $method $seed" "$@" || continue
   if [ ! "$anew" ] && grep -F "$pair$tab$relative$tab$size$tab$method$tab$seed$tab" "$table" |
     grep -qF "$base_hash"; then continue; fi
   [ ! "$anew" ] || rm -f "$work/$pair.$size.$method.$seed.safetensors"*
   run_row "$pair" "$relative" "$size" "$method" "$seed"
-done 3<"$work/rows"
+done 3<"$work/rows.$$"
+rm -f "$work/rows.$$"
