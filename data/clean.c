@@ -15,7 +15,8 @@ enum { WORDS_MOST = 200, PLACEHOLDERS_MOST = 64 };
 
 const char *dg_clean_verdict_name(dg_clean_verdict v) {
   static const char *const names[] = {"kept",   "empty",        "untranslated", "length", "script",
-                                      "placeholders", "encoding", "credits", "duplicate"};
+                                      "placeholders", "encoding", "credits", "duplicate",
+                                      "held_back"};
   return names[v];
 }
 

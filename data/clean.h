@@ -14,7 +14,8 @@ typedef enum dg_clean_verdict {
   DG_CLEAN_PLACEHOLDERS, /* placeholders or tags differ */
   DG_CLEAN_ENCODING,     /* invalid UTF-8, control or replacement characters */
   DG_CLEAN_CREDITS,      /* names of translators */
-  DG_CLEAN_DUPLICATE,    /* counted by callers, never returned */
+  DG_CLEAN_DUPLICATE,    /* this and the next are counted by callers, never returned */
+  DG_CLEAN_HELD_BACK,    /* in text that is to have no sentence in common with this */
   DG_CLEAN_VERDICTS
 } dg_clean_verdict;
 const char *dg_clean_verdict_name(dg_clean_verdict v);

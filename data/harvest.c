@@ -639,7 +639,8 @@ static bool write_language(writer *w, size_t language, dg_error *err) {
       uint64_t key = dg_sentence_key(english), order = dg_hash64(key ^ (uint64_t)o->seed);
       if ((split != TEST && dg_key_set_has(&w->held[TEST], key)) ||
           (split == TRAIN && dg_key_set_has(&w->held[DEV], key))) {
-        n->held_back++;
+        n->verdicts[DG_CLEAN_KEPT]--;
+        n->verdicts[DG_CLEAN_HELD_BACK]++;
         continue;
       }
       if (split != TRAIN && x->words < o->test_words) continue;

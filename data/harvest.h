@@ -37,10 +37,11 @@ typedef struct dg_harvest_config {
 bool dg_harvest_read(dg_harvest_config *c, const char *path, dg_error *err);
 void dg_harvest_free(dg_harvest_config *c);
 
-/* Per language: pairs by verdict, and what the splits hold. */
+/* Per language: pairs by verdict, and what the splits hold. Held back is what stands in dev or
+ * test of some language. */
 typedef struct dg_harvest_counts {
   size_t verdicts[DG_CLEAN_VERDICTS];
-  size_t train, dev, test, held_back; /* held back: seen in dev or test of some language */
+  size_t train, dev, test;
 } dg_harvest_counts;
 
 /* Writes DIR/{train,dev,test}.LANG.tsv.gz (columns English, translation,

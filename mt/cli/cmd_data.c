@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/check.h"
 #include "data/harvest.h"
 #include "data/key_set.h"
 #include "data/parallel.h"
@@ -50,11 +51,11 @@ static int harvest(int argc, char **argv) {
       if (code == DG_EXIT_OK && cli.json) printf("{");
       for (size_t i = 0; code == DG_EXIT_OK && i < c.language_count; i++) {
         if (cli.json)
-          printf("%s\"%s\": {\"train\": %zu, \"dev\": %zu, \"test\": %zu, \"held_back\": %zu",
-                 i ? ", " : "", c.languages[i], n[i].train, n[i].dev, n[i].test, n[i].held_back);
+          printf("%s\"%s\": {\"train\": %zu, \"dev\": %zu, \"test\": %zu", i ? ", " : "",
+                 c.languages[i], n[i].train, n[i].dev, n[i].test);
         else
-          printf("%-6s train %8zu  dev %5zu  test %5zu  held back %6zu ", c.languages[i],
-                 n[i].train, n[i].dev, n[i].test, n[i].held_back);
+          printf("%-6s train %8zu  dev %5zu  test %5zu ", c.languages[i], n[i].train, n[i].dev,
+                 n[i].test);
         for (int v = 0; v < DG_CLEAN_VERDICTS; v++)
           printf(cli.json ? ", \"%s\": %zu" : " %s %zu", dg_clean_verdict_name((dg_clean_verdict)v),
                  n[i].verdicts[v]);
@@ -77,8 +78,20 @@ static bool read_all(dg_parallel_text *p, const dg_list *files, dg_error *err) {
   return true;
 }
 
+static bool hold_out(dg_key_set *held_out, const dg_list *files, dg_error *err) {
+  for (size_t f = 0; f < files->count; f++) {
+    dg_parallel_text p = {0};
+    bool ok = dg_parallel_read(&p, files->items[f], err);
+    for (size_t i = 0; ok && i < p.count; i++) dg_hold_out(held_out, &p.pairs[i]);
+    dg_parallel_free(&p);
+    if (!ok) return false;
+  }
+  return true;
+}
+
 static bool write_clean(const dg_parallel_text *p, const char *source, const char *target,
-                        const char *path, size_t verdicts[DG_CLEAN_VERDICTS], dg_error *err) {
+                        const dg_key_set *held_out, const char *path,
+                        size_t verdicts[DG_CLEAN_VERDICTS], dg_error *err) {
   dg_output *out = dg_output_open(path, err);
   if (!out) return false;
   dg_strbuf a = {0}, b = {0};
@@ -90,6 +103,8 @@ static bool write_clean(const dg_parallel_text *p, const char *source, const cha
     if (v == DG_CLEAN_KEPT &&
         !dg_key_set_add(&seen, dg_sentence_key(a.text) ^ 3 * dg_sentence_key(b.text)))
       v = DG_CLEAN_DUPLICATE;
+    if (v == DG_CLEAN_KEPT && dg_held_out(held_out, &(dg_pair){a.text, b.text}))
+      v = DG_CLEAN_HELD_BACK;
     verdicts[v]++;
     if (v == DG_CLEAN_KEPT) ok = dg_output_printf(out, err, "%s\t%s\n", a.text, b.text);
   }
@@ -103,9 +118,12 @@ static bool write_clean(const dg_parallel_text *p, const char *source, const cha
 
 static int clean(int argc, char **argv) {
   const char *source = NULL, *target = NULL, *output = "-";
+  dg_list without = {0};
   const dg_flag flags[] = {
       {"source", 's', DG_FLAG_TEXT, &source, "LANG", "language of the first column"},
       {"target", 't', DG_FLAG_TEXT, &target, "LANG", "language of the second"},
+      {"without", 0, DG_FLAG_REPEAT, &without, "FILE",
+       "leave out what has a sentence in common with FILE, such as a test set"},
       {"output", 'o', DG_FLAG_TEXT, &output, "FILE", "TSV to write (standard output)"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
@@ -114,9 +132,11 @@ static int clean(int argc, char **argv) {
       .summary =
           "Drops pairs that teach nothing or harm: empty, untranslated, of unlike length, in the\n"
           "wrong script, with differing placeholders or tags, damaged, repeated. Says how many of\n"
-          "each. FILE is TSV or a,b, plain or gzipped.",
+          "each. FILE is TSV or a,b, plain or gzipped. Sentences are the same when they differ in\n"
+          "case, digits and punctuation alone.",
       .examples = "  dragoman data clean -s en -t gl verses.tsv -o clean.tsv\n"
-                  "  dragoman data clean -s en -t gl a.en,a.gl.gz -o clean.tsv.gz\n",
+                  "  dragoman data clean -s en -t gl a.en,a.gl.gz -o clean.tsv.gz\n"
+                  "  dragoman data clean -s en -t gl --without test.tsv -o train.tsv verses.tsv\n",
       .flags = flags,
   };
   int code = dg_cli_parse(&cli, argc, argv);
@@ -125,10 +145,12 @@ static int clean(int argc, char **argv) {
   if (code == DG_CLI_GO) {
     dg_error err = {0};
     dg_parallel_text p = {0};
+    dg_key_set held_out = {0};
     char from[DG_LANG_MAX], to[DG_LANG_MAX];
     size_t verdicts[DG_CLEAN_VERDICTS] = {0};
     bool ok = dg_lang_canonical(source, from, &err) && dg_lang_canonical(target, to, &err) &&
-              read_all(&p, &cli.rest, &err) && write_clean(&p, from, to, output, verdicts, &err);
+              hold_out(&held_out, &without, &err) && read_all(&p, &cli.rest, &err) &&
+              write_clean(&p, from, to, &held_out, output, verdicts, &err);
     code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
     if (ok && !cli.quiet) {
       if (cli.json) fputc('{', stderr);
@@ -137,6 +159,7 @@ static int clean(int argc, char **argv) {
                 dg_clean_verdict_name((dg_clean_verdict)v), verdicts[v]);
       fputs(cli.json ? "}\n" : "\n", stderr);
     }
+    dg_key_set_free(&held_out);
     dg_parallel_free(&p);
   }
   dg_cli_free(&cli);

@@ -13,8 +13,15 @@ printf '%s\t%s\n' 'Open the file' 'Abrir o ficheiro' 'Save the document' 'Gardar
 check "clean" prints_file want data clean -s en -t gl --quiet mixed.tsv
 again() { data clean -s en -t gl --quiet -o cleaned.tsv mixed.tsv && data clean -s en -t gl --quiet cleaned.tsv | cmp - want; }
 check "clean text stays as it is" again
-reasons() { data clean -s en -t gl mixed.tsv 2>&1 >/dev/null | grep -q 'untranslated 1.*placeholders 1.*duplicate 1$'; }
+reasons() { data clean -s en -t gl mixed.tsv 2>&1 >/dev/null | grep -q 'untranslated 1.*placeholders 1.*duplicate 1, held_back 0$'; }
 check "clean says why" reasons
+printf 'Other\tgardar o documento!\n' | gzip >test.tsv.gz
+head -n 1 want >kept
+check "clean without the sentences of a test set" prints_file kept data clean -s en -t gl --quiet --without test.tsv.gz mixed.tsv
+printf 'OPEN - the file\tx\n' >more.tsv
+without() { data clean -s en -t gl --without test.tsv.gz --without=more.tsv mixed.tsv 2>&1 | grep -q '^kept 0.*held_back 2$'; }
+check "clean without two" without
+check "clean without what is not there" refuses 1 nosuch data clean -s en -t gl --without nosuch mixed.tsv
 
 awk 'BEGIN { for (i = 0; i < 2000; i++) print "sentence " i * 7919 % 10007 " of some words\tfrase " i }' |
   tr '0123456789' 'abcdefghij' >all.tsv
