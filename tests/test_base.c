@@ -339,7 +339,7 @@ static void test_held_as_stored(void **state) {
   const int32_t source[] = {5, 6, 7, 3, 8, 9, 3}, input[] = {3, 10, 11, 3, 12},
                 labels[] = {10, 11, 3, 12, 3};
   const uint32_t source_offsets[] = {0, 4, 7}, target_offsets[] = {0, 3, 5};
-  const dg_batch batch = {2, source, input, labels, source_offsets, target_offsets, NULL};
+  const dg_batch batch = {2, source, input, labels, source_offsets, target_offsets, NULL, NULL};
   const dg_loss_options o = {.gradient_scale = 1};
   for (int storage = 0; storage <= DG_STORE_INT8; storage++) {
     save_base(a, path, (dg_storage)storage, NULL);

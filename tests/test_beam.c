@@ -396,7 +396,7 @@ static void model_next(void *context, const path *p, float *logits) {
   golden *g = ((model *)context)->g;
   size_t vocab = (size_t)g->model->config.vocab_size;
   const uint32_t *from = g->batch.source_offsets + p->sentence, to[] = {0, (uint32_t)p->length};
-  dg_batch b = {1, g->batch.source + from[0], p->ids, NULL, from, to, NULL};
+  dg_batch b = {1, g->batch.source + from[0], p->ids, NULL, from, to, NULL, NULL};
   float all[LENGTH * VOCAB_MOST];
   assert_true(dg_logits(&g->network, &b, g->arena, all, NULL));
   memcpy(logits, all + (p->length - 1) * vocab, vocab * sizeof *logits);

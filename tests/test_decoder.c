@@ -39,7 +39,7 @@ static void read_whole(golden *g, const history *h, float *logits) {
     memcpy(input + r * h->length, h->tokens[r], h->length * sizeof *input);
     target_offsets[r + 1] = (uint32_t)((r + 1) * h->length);
   }
-  dg_batch b = {h->rows, source, input, NULL, source_offsets, target_offsets, NULL};
+  dg_batch b = {h->rows, source, input, NULL, source_offsets, target_offsets, NULL, NULL};
   float *all = dg_malloc(h->rows * h->length * vocab * sizeof *all);
   dg_error err;
   if (!dg_logits(&g->network, &b, g->arena, all, &err)) fail_msg("%s", err.message);

@@ -147,25 +147,60 @@ static void test_threads(void **state) {
   }
 }
 
-/* A batch taken a few sequences at a time adds up to the whole. */
+/* The loss and gradients of a batch taken a few sequences at a time. */
+static dg_loss backward_in_parts(golden *g) {
+  const dg_batch all = g->batch;
+  dg_loss sum = {0};
+  for (size_t first = 0, end = 2; first < all.sequences; first = end, end = all.sequences) {
+    size_t s = all.source_offsets[first], t = all.target_offsets[first];
+    g->batch = (dg_batch){end - first, all.source + s, all.input + t, all.labels + t,
+                          all.source_offsets + first, all.target_offsets + first, NULL, &all};
+    dg_loss part = backward(g);
+    sum.smoothed += part.smoothed, sum.nll += part.nll, sum.labels += part.labels;
+    sum.divergence += part.divergence;
+  }
+  g->batch = all;
+  return sum;
+}
+
+/* It adds up to the whole. */
 static void test_parts(void **state) {
   (void)state;
   for (size_t i = 0; i < GOLDEN_COUNT; i++) {
     golden g = golden_open(golden_names[i]);
     train(&g);
-    dg_batch all = g.batch;
-    dg_loss sum = {0};
-    for (size_t first = 0, end = 2; first < all.sequences; first = end, end = all.sequences) {
-      size_t s = all.source_offsets[first], t = all.target_offsets[first];
-      g.batch = (dg_batch){end - first, all.source + s, all.input + t, all.labels + t,
-                           all.source_offsets + first, all.target_offsets + first, NULL};
-      dg_loss part = backward(&g);
-      sum.smoothed += part.smoothed, sum.nll += part.nll, sum.labels += part.labels;
-    }
-    g.batch = all;
-    check_loss(&g, sum, 1);
+    check_loss(&g, backward_in_parts(&g), 1);
     check_gradients(&g, "grad", &g.model->params, 1);
     check_adapters(&g, 1);
+    golden_close(&g);
+  }
+}
+
+/* And so it does with dropout: the masks of a sentence are its own, whoever it is computed with;
+ * with the adapters alone too, where what is frozen goes by the whole. */
+static void test_parts_with_dropout(void **state) {
+  (void)state;
+  for (size_t i = 0; i < 2 * GOLDEN_COUNT; i++) {
+    golden g = golden_open(golden_names[i / 2]);
+    dg_params *trained = g.network.adapter_count ? &g.adapters[0]->params : &g.model->params;
+    if (g.network.adapter_count) assert_true(dg_adapter_train(g.adapters[0], NULL));
+    else train(&g);
+    g.options.dropout = g.options.attention_dropout = 0.2f;
+    g.options.activation_dropout = g.options.adapter_dropout = 0.3f;
+    g.options.dropout_key = 7;
+    g.options.rdrop = i % 2 ? 2.0f : 0;
+    dg_loss whole = backward(&g);
+    size_t bytes = trained->total * sizeof(float);
+    float *want = memcpy(dg_malloc(bytes), trained->grads, bytes);
+    dg_params_zero_grads(trained);
+    dg_loss parts = backward_in_parts(&g);
+    assert_int_equal(parts.labels, whole.labels);
+    if (fabs(parts.smoothed / whole.smoothed - 1) > 1e-5 ||
+        fabs(parts.divergence - whole.divergence) > 1e-5 * whole.divergence)
+      fail_msg("%s: %g %g, not %g %g", golden_names[i / 2], parts.smoothed, parts.divergence,
+               whole.smoothed, whole.divergence);
+    golden_close_to(golden_names[i / 2], trained->grads, want, trained->total, 1e-5, 0);
+    free(want);
     golden_close(&g);
   }
 }
@@ -247,7 +282,7 @@ static void test_dropout_of_sentences(void **state) {
       for (int i = 0; i < 3; i++) labels[3 * counted + i] = 12 + i;
       g.options.attention_dropout = dropping ? 0.3f : 0;
       dg_batch keep = g.batch;
-      g.batch = (dg_batch){2, source, input, labels, sources, targets, NULL};
+      g.batch = (dg_batch){2, source, input, labels, sources, targets, NULL, NULL};
       loss[dropping][counted] = backward(&g).nll;
       g.batch = keep;
     }
@@ -270,7 +305,7 @@ static void test_what_does_not_fit(void **state) {
   dg_batch good = g.batch;
   int32_t ids[40] = {0};
   uint32_t offsets[2] = {0, 3};
-  g.batch = (dg_batch){1, ids, ids, ids, offsets, offsets, NULL};
+  g.batch = (dg_batch){1, ids, ids, ids, offsets, offsets, NULL, NULL};
   dg_loss loss = {0};
   assert_true(dg_loss_forward(&g.network, &g.batch, &g.options, g.arena, &loss, NULL));
   int32_t first = dg_first_tag(&g.model->config);
@@ -377,7 +412,7 @@ static void test_part_of_a_trained_output(void **state) {
 }
 
 int main(void) {
-  struct CMUnitTest tests[GOLDEN_COUNT + 8];
+  struct CMUnitTest tests[GOLDEN_COUNT + 9];
   size_t n = 0;
   for (; n < GOLDEN_COUNT; n++)
     tests[n] = (struct CMUnitTest){.name = golden_names[n], .test_func = test_golden,
@@ -385,6 +420,7 @@ int main(void) {
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_frozen_parts);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_threads);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_parts);
+  tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_parts_with_dropout);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_dropout);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_dropout_of_sentences);
   tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_what_does_not_fit);

@@ -5,9 +5,9 @@
 #include "mt/kernels/ops_tables.h"
 
 dg_dropout dg_dropout_make(float p, uint64_t key) {
-  if (p <= 0) return (dg_dropout){0, 0, 1};
+  if (p <= 0) return (dg_dropout){0, 0, 1, NULL};
   uint64_t h = dg_hash64(key);
-  return (dg_dropout){(uint32_t)h, (uint32_t)((double)p * 4294967296.0), 1 / (1 - p)};
+  return (dg_dropout){(uint32_t)h, (uint32_t)((double)p * 4294967296.0), 1 / (1 - p), NULL};
 }
 
 size_t dg_attention_scratch(size_t keys, size_t width) {

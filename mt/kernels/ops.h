@@ -9,12 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* An inverted-dropout mask, a pure function of (key, element index): the
- * backward pass makes the same one again. threshold 0 drops nothing, what is kept is
- * multiplied by scale. */
+/* An inverted-dropout mask, a pure function of (key, row, column): the backward pass makes the
+ * same one again. threshold 0 drops nothing, what is kept is multiplied by scale. */
 typedef struct dg_dropout {
   uint32_t key, threshold; /* dropped when hash < threshold */
   float scale;             /* 1/(1-p) */
+  const uint32_t *rows;    /* the rows' numbers in the mask; NULL: as they come */
 } dg_dropout;
 dg_dropout dg_dropout_make(float p, uint64_t key);
 

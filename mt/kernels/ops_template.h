@@ -104,6 +104,10 @@ static inline vec vkeep(dg_dropout d, uint32_t index) {
   return vmask((ivec)(h >= d.threshold + (uvec){0}), splat(d.scale));
 }
 
+static inline uint32_t mask_index(dg_dropout d, size_t row, size_t width) {
+  return (uint32_t)((d.rows ? d.rows[row] : row) * width);
+}
+
 /* Runs BODY for every vector of a row: c is the column, n how many lanes hold
  * data, LOAD/STORE honour n. The whole-vector case is branch-free inside. */
 #define FOR_VECTORS(c, n, begin, end)                                            \
@@ -226,7 +230,7 @@ static void activate(int act, bool gated, size_t row0, size_t rows, size_t width
                      const float *bias, float *h, float *a, dg_dropout dropout) {
   size_t stride = gated ? 2 * width : width;
   for (size_t r = 0; r < rows; r++, h += stride, a += width) {
-    uint32_t index = (uint32_t)((row0 + r) * width);
+    uint32_t index = mask_index(dropout, row0 + r, width);
     FOR_VECTORS(c, n, 0, width) {
       vec u = get(h + c, n);
       if (bias) put(h + c, u += get(bias + c, n), n);
@@ -245,7 +249,7 @@ static void activate_backward(int act, bool gated, size_t row0, size_t rows, siz
                               const float *h, const float *da, float *dh, dg_dropout dropout) {
   size_t stride = gated ? 2 * width : width;
   for (size_t r = 0; r < rows; r++, h += stride, dh += stride, da += width) {
-    uint32_t index = (uint32_t)((row0 + r) * width);
+    uint32_t index = mask_index(dropout, row0 + r, width);
     FOR_VECTORS(c, n, 0, width) {
       vec u = get(h + c, n), g = get(da + c, n) * vkeep(dropout, index + (uint32_t)c);
       if (gated) {
@@ -260,7 +264,7 @@ static void activate_backward(int act, bool gated, size_t row0, size_t rows, siz
 static void residual(size_t row0, size_t rows, size_t width, const float *x, const float *r,
                      const float *bias, float *y, dg_dropout dropout) {
   for (size_t i = 0; i < rows; i++, x += width, r += width, y += width) {
-    uint32_t index = (uint32_t)((row0 + i) * width);
+    uint32_t index = mask_index(dropout, row0 + i, width);
     FOR_VECTORS(c, n, 0, width) {
       vec t = get(r + c, n);
       if (bias) t += get(bias + c, n);
@@ -272,7 +276,7 @@ static void residual(size_t row0, size_t rows, size_t width, const float *x, con
 static void drop(size_t row0, size_t rows, size_t width, const float *x, float *y,
                  dg_dropout dropout) {
   for (size_t i = 0; i < rows; i++, x += width, y += width) {
-    uint32_t index = (uint32_t)((row0 + i) * width);
+    uint32_t index = mask_index(dropout, row0 + i, width);
     FOR_VECTORS(c, n, 0, width)
       put(y + c, get(x + c, n) * vkeep(dropout, index + (uint32_t)c), n);
   }

@@ -30,7 +30,9 @@ float *dg_pass_floats(dg_pass *p, size_t rows, size_t cols) {
 }
 
 dg_dropout dg_pass_dropout(dg_pass *p, float rate) {
-  return dg_dropout_make(rate, dg_rng_key(p->dropout.key, p->site++));
+  dg_dropout d = dg_dropout_make(rate, dg_rng_key(p->dropout.key, p->site++));
+  d.rows = p->rows;
+  return d;
 }
 
 /* --- row-parallel kernels ------------------------------------------------ */
@@ -426,7 +428,8 @@ static void one_head(const attention_job *j, size_t sequence, size_t head, int w
       .lse_stride = j->heads,
   };
   if (!h.queries || !h.keys) return;
-  h.dropout.key ^= (uint32_t)dg_hash64(sequence * j->heads + head);
+  uint64_t number = s->drop.rows ? s->drop.rows[q0] : q0;
+  h.dropout.key ^= (uint32_t)dg_hash64(number * j->heads + head);
   if (c->relative) {
     size_t row = head * (2 * c->relative_span - 1), at = c->relative_span - h.queries;
     h.bias = c->relative + row + at;

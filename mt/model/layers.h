@@ -19,6 +19,8 @@ typedef struct dg_pass {
     uint64_t key;
   } dropout;
   uint64_t site; /* numbers the dropout masks in the order they are met */
+  const uint32_t *rows, *memory_rows; /* numbers of a stack's rows, and of those it attends to, in
+                                       * the masks; NULL: as they come */
 } dg_pass;
 
 /* Sentences packed one after another. */

@@ -215,7 +215,8 @@ static void output_loss(dg_pass *p, const dg_loss_options *o, size_t passes, siz
 }
 
 typedef struct walk {
-  dg_packed_text source, target;
+  dg_packed_text source, target, whole_source, whole_target;
+  const uint32_t *source_rows, *target_rows; /* their numbers in the whole */
   dg_stack_walk encoder, decoder;
   float *memory, *states;
 } walk;
@@ -223,6 +224,10 @@ typedef struct walk {
 static void pack(const dg_batch *b, walk *w) {
   w->source = dg_pack_text(b->sequences, b->source, b->source_offsets);
   w->target = dg_pack_text(b->sequences, b->input, b->target_offsets);
+  const dg_batch *whole = b->whole ? b->whole : b;
+  w->whole_source = dg_pack_text(whole->sequences, whole->source, whole->source_offsets);
+  w->whole_target = dg_pack_text(whole->sequences, whole->input, whole->target_offsets);
+  w->source_rows = w->target_rows = NULL;
 }
 
 static bool check(const dg_network *n, const dg_batch *b, walk *w, dg_error *err) {
@@ -237,10 +242,10 @@ static bool check(const dg_network *n, const dg_batch *b, walk *w, dg_error *err
   return true;
 }
 
-/* Down to where in each stack there is a gradient for this text. */
+/* Down to where in each stack there is a gradient for the whole text. */
 static void find_lowest(const dg_network *n, const walk *w, size_t *source, size_t *target) {
-  *source = dg_network_lowest(n, false, &w->source);
-  *target = dg_network_lowest(n, true, &w->target);
+  *source = dg_network_lowest(n, false, &w->whole_source);
+  *target = dg_network_lowest(n, true, &w->whole_target);
   /* What the encoder learns comes through every layer's cross-attention. */
   if (*source != DG_DEPTH_NONE && *target > dg_depth(0, DG_CROSS)) *target = dg_depth(0, DG_CROSS);
 }
@@ -249,7 +254,10 @@ static void forward(dg_pass *p, walk *w, const float *begun) {
   const dg_model *m = p->network->model;
   size_t source = DG_DEPTH_NONE, target = DG_DEPTH_NONE;
   if (p->save) find_lowest(p->network, w, &source, &target);
+  p->rows = w->source_rows;
   w->memory = dg_stack_forward(p, &m->encoder, &w->source, NULL, NULL, source, begun, &w->encoder);
+  p->memory_rows = w->source_rows;
+  p->rows = w->target_rows;
   w->states = dg_stack_forward(p, &m->decoder, &w->target, w->memory, &w->source, target, NULL,
                                &w->decoder);
 }
@@ -263,6 +271,18 @@ bool dg_loss_forward(const dg_network *n, const dg_batch *b, const dg_loss_optio
   forward(&p, &w, NULL);
   output_loss(&p, o, 1, w.target.total, b->labels, w.states, NULL, loss);
   return true;
+}
+
+/* Those of a part in the whole of a text, once for each pass; NULL: it is the whole. */
+static const uint32_t *row_numbers(dg_arena *arena, size_t passes, const dg_packed_text *t,
+                                   const dg_packed_text *whole) {
+  if (t->total == whole->total) return NULL;
+  uint32_t *numbers = dg_arena_alloc(arena, passes * t->total + 1, sizeof *numbers);
+  size_t first = t->offsets[0] - whole->offsets[0];
+  for (size_t k = 0; k < passes; k++)
+    for (size_t i = 0; i < t->total; i++)
+      numbers[k * t->total + i] = (uint32_t)(k * whole->total + first + i);
+  return numbers;
 }
 
 /* The sentences once and then once more: masks go by row, so each pass has its own. */
@@ -292,6 +312,8 @@ bool dg_loss_backward(const dg_network *n, const dg_batch *b, const dg_loss_opti
   dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = arena, .save = true};
   size_t passes = o->rdrop > 0 ? 2 : 1, rows = w.target.total;
   const float *begun = b->begun;
+  w.source_rows = row_numbers(arena, passes, &w.source, &w.whole_source);
+  w.target_rows = row_numbers(arena, passes, &w.target, &w.whole_target);
   if (passes == 2) {
     if (begun) begun = states_twice(&p, w.source.total, begun);
     w.source = twice(arena, &w.source);

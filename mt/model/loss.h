@@ -14,6 +14,9 @@ typedef struct dg_batch {
   const uint32_t *source_offsets, *target_offsets; /* [sequences+1] */
   const float *begun; /* [source tokens, d_model] by dg_encoder_states, for dg_loss_backward;
                        * or NULL */
+  const struct dg_batch *whole; /* what this is some sequences of, in the same arrays, or NULL:
+                                 * what is dropped and what is frozen go by it, so that the parts
+                                 * add up to it */
 } dg_batch;
 
 /* The part of the vocabulary a loss is over: pieces that count exactly, then sampled ones, each

@@ -178,6 +178,7 @@ void dg_product_forward(dg_pass *p, const dg_linear *l, const dg_parts *parts, d
     const dg_low_rank *r = &parts->at[k]->product[product].low_rank;
     if (!r->count) continue;
     saved->drop[k] = dg_pass_dropout(p, p->dropout.adapter);
+    if (product == DG_PRODUCT_MEMORY) saved->drop[k].rows = p->memory_rows;
     if (!p->save) saved->low[k] = dg_pass_floats(p, rows, r->down.out);
     low_rank_forward(p, r, l, rows, x, y, saved->low[k], saved->drop[k]);
   }

@@ -240,7 +240,7 @@ void dg_batch_add(dg_batch_buffer *b, const dg_examples *e, const dg_direction *
   b->source_offsets[b->sequences] = (uint32_t)(s0 + sn);
   b->target_offsets[b->sequences] = (uint32_t)(t0 + tn - 1);
   b->batch = (dg_batch){b->sequences, b->source, b->input, b->labels, b->source_offsets,
-                        b->target_offsets, NULL};
+                        b->target_offsets, NULL, NULL};
 }
 
 void dg_batch_free(dg_batch_buffer *b) {

@@ -115,6 +115,7 @@ static bool step(dg_trainer *t, double *norm, dg_error *err) {
       .activation_dropout = (float)o->activation_dropout,
       .adapter_dropout = (float)o->adapter_dropout,
       .rdrop = (float)o->rdrop,
+      .dropout_key = dg_rng_key((uint64_t)o->seed ^ UINT64_C(0x64726f70), t->update),
       .gradient_scale = 1.0f / (float)(labels ? labels : 1),
   };
   dg_batch all = t->batch.batch;
@@ -125,7 +126,7 @@ static bool step(dg_trainer *t, double *norm, dg_error *err) {
   dg_params_zero_grads(t->params);
   dg_loss loss = {0};
   /* Runs of sequences that fit the budgets, at least one in each; with several processes a run
-   * for each, so that equal settings make equal runs. */
+   * for each. What is dropped goes by the whole update, so that it is the same in all. */
   size_t most = (size_t)o->micro_tokens, share = all_targets(&all) / (size_t)t->ranks->size + longest(&all);
   if (t->ranks->size > 1 && share < most) most = share;
   for (size_t first = 0, micro = 0; first < all.sequences; micro++) {
@@ -133,14 +134,13 @@ static bool step(dg_trainer *t, double *norm, dg_error *err) {
     while (end < all.sequences && fits(t, &all, first, end + 1, most)) end++;
     uint32_t s0 = all.source_offsets[first], t0 = all.target_offsets[first];
     dg_batch part = {end - first, all.source + s0, all.input + t0, all.labels + t0,
-                     all.source_offsets + first, all.target_offsets + first, NULL};
+                     all.source_offsets + first, all.target_offsets + first, NULL, &all};
     first = end;
     if (micro % (size_t)t->ranks->size != (size_t)t->ranks->rank) continue;
     if (t->encoder_cache) {
       part.begun = dg_encoder_cache_states(t->encoder_cache, pairs + (first - part.sequences), &part, err);
       if (!part.begun) return false;
     }
-    lo.dropout_key = dg_rng_key((uint64_t)o->seed, t->update * 65536 + micro);
     if (!dg_loss_backward(&t->task->network, &part, &lo, t->arena, &loss, err)) return false;
   }
   float counted[2] = {(float)loss.smoothed, (float)loss.labels};

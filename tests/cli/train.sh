@@ -207,7 +207,7 @@ short() { train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --quiet "$@"
 check "the way back" "$dragoman" train -b base.safetensors -s gl -t en --like es --reversed --train train.gl.tsv \
   --dev dev.gl.tsv --max_updates 40 --batch_tokens 512 --threads 2 --eval_sentences 0 --quiet -o gl-en.safetensors
 mono() {
-  train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --mono mono.gl --reverse gl-en.safetensors \
+  train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --mono mono.gl --reverse gl-en.safetensors --keep-problems \
     -o mono.safetensors >out 2>err || { cat err; return 1; }
   grep -q '^200 sentences translated back' err && [ -z "$(ls mono.safetensors.*)" ] || { cat err; ls; return 1; }
   short -o plain.safetensors && ! same_weights plain.safetensors mono.safetensors &&
@@ -222,15 +222,15 @@ above_mono() { # on top of an adapter that goes back, and of one that does not
       "$dragoman" train -b base.safetensors -a below.safetensors -s en -t gl --train few.tsv --dev dev.gl.tsv \
         --mono wrong.gl --threads 2 --max_updates 1 --eval_sentences 0 --checkpoint_minutes 0 --keep-problems \
         -o above.safetensors >out 2>err &&
-      grep -q '^20[0-9] sentences translated back' err || { cat err; return 1; }
+      grep -q '^201 sentences translated back' err || { cat err; return 1; }
     "$dragoman" train -b base.safetensors -a below.safetensors -s en -t gl --train few.tsv --dev dev.gl.tsv \
       --mono wrong.gl --threads 2 --max_updates 1 --eval_sentences 0 -o above.safetensors >out 2>err &&
-      grep -q 'wrong.gl: 1 pair in another script' err && grep -q '^200 sentences' err || { cat err; return 1; }
+      grep -q 'wrong.gl: 1 pair in another script' err && grep -q '^\(19[0-9]\|200\) sentences' err || { cat err; return 1; }
   done
 }
 check "--mono on top of others, without what is in another script" above_mono
 mono_killed() {
-  launch=exec train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --mono mono.gl --reverse gl-en.safetensors \
+  launch=exec train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --mono mono.gl --reverse gl-en.safetensors --keep-problems \
     --checkpoint_minutes 0 -o back.safetensors >/dev/null 2>&1 &
   pid=$!
   for i in $(seq 2000); do [ -f back.safetensors.checkpoint ] && break; sleep 0.01; done
@@ -241,7 +241,7 @@ mono_killed() {
   cut -f1 "$kept" | head -n 200 >back.want
   cut -f2 "$kept" | "$dragoman" translate -b base.safetensors -a gl-en.safetensors --beam 1 --quiet | cmp - back.want || return 1
   head -c 1500 "$kept" >cut && cp cut "$kept" # killed while it was written
-  train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --mono mono.gl --reverse gl-en.safetensors \
+  train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --mono mono.gl --reverse gl-en.safetensors --keep-problems \
     -o back.safetensors 2>err >out && grep -q 'back-translations of an earlier run' err &&
     same_weights back.safetensors mono.safetensors
 }
