@@ -177,10 +177,11 @@ void dg_product_forward(dg_pass *p, const dg_linear *l, const dg_parts *parts, d
   for (size_t k = 0; k < parts->count; k++) {
     const dg_low_rank *r = &parts->at[k]->product[product].low_rank;
     if (!r->count) continue;
-    saved->drop[k] = dg_pass_dropout(p, p->dropout.adapter);
-    if (product == DG_PRODUCT_MEMORY) saved->drop[k].rows = p->memory_rows;
-    if (!p->save) saved->low[k] = dg_pass_floats(p, rows, r->down.out);
-    low_rank_forward(p, r, l, rows, x, y, saved->low[k], saved->drop[k]);
+    dg_low_rank_saved passing, *s = saved->parts ? &saved->parts[k] : &passing;
+    s->drop = dg_pass_dropout(p, p->dropout.adapter);
+    if (product == DG_PRODUCT_MEMORY) s->drop.rows = p->memory_rows;
+    if (!saved->parts) s->low = dg_pass_floats(p, rows, r->down.out);
+    low_rank_forward(p, r, l, rows, x, y, s->low, s->drop);
   }
 }
 
@@ -188,7 +189,10 @@ void dg_product_keep(dg_pass *p, const dg_parts *parts, dg_product product, size
                      dg_product_saved *saved) {
   for (size_t k = 0; k < parts->count; k++) {
     const dg_low_rank *r = &parts->at[k]->product[product].low_rank;
-    if (p->save && r->count) saved->low[k] = dg_pass_floats(p, rows, r->down.out);
+    if (!p->save || !r->count) continue;
+    if (!saved->parts)
+      saved->parts = dg_arena_alloc(p->arena, parts->count, sizeof *saved->parts);
+    saved->parts[k].low = dg_pass_floats(p, rows, r->down.out);
   }
 }
 
@@ -199,8 +203,9 @@ void dg_product_backward(dg_pass *p, const dg_linear *l, const dg_parts *parts, 
   for (size_t k = 0; k < parts->count; k++) {
     const dg_product_part *part = &parts->at[k]->product[product];
     if (part->bias_grad) dg_bias_backward(p, rows, l->out, dy, part->bias_grad);
-    if (part->low_rank.count)
-      low_rank_backward(p, &part->low_rank, l, rows, x, dy, dx, saved->low[k], saved->drop[k]);
+    if (!part->low_rank.count) continue;
+    const dg_low_rank_saved *s = &saved->parts[k];
+    low_rank_backward(p, &part->low_rank, l, rows, x, dy, dx, s->low, s->drop);
   }
 }
 

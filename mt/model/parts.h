@@ -35,9 +35,12 @@ const float *dg_parts_bias(struct dg_pass *p, const dg_linear *l, const dg_parts
 /* Of keys and values, or of hidden units; NULL when there is none. */
 const float *dg_parts_scale(struct dg_pass *p, size_t width, const dg_parts *parts);
 
+typedef struct dg_low_rank_saved {
+  float *low; /* scaled low-rank rows */
+  dg_dropout drop;
+} dg_low_rank_saved;
 typedef struct dg_product_saved {
-  float *low[DG_ADAPTERS_MAX]; /* scaled low-rank rows */
-  dg_dropout drop[DG_ADAPTERS_MAX];
+  dg_low_rank_saved *parts; /* one an adapter; NULL where nothing is kept */
 } dg_product_saved;
 
 /* Room for what the backward pass needs, where this pass has one. */
