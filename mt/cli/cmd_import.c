@@ -9,16 +9,6 @@
 #include "mt/import/import.h"
 #include "mt/model/adapter_file.h"
 
-static bool find_storage(const char *name, dg_storage *out) {
-  static const char *const names[] = {"fp32", "bf16", "int8"};
-  for (int i = 0; i < 3; i++)
-    if (!strcmp(names[i], name)) {
-      *out = (dg_storage)i;
-      return true;
-    }
-  return false;
-}
-
 static void show(void *progress, size_t weights, size_t all) {
   dg_progress_show(progress, (double)weights, (double)all, "weights", NULL);
 }
@@ -126,7 +116,7 @@ int dg_cmd_import(int argc, char **argv) {
     code = dg_cli_usage(&cli, "name one directory or package");
   } else if (!output) {
     code = dg_cli_usage(&cli, "say with -o where it goes");
-  } else if (!find_storage(quantize, &options.storage)) {
+  } else if (!dg_storage_find(quantize, &options.storage)) {
     code = dg_cli_usage(&cli, "--quantize %s: choose fp32, bf16 or int8", quantize);
   } else if (corpus.count && !options.languages) {
     code = dg_cli_usage(&cli, "--corpus goes with --langs");

@@ -44,7 +44,6 @@ static bool merge(const merging *m, dg_error *err) {
 }
 
 static int check(const dg_cli *c, merging *m, const char *storage) {
-  static const char *const names[] = {"fp32", "bf16", "int8"};
   if (m->adapters->count < 2) return dg_cli_usage(c, "name two adapters or more");
   if (!m->output) return dg_cli_usage(c, "say with -o where the mean goes");
   if (m->weights.count && m->weights.count != m->adapters->count)
@@ -55,11 +54,7 @@ static int check(const dg_cli *c, merging *m, const char *storage) {
     if (end == m->weights.items[i] || *end || !(x > -1e9 && x < 1e9))
       return dg_cli_usage(c, "-w \"%s\" is not a number", m->weights.items[i]);
   }
-  for (size_t i = 0; i < 3; i++)
-    if (!strcmp(storage, names[i])) {
-      m->storage = (dg_storage)i;
-      return DG_CLI_GO;
-    }
+  if (dg_storage_find(storage, &m->storage)) return DG_CLI_GO;
   return dg_cli_usage(c, "--storage is fp32, bf16 or int8, not \"%s\"", storage);
 }
 

@@ -14,8 +14,6 @@
 #include "mt/decode/translator.h"
 #include "mt/train/defaults.h"
 
-static const char *const storage_names[] = {"fp32", "bf16", "int8"};
-
 /* A pair of languages and its files. */
 typedef struct pair {
   const char *source, *target;
@@ -509,11 +507,7 @@ static int check(run *r, const char *storage) {
       return dg_cli_usage(c, "%s", err.message);
     dg_list_add(&c->given, sides[i]);
   }
-  for (size_t i = 0; i < sizeof storage_names / sizeof *storage_names; i++)
-    if (!strcmp(storage, storage_names[i])) {
-      r->trainee.storage = (dg_storage)i;
-      return DG_CLI_GO;
-    }
+  if (dg_storage_find(storage, &r->trainee.storage)) return DG_CLI_GO;
   return dg_cli_usage(c, "--storage is fp32, bf16 or int8, not \"%s\"", storage);
 }
 

@@ -8,6 +8,17 @@
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
 
+const char *const dg_storage_names[] = {"fp32", "bf16", "int8", NULL};
+
+bool dg_storage_find(const char *name, dg_storage *out) {
+  for (int i = 0; dg_storage_names[i]; i++)
+    if (!strcmp(dg_storage_names[i], name)) {
+      *out = (dg_storage)i;
+      return true;
+    }
+  return false;
+}
+
 static const char version[] = "1";
 enum { LANGUAGES_MOST = 4096, PART = 1 << 18 /* floats */ };
 

@@ -17,6 +17,10 @@ typedef struct dg_language {
   dg_side side;           /* where it may stand */
 } dg_language;
 
+/* As people write them: fp32, bf16, int8; in the order of dg_storage, then NULL. */
+extern const char *const dg_storage_names[];
+bool dg_storage_find(const char *name, dg_storage *out);
+
 /* Rows [first,first+count) of t; asked for from the first to the last, a few at a time. */
 typedef bool dg_rows_fn(void *context, const dg_tensor *t, size_t first, size_t count, float *out,
                         dg_error *err);

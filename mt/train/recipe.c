@@ -7,7 +7,6 @@
 #include "mt/core/mem.h"
 
 static const char *const type_names[] = {"unigram", "bpe", NULL};
-static const char *const storage_names[] = {"fp32", "bf16", "int8", NULL};
 
 #define MEMBER(field) \
   offsetof(dg_recipe_settings, field), sizeof(((dg_recipe_settings *)0)->field)
@@ -30,7 +29,7 @@ const dg_option dg_recipe_options[] = {
     {"normalization", DG_OPTION_STRING, MEMBER(normalization), "nmt_nfkc", 0, 0, NULL,
      "sentencepiece normalisation rule"},
     {"licence", DG_OPTION_STRING, MEMBER(licence), "", 0, 0, NULL, "of the base, for its card"},
-    {"storage", DG_OPTION_ENUM, MEMBER(storage), "bf16", 0, 0, storage_names,
+    {"storage", DG_OPTION_ENUM, MEMBER(storage), "bf16", 0, 0, dg_storage_names,
      "precision of the weights in the file"},
     {NULL, DG_OPTION_INT, 0, 0, NULL, 0, 0, NULL, NULL},
 };
