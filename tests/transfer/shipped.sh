@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures what ships in data/models on the dev and test sets of the corpus
 # (configs/make-models.sh) and prints a table: tests/transfer/shipped.tsv.
-#   tests/transfer/shipped.sh [PROGRAM] >tests/transfer/shipped.tsv
+#   tests/transfer/shipped.sh [PROGRAM] >tests/transfer/shipped.tsv      needs jq
 set -eu
 cd "$(dirname "$0")/../.."
 dragoman=${1:-build/dragoman}
@@ -22,7 +22,8 @@ measure() {
 }
 
 printf 'pair\tsystem\tset\tsentences\tBLEU\tchrF\n'
-for language in es pt-BR pt fr it ca de nl sv da; do
+for language in $("$dragoman" info --json $models/base.safetensors |
+  jq -r '.languages[].code | select(. != "en")'); do
   for set in dev test; do
     measure "en-$language" base $set.$language 1 -a none -s en -t $language
     measure "$language-en" base $set.$language 2 -a none -s $language -t en
