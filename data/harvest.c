@@ -132,7 +132,7 @@ static bool run(const char *directory, const char *const argv[]) {
   return WIFEXITED(status) && !WEXITSTATUS(status);
 }
 
-/* The cached archive NAME_VERSION_ARCH.deb; the latest by name if there are several. */
+/* The cached archive NAME_VERSION_ARCH.deb; of several the latest, digits read as numbers. */
 static char *cached(const char *cache, const char *name) {
   DIR *d = opendir(cache);
   char *best = NULL;
@@ -143,7 +143,7 @@ static char *cached(const char *cache, const char *name) {
     if (strncmp(e->d_name, name, n) || e->d_name[n] != '_' || length < 4 ||
         strcmp(e->d_name + length - 4, ".deb"))
       continue;
-    if (best && strcmp(best, e->d_name) >= 0) continue;
+    if (best && strverscmp(best, e->d_name) >= 0) continue;
     free(best);
     best = dg_strdup(e->d_name);
   }

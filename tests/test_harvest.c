@@ -18,9 +18,9 @@
 
 enum { PACKAGES = 3, DOCUMENTS = 7, MESSAGES = 14, LANGUAGES = 3 };
 static const char *const packages[] = {"alpha-data", "beta", "gamma-l10n", "nonesuch"};
-static const char *const archives[] = {"alpha-data_1%3a2.0-1_all.deb", "beta_0.3_amd64.deb",
+static const char *const archives[] = {"alpha-data_1%3a2.0-1_all.deb", "beta_0.10_amd64.deb",
                                        "gamma-l10n_7~rc1+ds_all.deb"};
-static const char *const versions[] = {"1:2.0-1", "0.3", "7~rc1+ds"};
+static const char *const versions[] = {"1:2.0-1", "0.10", "7~rc1+ds"};
 static const char *const licences[] = {"GPL-2+, MIT", "GPL-2+, MIT",
                                        "GPL-2, Apache-2.0"};
 static const char *const languages[] = {"gl", "pt-BR", "ru"};
@@ -124,6 +124,7 @@ static int set_up(void **state) {
   setenv("PATH", path, 1);
   free(path);
   for (size_t p = 0; able && p < PACKAGES; p++) make_package(p);
+  shell("echo older >'%s/cache/beta_0.9_amd64.deb'", dir);
   return 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include "mt/cli/cli.h"
 #include "mt/cli/models.h"
+#include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/import/exchange.h"
 #include "mt/import/import.h"
@@ -61,6 +62,20 @@ static bool import_adapter(const adapter_import *a, const dg_cli *cli, dg_error 
   return ok;
 }
 
+/* The files of a checkpoint stand in the directory that is read. */
+static bool apart(const char *output, const char *input, const char *base, dg_error *err) {
+  const char *written[] = {output}, *read[] = {input, base};
+  const dg_list outputs = {.items = written, .count = 1}, inputs = {.items = read, .count = 2};
+  if (!dg_cli_apart(&outputs, &inputs, err)) return false;
+  const char *name = strrchr(output, '/');
+  char *inside = dg_format("%s/%s", input, name ? name + 1 : output);
+  bool same = dg_same_file(inside, output);
+  free(inside);
+  if (same)
+    dg_fail(err, DG_ERR_USAGE, "%s stands in the directory that is read: name another output", output);
+  return !same;
+}
+
 int dg_cmd_import(int argc, char **argv) {
   adapter_import adapter = {.base = "base"};
   const char *output = NULL, *quantize = "fp32";
@@ -112,6 +127,7 @@ int dg_cmd_import(int argc, char **argv) {
   };
   int code = dg_cli_parse(&cli, argc, argv);
   if (code != DG_CLI_GO) return code;
+  dg_error err;
   if (cli.rest.count + (adapter.directory != NULL) != 1) {
     code = dg_cli_usage(&cli, "name one directory or package");
   } else if (!output) {
@@ -122,8 +138,10 @@ int dg_cmd_import(int argc, char **argv) {
     code = dg_cli_usage(&cli, "--corpus goes with --langs");
   } else if (adapter.directory && (!adapter.source || !adapter.target)) {
     code = dg_cli_usage(&cli, "say with -s and -t what the adapter translates");
+  } else if (!apart(output, adapter.directory ? adapter.directory : cli.rest.items[0], adapter.base,
+                    &err)) {
+    code = dg_cli_fail(&err);
   } else if (adapter.directory) {
-    dg_error err;
     adapter.output = output;
     adapter.storage = options.storage;
     code = import_adapter(&adapter, &cli, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
@@ -136,7 +154,6 @@ int dg_cmd_import(int argc, char **argv) {
     options.progress = show;
     options.context = &progress;
     dg_cli_catch_signals();
-    dg_error err;
     dg_import_report report;
     bool ok = dg_import(cli.rest.items[0], output, &options, &report, &err);
     dg_progress_end(&progress);

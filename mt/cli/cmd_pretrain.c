@@ -41,11 +41,11 @@ static bool write_bytes(const char *path, const void *bytes, size_t n, dg_error 
   return false;
 }
 
-/* The recipe's tokenizer, one trained before by this run, or a new one. */
+/* The recipe's tokenizer, one trained before by the run that goes on, or a new one. */
 static dg_tokenizer *find_tokenizer(run *r, dg_error *err) {
   if (*r->recipe.settings.tokenizer)
     return dg_tokenizer_load_file(r->recipe.settings.tokenizer, err);
-  if (!access(r->tokenizer_path, F_OK)) {
+  if (!access(r->tokenizer_path, F_OK) && !access(r->checkpoint_path, F_OK)) {
     dg_cli_say(r->cli, "tokenizer: %s\n", r->tokenizer_path);
     return dg_tokenizer_load_file(r->tokenizer_path, err);
   }

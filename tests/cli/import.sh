@@ -44,6 +44,8 @@ check "no tags" refuses 1 'no language tags' same mbart tokenizer_config.json sp
 sed 's/MBart50Tokenizer/MBartTokenizer/' $made/mbart/tokenizer_config.json >"$TMPDIR/config"
 mkdir "$TMPDIR/mbart" && cp $made/mbart/*.* "$TMPDIR/mbart" && mv "$TMPDIR/config" "$TMPDIR/mbart/tokenizer_config.json"
 check "an mBART before mBART-50" refuses 1 'MBartTokenizer' import "$TMPDIR/mbart" -o "$TMPDIR/x"
+check "a checkpoint over itself" refuses 2 'in the directory that is read' \
+  import "$TMPDIR/mbart" -o "$TMPDIR/mbart/model.safetensors"
 
 # An mBART-50 of many languages to one says so; one of one to many does not.
 id=$(awk -F '"' '/^ *"[0-9]+": / { id = $2 } /"en_XX"/ { print id; exit }' $made/mbart/tokenizer_config.json)

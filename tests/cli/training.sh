@@ -39,6 +39,12 @@ learned() { # the loss of the card's dev sets
   "$dragoman" info --json base.safetensors >info.json && grep -q '"update' info.json
 }
 check "its card says so" learned
+anew() { # a finished run's tokenizer is not that of another recipe
+  cp base.safetensors.tokenizer other.safetensors.tokenizer &&
+    pretrain -o other.safetensors --set max_updates=1 --set tokenizer_type=bpe &&
+    ! cmp -s base.safetensors.tokenizer other.safetensors.tokenizer
+}
+check "another recipe has another tokenizer" anew
 again() { pretrain -o again.safetensors && same_weights base.safetensors again.safetensors; }
 check "the same again" again
 # Scoring more often keeps other best weights: compare with a run scored alike.
