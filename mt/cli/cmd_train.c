@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mt/cli/models.h"
 #include "mt/cli/train_data.h"
 #include "mt/cli/train_mono.h"
 #include "mt/cli/train_pieces.h"
@@ -26,7 +27,7 @@ typedef struct pair {
 typedef struct run {
   dg_cli *cli;
   dg_train_options options;
-  const char *base_path, *layers, *output;
+  const char *base_name, *layers, *output;
   pair one;           /* -s, -t, --train and so on */
   dg_list pair_texts; /* --pair */
   pair *pairs;
@@ -37,6 +38,7 @@ typedef struct run {
   bool keep_problems, bidirectional;
   char *checkpoint_path;
   dg_threads *threads;
+  char *base_path;
   dg_base *base;
   dg_trainee trainee;
   dg_train_data data;
@@ -417,7 +419,8 @@ static bool report_possible(const run *r, dg_error *err) {
 
 static bool execute(run *r, dg_error *err) {
   if (r->note_path && !(r->note = dg_read_text(r->note_path, err))) return false;
-  if (!(r->base = dg_base_load(r->base_path, err)) ||
+  if (!(r->base_path = dg_find_model(r->base_name, err)) ||
+      !(r->base = dg_base_load(r->base_path, err)) ||
       !dg_trainee_begin(&r->trainee, r->base, r->cli, err) || !read_pairs(r, err) ||
       !check_outputs(r, err) || !read_data(r, err))
     return false;
@@ -483,6 +486,7 @@ static void release(run *r) {
   dg_base_free(r->base);
   dg_threads_free(r->threads);
   free(r->checkpoint_path);
+  free(r->base_path);
   dg_parallel_free(&r->mono.text);
   free(r->mono_path);
   free(r->note);
@@ -491,7 +495,6 @@ static void release(run *r) {
 static int check(run *r, const char *storage) {
   dg_cli *c = r->cli;
   const pair *one = &r->one;
-  if (!r->base_path) return dg_cli_usage(c, "-b is missing: which base?");
   bool any = one->source || one->target || one->train.count;
   if ((any || !r->pair_texts.count) && (!one->source || !one->target))
     return dg_cli_usage(c, "say with -s and -t from what into what");
@@ -517,10 +520,10 @@ static bool chosen(const char *name) {
 }
 
 int dg_cmd_train(int argc, char **argv) {
-  run r = {0};
+  run r = {.base_name = "base"};
   const char *storage = "bf16";
   const dg_flag flags[] = {
-      {"base", 'b', DG_FLAG_TEXT, &r.base_path, "BASE", "the base; it stays as it is"},
+      {"base", 'b', DG_FLAG_TEXT, &r.base_name, "BASE", "path or name of the base, which stays as it is (base)"},
       {"source", 's', DG_FLAG_TEXT, &r.one.source, "SRC", "language code of the source"},
       {"target", 't', DG_FLAG_TEXT, &r.one.target, "TGT", "language code of the target"},
       {"train", 0, DG_FLAG_LIST, &r.one.train, "FILE...", "pairs to learn: .tsv or a.en,a.gl"},
@@ -551,7 +554,7 @@ int dg_cmd_train(int argc, char **argv) {
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
-      .usage = "train -b BASE -s SRC -t TGT --train FILE... [--dev FILE...] -o ADAPTER",
+      .usage = "train [-b BASE] -s SRC -t TGT --train FILE... [--dev FILE...] -o ADAPTER",
       .summary =
           "Trains an adapter for one language pair or several: --method says what is trained\n"
           "beside the base, which stays frozen (full: the base itself; its output is a base). A\n"

@@ -265,6 +265,13 @@ cp gl.safetensors en-gl.safetensors
 check "the adapter beside the base" beside
 named() { DRAGOMAN_MODELS=$PWD "$dragoman" translate -t gl --quiet dev.en | cmp - out.gl; }
 check "models by name" named
+named_base() {
+  hash=$("$dragoman" info --json base.safetensors | sed -n 's/.*"hash": *"\([^"]*\)".*/\1/p')
+  DRAGOMAN_MODELS=$PWD "$dragoman" train -s en -t es --train train.es.tsv --dev dev.es.tsv.gz --quiet --threads 2 \
+    --max_updates 1 --eval_every 1 --keep-problems -o named.safetensors && [ "$hash" ] &&
+    "$dragoman" info --json named.safetensors | grep -q "\"base_hash\": *\"$hash\""
+}
+check "a base by name to train on" named_base
 check "unknown language" refuses 2 'es' translate -t de dev.en
 check "no language" refuses 2 '-t' translate dev.en
 check "no such file" refuses 1 'nosuch' translate -t es nosuch
