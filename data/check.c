@@ -223,7 +223,8 @@ static double median_ratio(const dg_parallel_text *p) {
   double *list = dg_calloc(p->count + 1, sizeof *list);
   size_t n = 0;
   for (size_t i = 0; i < p->count; i++)
-    if (!dg_text_is_blank(p->pairs[i].source) && !dg_text_is_blank(p->pairs[i].target)) list[n++] = log_ratio(&p->pairs[i]);
+    if (!dg_text_is_blank(p->pairs[i].source) && !dg_text_is_blank(p->pairs[i].target))
+      list[n++] = log_ratio(&p->pairs[i]);
   if (n) qsort(list, n, sizeof *list, ascending);
   double median = n ? list[n / 2] : 0;
   free(list);
