@@ -30,7 +30,7 @@ typedef struct dg_int16_kernels {
   size_t rows, columns, lanes;
   /* n lines of k numbers, times by[k] (NULL: 1), rounded: about integer * scale of the line, the
    * largest integer being `most`. A line with NaN or infinity becomes zeros with a NaN scale.
-   * Whole panels are written, on the left up to a multiple of `lanes`. */
+   * Lines are written up to a multiple of `lanes`; there is room for whole panels. */
   void (*pack_lines)(bool right, size_t n, size_t k, const float *const *line, const float *by,
                      float most, int32_t *words, float *scale);
   /* The same of lines that lie across k rows. */

@@ -7,7 +7,7 @@
 #include "mt/kernels/transpose_avx2.h"
 #include "mt/kernels/unroll.h"
 
-enum { V = 8, MR = 4, NV = 2, NR = NV * V };
+enum { V = 8, MR = 6, NV = 2, NR = NV * V };
 
 static inline size_t least(size_t x, size_t y) { return x < y ? x : y; }
 static inline size_t round_up(size_t x, size_t to) { return (x + to - 1) / to * to; }
@@ -56,40 +56,57 @@ static void round_line(size_t k, const float *x, const float *by, float most, in
   }
 }
 
-/* Where word 0 of line j lies, and the distance to its next word. */
-static inline int32_t *line_at(bool right, size_t n, size_t steps, size_t j, int32_t *words,
-                               size_t *step) {
-  size_t panel = right ? NR : MR, first = j / panel * panel;
-  *step = right ? least(NR, round_up(n - first, V)) : MR;
-  return words + first * steps + (j - first);
+/* Where the words of eight lines go that begin at a multiple of eight: side by side on the right;
+ * on the left panels end between two pairs of lines. */
+typedef struct place {
+  int32_t *pair[V / 2];
+  size_t step; /* to the next word of a line */
+} place;
+
+static inline place place_of(bool right, size_t n, size_t steps, size_t j, int32_t *words) {
+  place to = {.step = MR};
+  if (right) {
+    size_t first = j / NR * NR;
+    to.step = least(NR, round_up(n - first, V));
+    to.pair[0] = words + first * steps + (j - first);
+  }
+  for (size_t q = 0; !right && q < V / 2; q++) {
+    size_t line = j + 2 * q, first = line / MR * MR;
+    to.pair[q] = words + first * steps + (line - first);
+  }
+  return to;
 }
 
-/* Word s of each of eight lines, from line j on. */
-static inline void put_words(bool right, int32_t *at, size_t step, size_t steps, __m256i words) {
+/* Word s of each. */
+static inline void put_words(bool right, const place *to, size_t s, __m256i words) {
+  size_t at = s * to->step;
   if (right) {
-    store(at, words);
+    store(to->pair[0] + at, words);
     return;
   }
-  _mm_storeu_si128((__m128i *)(void *)at, _mm256_castsi256_si128(words));
-  _mm_storeu_si128((__m128i *)(void *)(at + steps * step), _mm256_extracti128_si256(words, 1));
+  __m128i low = _mm256_castsi256_si128(words), high = _mm256_extracti128_si256(words, 1);
+  _mm_storel_pd((double *)(void *)(to->pair[0] + at), _mm_castsi128_pd(low));
+  _mm_storeh_pd((double *)(void *)(to->pair[1] + at), _mm_castsi128_pd(low));
+  _mm_storel_pd((double *)(void *)(to->pair[2] + at), _mm_castsi128_pd(high));
+  _mm_storeh_pd((double *)(void *)(to->pair[3] + at), _mm_castsi128_pd(high));
 }
 
 static void pack_lines(bool right, size_t n, size_t k, const float *const *line, const float *by,
                        float most, int32_t *words, float *scale) {
-  size_t steps = (k + 1) / 2, step;
+  size_t steps = (k + 1) / 2;
   int16_t q[V][DG_INT16_K];
   for (size_t j = 0; j < n; j += V) {
     for (size_t i = 0; i < V; i++) {
       if (j + i < n) round_line(k, line[j + i], by, most, q[i], scale + j + i);
       else memset(q[i], 0, round_up(k, 16) * sizeof *q[i]);
     }
-    int32_t *to = line_at(right, n, steps, j, words, &step);
+    place to = place_of(right, n, steps, j, words);
     for (size_t p = 0; p < steps; p += V) {
       __m256 t[V];
       for (size_t i = 0; i < V; i++) t[i] = _mm256_castsi256_ps(load(q[i] + 2 * p));
       transpose(t);
       for (size_t s = 0; s < least(V, steps - p); s++)
-        put_words(right, to + (p + s) * step, step, steps, _mm256_castps_si256(t[s]));
+        put_words(right, &to, p + s, _mm256_castps_si256(t[s]));
     }
   }
 }
@@ -104,8 +121,9 @@ static inline __m256 load_part(const float *x, size_t n) {
 static void pack_across(bool right, size_t n, size_t k, const float *const *row, float most,
                         int32_t *words, float *scale) {
   enum { STRIP = 8 }; /* vectors: then a row is read in whole cache lines */
-  size_t steps = (k + 1) / 2, step;
+  size_t steps = (k + 1) / 2;
   __m256i magnitude = _mm256_set1_epi32(0x7fffffff), top[STRIP];
+  place to[STRIP];
   __m256 inverse[STRIP];
   for (size_t j = 0; j < n; j += STRIP * V) {
     size_t vectors = least(STRIP, (n - j + V - 1) / V);
@@ -118,6 +136,7 @@ static void pack_across(bool right, size_t n, size_t k, const float *const *row,
     for (size_t v = 0; v < vectors; v++) {
       int32_t tops[V];
       float factors[V], unused;
+      to[v] = place_of(right, n, steps, j + v * V, words);
       store(tops, top[v]);
       for (size_t i = 0; i < V; i++) {
         size_t at = j + v * V + i;
@@ -131,9 +150,7 @@ static void pack_across(bool right, size_t n, size_t k, const float *const *row,
         __m256i even = turn(load_part(row[2 * s] + at, n - at), inverse[v]);
         __m256i odd = _mm256_setzero_si256();
         if (2 * s + 1 < k) odd = turn(load_part(row[2 * s + 1] + at, n - at), inverse[v]);
-        int32_t *to = line_at(right, n, steps, at, words, &step);
-        put_words(right, to + s * step, step, steps,
-                  _mm256_blend_epi16(even, _mm256_slli_epi32(odd, 16), 0xaa));
+        put_words(right, &to[v], s, _mm256_blend_epi16(even, _mm256_slli_epi32(odd, 16), 0xaa));
       }
   }
 }
@@ -146,9 +163,9 @@ static inline __m256 widen(const int8_t *x, size_t n) { /* words, whatever they 
 }
 
 static void pack_lines8(size_t n, size_t k, const int8_t *const *line, int32_t *words) {
-  size_t steps = (k + 1) / 2, step;
+  size_t steps = (k + 1) / 2;
   for (size_t j = 0; j < n; j += V) {
-    int32_t *to = line_at(true, n, steps, j, words, &step);
+    place to = place_of(true, n, steps, j, words);
     for (size_t p = 0; p < steps; p += V) {
       __m256 t[V];
       for (size_t i = 0; i < V; i++)
@@ -156,18 +173,18 @@ static void pack_lines8(size_t n, size_t k, const int8_t *const *line, int32_t *
                          : _mm256_setzero_ps();
       transpose(t);
       for (size_t s = 0; s < least(V, steps - p); s++)
-        store(to + (p + s) * step, _mm256_castps_si256(t[s]));
+        put_words(true, &to, p + s, _mm256_castps_si256(t[s]));
     }
   }
 }
 
 static void pack_across8(size_t n, size_t k, const int8_t *const *row, int32_t *words) {
   static const int8_t none[V] = {0};
-  size_t steps = (k + 1) / 2, step;
+  size_t steps = (k + 1) / 2;
   for (size_t j = 0; j < n; j += V) {
-    int32_t *to = line_at(true, n, steps, j, words, &step);
+    place to = place_of(true, n, steps, j, words);
     size_t held = least(V, n - j);
-    for (size_t p = 0; p < steps; p++, to += step) {
+    for (size_t p = 0; p < steps; p++) {
       const int8_t *even = row[2 * p] + j, *odd = 2 * p + 1 < k ? row[2 * p + 1] + j : none;
       int8_t t[2][V] = {{0}};
       if (held < V) {
@@ -176,34 +193,55 @@ static void pack_across8(size_t n, size_t k, const int8_t *const *row, int32_t *
       }
       __m128i pairs = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(const void *)even),
                                         _mm_loadl_epi64((const __m128i *)(const void *)odd));
-      store(to, _mm256_cvtepi8_epi16(pairs));
+      put_words(true, &to, p, _mm256_cvtepi8_epi16(pairs));
     }
   }
 }
 
-#define ROW(at, s0, s1)                         \
-  "vpbroadcastd " #at "(%[left]), %[x]\n\t"     \
-  "vpmaddwd %[t0], %[x], %[p]\n\t"              \
-  "vpmaddwd %[t1], %[x], %[x]\n\t"              \
-  "vpaddd %[p], %[" #s0 "], %[" #s0 "]\n\t"     \
-  "vpaddd %[x], %[" #s1 "], %[" #s1 "]\n\t"
+#define ZERO(r)                          \
+  "vpxor %[" #r "0], %[" #r "0], %[" #r "0]\n\t" \
+  "vpxor %[" #r "1], %[" #r "1], %[" #r "1]\n\t"
+#define ROW(ahead, i, r)                                   \
+  "vpbroadcastd 24*" #ahead "+4*" #i "(%[left]), %[x]\n\t" \
+  "vpmaddwd %[t0], %[x], %[p]\n\t"                         \
+  "vpmaddwd %[t1], %[x], %[x]\n\t"                         \
+  "vpaddd %[p], %[" #r "0], %[" #r "0]\n\t"                \
+  "vpaddd %[x], %[" #r "1], %[" #r "1]\n\t"
+#define STEP(ahead)                                    \
+  "vmovdqu 64*" #ahead "(%[right]), %[t0]\n\t"         \
+  "vmovdqu 64*" #ahead "+32(%[right]), %[t1]\n\t"      \
+  ROW(ahead, 0, a) ROW(ahead, 1, b) ROW(ahead, 2, c)   \
+  ROW(ahead, 3, d) ROW(ahead, 4, e) ROW(ahead, 5, f)
+#define ADVANCE(count)               \
+  "add $24*" #count ", %[left]\n\t"  \
+  "add $64*" #count ", %[right]\n\t"
 
-/* The sums of a whole tile. By hand, for what counts here is the number of instructions, of which
- * six begin in a cycle: GCC 12 moves every sum to and fro between registers, half as many again. */
+/* The sums of a whole tile, in all sixteen registers. By hand, for what counts here is the number
+ * of instructions, of which six begin in a cycle, and of loads: GCC 12 moves every sum to and fro
+ * between registers, half as many again. */
 static inline void whole_sums(size_t steps, const int32_t *left, const int32_t *right,
                               __m256i s[MR][NV]) {
   __m256i t0, t1, x, p;
   __asm__(
+      ZERO(a) ZERO(b) ZERO(c) ZERO(d) ZERO(e) ZERO(f)
+      "test $1, %[steps]\n\t"
+      "jz 1f\n\t"
+      STEP(0)
+      ADVANCE(1)
+      "1:\n\t"
+      "shr $1, %[steps]\n\t"
+      "jz 2f\n\t"
+      ".p2align 5\n"
       "0:\n\t"
-      "vmovdqu (%[right]), %[t0]\n\t"
-      "vmovdqu 32(%[right]), %[t1]\n\t"
-      ROW(0, a0, a1) ROW(4, b0, b1) ROW(8, c0, c1) ROW(12, d0, d1)
-      "add $16, %[left]\n\t"
-      "add $64, %[right]\n\t"
+      STEP(0)
+      STEP(1)
+      ADVANCE(2)
       "dec %[steps]\n\t"
-      "jnz 0b"
-      : [a0] "+x"(s[0][0]), [a1] "+x"(s[0][1]), [b0] "+x"(s[1][0]), [b1] "+x"(s[1][1]),
-        [c0] "+x"(s[2][0]), [c1] "+x"(s[2][1]), [d0] "+x"(s[3][0]), [d1] "+x"(s[3][1]),
+      "jnz 0b\n"
+      "2:"
+      : [a0] "=&x"(s[0][0]), [a1] "=&x"(s[0][1]), [b0] "=&x"(s[1][0]), [b1] "=&x"(s[1][1]),
+        [c0] "=&x"(s[2][0]), [c1] "=&x"(s[2][1]), [d0] "=&x"(s[3][0]), [d1] "=&x"(s[3][1]),
+        [e0] "=&x"(s[4][0]), [e1] "=&x"(s[4][1]), [f0] "=&x"(s[5][0]), [f1] "=&x"(s[5][1]),
         [t0] "=&x"(t0), [t1] "=&x"(t1), [x] "=&x"(x), [p] "=&x"(p), [left] "+r"(left),
         [right] "+r"(right), [steps] "+r"(steps)
       :
@@ -217,10 +255,10 @@ static inline __attribute__((always_inline)) void tile(size_t m, size_t nv, size
                                                        const float *right_scale, bool add, float *c,
                                                        size_t ldc) {
   __m256i s[MR][NV];
-  UNROLL for (size_t i = 0; i < m; i++)
-    UNROLL for (size_t j = 0; j < nv; j++) s[i][j] = _mm256_setzero_si256();
   bool whole = m == MR && nv == NV;
   if (whole) whole_sums(steps, left, right, s);
+  UNROLL for (size_t i = 0; !whole && i < m; i++)
+    UNROLL for (size_t j = 0; j < nv; j++) s[i][j] = _mm256_setzero_si256();
   for (size_t p = 0; !whole && p < steps; p++, left += MR, right += nv * V) {
     UNROLL for (size_t i = 0; i < m; i++) {
       __m256i x = _mm256_set1_epi32(left[i]);
@@ -232,8 +270,9 @@ static inline __attribute__((always_inline)) void tile(size_t m, size_t nv, size
     UNROLL for (size_t j = 0; j < nv; j++) {
       __m256 scale = _mm256_loadu_ps(right_scale + j * V);
       scale = _mm256_mul_ps(_mm256_set1_ps(left_scale[i]), scale);
-      __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(s[i][j]), scale);
-      _mm256_storeu_ps(c + j * V, add ? _mm256_add_ps(_mm256_loadu_ps(c + j * V), y) : y);
+      __m256 sum = _mm256_cvtepi32_ps(s[i][j]); /* rounded once, wherever in a tile it stands */
+      _mm256_storeu_ps(c + j * V, add ? _mm256_fmadd_ps(sum, scale, _mm256_loadu_ps(c + j * V))
+                                      : _mm256_mul_ps(sum, scale));
     }
 }
 
@@ -248,8 +287,8 @@ typedef void tile_fn(size_t steps, const int32_t *left, const float *left_scale,
   }
 #define TILES(m) TILE(m, 1) TILE(m, 2)
 #define NAMES(m) {tile_##m##_1, tile_##m##_2}
-TILES(1) TILES(2) TILES(3) TILES(4)
-static tile_fn *const tiles[MR][NV] = {NAMES(1), NAMES(2), NAMES(3), NAMES(4)};
+TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+static tile_fn *const tiles[MR][NV] = {NAMES(1), NAMES(2), NAMES(3), NAMES(4), NAMES(5), NAMES(6)};
 
 static void multiply(size_t m, size_t n, size_t steps, const int32_t *left, const float *left_scale,
                      const int32_t *right, const float *right_scale, bool add, float *c,
