@@ -36,7 +36,7 @@ typedef struct dg_trainer {
   dg_dev_score start, best_score, *scores, *start_scores, *best_scores;
   struct timespec begun, checkpointed;
   double point_loss; /* since the last point */
-  size_t point_labels;
+  size_t point_labels, untimed_labels; /* of these, before `pointed` */
   dg_train_point *history;
   size_t history_count, history_capacity;
   struct timespec pointed, reported;

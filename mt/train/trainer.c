@@ -182,12 +182,13 @@ static dg_train_point point(const dg_trainer *t, double norm) {
       .learning_rate = learning_rate(t),
       .loss = labels > 0 ? t->point_loss / labels : 0,
       .gradient_norm = isfinite(norm) ? norm : 0,
-      .tokens_per_second = elapsed > 0 ? labels / elapsed : 0,
+      .tokens_per_second = elapsed > 0 ? (labels - (double)t->untimed_labels) / elapsed : 0,
   };
 }
 
 static void restart_clocks(dg_trainer *t) {
   clock_gettime(CLOCK_MONOTONIC, &t->pointed);
+  t->untimed_labels = t->point_labels;
   t->reported = t->pointed;
 }
 
