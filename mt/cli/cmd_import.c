@@ -62,14 +62,19 @@ static bool import_adapter(const adapter_import *a, const dg_cli *cli, dg_error 
   return ok;
 }
 
-/* The files of a checkpoint stand in the directory that is read. */
+/* Weights stand in the directory that is read, under these names; a base made before may, too. */
+static const char *const weights_begin[] = {"model.", "model-", "pytorch_", "adapter"};
+
 static bool apart(const char *output, const char *input, const char *base, dg_error *err) {
   const char *written[] = {output}, *read[] = {input, base};
   const dg_list outputs = {.items = written, .count = 1}, inputs = {.items = read, .count = 2};
   if (!dg_cli_apart(&outputs, &inputs, err)) return false;
   const char *name = strrchr(output, '/');
   char *inside = dg_format("%s/%s", input, name ? name + 1 : output);
-  bool same = dg_same_file(inside, output);
+  bool same = false;
+  for (size_t i = 0; i < sizeof weights_begin / sizeof *weights_begin; i++)
+    same = same || !strncmp(name ? name + 1 : output, weights_begin[i], strlen(weights_begin[i]));
+  same = same && dg_same_file(inside, output);
   free(inside);
   if (same)
     dg_fail(err, DG_ERR_USAGE, "%s stands in the directory that is read: name another output", output);
