@@ -28,8 +28,9 @@ string_view language(const char *code) {
   return s.substr(0, s.find('-'));
 }
 
+// Of a list with blanks around each word.
 bool holds(string_view list, string_view word) {
-  for (size_t at = 0; (at = list.find(word, at)) != list.npos; at++)
+  for (size_t at = 1; !word.empty() && (at = list.find(word, at)) != list.npos; at++)
     if (list[at - 1] == ' ' && list[at + word.size()] == ' ') return true;
   return false;
 }
