@@ -378,6 +378,12 @@ static void varied(rig *r) {
   set(r, "eval_every", "2");
 }
 
+static void from_start(rig *r) {
+  r->task.evaluate_start = true;
+  set(r, "average_best", "3");
+  set(r, "patience", "1");
+}
+
 static void over_pools(rig *r) { /* the sampler draws pairs for 32 updates at a time */
   set(r, "max_updates", "75");
   set(r, "batch_tokens", "24");
@@ -507,6 +513,24 @@ static void test_interruption(void **state) {
     fail_msg("%s", err.message);
   rig_free(r);
   ending e = resumed_run(1, with_average);
+  assert_same_end(&whole, &e);
+  ending_free(&e);
+  ending_free(&whole);
+}
+
+/* Before the first update: the start is scored once. */
+static void test_interrupted_at_the_start(void **state) {
+  (void)state;
+  ending whole = whole_run(1, from_start);
+  clean();
+  rig *r = rig_new(1);
+  from_start(r);
+  r->stop_at = 1;
+  dg_error err;
+  assert_false(dg_train(&r->task, &r->o, &r->result, &err));
+  if (!strstr(err.message, "update 0")) fail_msg("%s", err.message);
+  rig_free(r);
+  ending e = resumed_run(1, from_start);
   assert_same_end(&whole, &e);
   ending_free(&e);
   ending_free(&whole);
@@ -1152,6 +1176,7 @@ int main(void) {
       cmocka_unit_test(test_killed_while_writing),
       cmocka_unit_test(test_killed_at_any_moment),
       cmocka_unit_test(test_interruption),
+      cmocka_unit_test(test_interrupted_at_the_start),
       cmocka_unit_test(test_diverged),
       cmocka_unit_test(test_max_updates),
       cmocka_unit_test(test_one_run_at_a_time),

@@ -339,7 +339,7 @@ static bool loop(dg_trainer *t, dg_train_end *end, dg_error *err) {
   const double sign_of_life = 5; /* seconds */
   double norm = 0;
   t->first_update = t->update;
-  if (!t->update && k->evaluate_start && !evaluate(t, 0, err)) return false;
+  if (!t->update && !t->have_start && k->evaluate_start && !evaluate(t, 0, err)) return false;
   while (t->update < (uint64_t)o->max_updates) {
     bool stop, late;
     if (!agree(t, &stop, &late, err)) return give_up(t, err);
