@@ -482,15 +482,23 @@ static void gains(dg_strbuf *b, const json_t *list) {
 }
 
 static void card(dg_strbuf *b, const json_t *c) {
-  static const char *const shown[] = {"kind", "data", "dev", "settings", "updates", "best_update",
-                                      "epochs", "minutes", "trained_parameters"};
+  static const char *const shown[] = {"kind", "data", "dev", "settings", "updates", "averaged",
+                                      "best_update", "epochs", "minutes", "trained_parameters"};
   const char *key;
   json_t *x;
   if (!json_object_size(c)) return;
   if (json_object_get(c, "updates")) {
     label(b, "training");
     add_value(b, json_object_get(c, "updates"));
-    dg_strbuf_add(b, " updates, the best after ");
+    dg_strbuf_add(b, " updates, ");
+    if (json_object_get(c, "averaged")) {
+      dg_strbuf_add(b, "the mean of the best ");
+      add_value(b, json_object_get(c, "averaged"));
+      dg_strbuf_add(b, ", the very ");
+    } else {
+      dg_strbuf_add(b, "the ");
+    }
+    dg_strbuf_add(b, "best after ");
     add_value(b, json_object_get(c, "best_update"));
     if (json_object_get(c, "epochs")) {
       dg_strbuf_add(b, "; ");
@@ -540,6 +548,7 @@ static void checkpoint(dg_strbuf *b, const json_t *o) {
   if (json_is_true(json_object_get(state, "have_best"))) {
     line(b, "best update", json_object_get(state, "best_update"));
     scores(b, "best", json_object_get(state, "best"));
+    scores(b, "mean of best", json_object_get(json_object_get(state, "mean"), "score"));
     if (json_is_true(json_object_get(state, "have_start")))
       scores(b, "untouched", json_object_get(state, "start"));
   }

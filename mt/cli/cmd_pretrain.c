@@ -223,10 +223,11 @@ static bool execute(run *r, dg_error *err) {
   bool ok = dg_training_log_open(&r->log, err) && dg_train(&r->task, &r->recipe.train, &result, err);
   dg_training_log_close(&r->log);
   ok = ok && save(r, &result, err);
+  char kept[128];
   if (ok)
-    dg_cli_say(r->cli, "%s after %llu updates, %.0f minutes; the best, of update %llu, is in %s\n",
-        dg_training_end(result.end), (unsigned long long)result.updates, result.seconds / 60,
-        (unsigned long long)result.best_update, r->output);
+    dg_cli_say(r->cli, "%s after %llu updates, %.0f minutes; the base, %s, is in %s\n",
+               dg_training_end(result.end), (unsigned long long)result.updates,
+               result.seconds / 60, dg_training_kept(&result, kept, sizeof kept), r->output);
   dg_train_result_free(&result);
   free(identity);
   return ok;

@@ -96,8 +96,9 @@ void dg_train_conclude(const dg_train_summary *s) {
   if (!s->cli->quiet && !s->measure_count && r->start_scores)
     printf("dev loss: before training %.4f; with the adapter %.4f\n", r->start.loss, r->best.loss);
   warn(s);
-  dg_cli_say(s->cli, "the adapter, best at update %llu, is in %s\n",
-             (unsigned long long)r->best_update, s->output);
+  char kept[128];
+  dg_cli_say(s->cli, "the adapter, %s, is in %s\n", dg_training_kept(r, kept, sizeof kept),
+             s->output);
 }
 
 /* --- the page ------------------------------------------------------------------------------- */
@@ -248,10 +249,10 @@ bool dg_train_report_write(const dg_train_summary *s, const char *path, dg_error
   const char *slash = strrchr(s->output, '/');
   dg_strbuf page = {0};
   dg_page_begin(&page, slash ? slash + 1 : s->output);
-  dg_strbuf_addf(&page, "<p>%llu updates, %.1f epochs, %.1f minutes; the best weights are those of "
-                        "update %llu.</p>\n",
+  char kept[128];
+  dg_strbuf_addf(&page, "<p>%llu updates, %.1f epochs, %.1f minutes; the weights are %s.</p>\n",
                  (unsigned long long)s->result->updates, s->result->epochs, s->result->seconds / 60,
-                 (unsigned long long)s->result->best_update);
+                 dg_training_kept(s->result, kept, sizeof kept));
   if (s->measure_count) html_verdict(s, &page);
   if (s->measure_count) html_gains(s, &page);
   html_curves(s->result, &page);

@@ -172,6 +172,13 @@ dg_train_result dg_training_so_far(const dg_train_report *r) {
                            .best_scores = (dg_dev_score *)r->scores};
 }
 
+const char *dg_training_kept(const dg_train_result *r, char *out, size_t size) {
+  char of[64] = "";
+  if (r->averaged) snprintf(of, sizeof of, "the mean of the best %zu, the very ", r->averaged);
+  snprintf(out, size, "%sbest at update %llu", of, (unsigned long long)r->best_update);
+  return out;
+}
+
 const char *dg_training_end(dg_train_end end) {
   switch (end) {
     case DG_TRAIN_PATIENCE: return "the dev score stopped improving";

@@ -44,6 +44,9 @@ void dg_training_log_close(dg_training_log *log);
 /* The result a run would have if it ended with this report. */
 dg_train_result dg_training_so_far(const dg_train_report *r);
 
+/* Which weights a run left, in words. */
+const char *dg_training_kept(const dg_train_result *r, char *out, size_t size);
+
 /* How a run ended, in words. */
 const char *dg_training_end(dg_train_end end);
 

@@ -43,6 +43,11 @@ bool dg_checkpoint_save(const dg_trainer *t, double seconds, dg_error *err) {
       "start", score_json(&t->start), "best", score_json(&t->best_score), "start_scores",
       scores_json(t->start_scores, t->task->dev_count), "best_scores",
       scores_json(t->best_scores, t->task->dev_count));
+  if (t->mean)
+    json_object_set_new(state, "mean",
+                        json_pack("{s:I,s:I,s:o,s:o}", "of", (json_int_t)t->mean_of, "update",
+                                  (json_int_t)t->mean_update, "score", score_json(&t->mean_score),
+                                  "scores", scores_json(t->mean_scores, t->task->dev_count)));
   char *text = json_dumps(state, JSON_COMPACT | JSON_REAL_PRECISION(17));
   json_decref(state);
   dg_st_writer *w = dg_st_writer_new();
@@ -56,6 +61,7 @@ bool dg_checkpoint_save(const dg_trainer *t, double seconds, dg_error *err) {
   dg_st_writer_add(w, "adam.v", DG_F32, 1, &n, t->optimizer.v);
   if (t->average) dg_st_writer_add(w, "average", DG_F32, 1, &n, t->average);
   if (t->have_best) dg_st_writer_add(w, "best", DG_F32, 1, &n, t->best);
+  if (t->mean) dg_st_writer_add(w, "mean", DG_F32, 1, &n, t->mean);
   size_t runners_up[2] = {t->runner_up_count, n};
   if (t->runner_up_count) {
     dg_st_writer_add(w, "runners_up", DG_F32, 2, runners_up, t->runners_up);
@@ -68,6 +74,11 @@ bool dg_checkpoint_save(const dg_trainer *t, double seconds, dg_error *err) {
   free(text);
   free(position);
   return ok;
+}
+
+static bool damaged(const dg_safetensors *s, dg_error *err) {
+  return dg_fail(err, DG_ERR_FORMAT, "%s: its state is damaged: remove it to start anew",
+                 dg_safetensors_path(s));
 }
 
 static bool read_array(const dg_safetensors *s, const char *name, dg_dtype type, size_t n,
@@ -106,6 +117,19 @@ static bool read_runners_up(dg_trainer *t, const dg_safetensors *s, dg_error *er
   return read_array(s, "runner_up_metrics", DG_F64, t->runner_up_count, t->runner_up_metrics, err);
 }
 
+static bool read_mean(dg_trainer *t, const dg_safetensors *s, const json_t *mean, dg_error *err) {
+  json_int_t of, update;
+  if (!mean) return true;
+  if (json_unpack((json_t *)mean, "{s:I,s:I}", "of", &of, "update", &update) || of < 2 ||
+      !score_from(json_object_get(mean, "score"), &t->mean_score) ||
+      !scores_from(json_object_get(mean, "scores"), t->mean_scores, t->task->dev_count))
+    return damaged(s, err);
+  t->mean_of = (size_t)of;
+  t->mean_update = (uint64_t)update;
+  t->mean = dg_alloc_checked(t->params->total, sizeof(float), err);
+  return t->mean && read_array(s, "mean", DG_F32, t->params->total, t->mean, err);
+}
+
 static bool read_state(dg_trainer *t, const dg_safetensors *s, dg_error *err) {
   const char *format = dg_safetensors_metadata(s, "format");
   const char *identity = dg_safetensors_metadata(s, "identity");
@@ -130,10 +154,10 @@ static bool read_state(dg_trainer *t, const dg_safetensors *s, dg_error *err) {
             score_from(json_object_get(j, "best"), &t->best_score) &&
             scores_from(json_object_get(j, "start_scores"), t->start_scores, t->task->dev_count) &&
             scores_from(json_object_get(j, "best_scores"), t->best_scores, t->task->dev_count);
-  json_decref(j);
-  if (!ok || update < 0 || steps < 0)
-    return dg_fail(err, DG_ERR_FORMAT, "%s: its state is damaged: remove it to start anew",
-                   dg_safetensors_path(s));
+  if (!ok || update < 0 || steps < 0) {
+    json_decref(j);
+    return damaged(s, err);
+  }
   t->update = (uint64_t)update;
   t->optimizer.steps = (uint64_t)steps;
   t->best_update = (uint64_t)best_update;
@@ -152,7 +176,9 @@ static bool read_state(dg_trainer *t, const dg_safetensors *s, dg_error *err) {
        read_array(s, "adam.v", DG_F32, n, t->optimizer.v, err) &&
        (!t->average || read_array(s, "average", DG_F32, n, t->average, err)) &&
        (!t->have_best || read_array(s, "best", DG_F32, n, t->best, err)) &&
-       read_runners_up(t, s, err) && read_history(t, s, err);
+       read_runners_up(t, s, err) && read_mean(t, s, json_object_get(j, "mean"), err) &&
+       read_history(t, s, err);
+  json_decref(j);
   free(position);
   return ok;
 }

@@ -24,16 +24,19 @@ typedef struct dg_trainer {
   float *runners_up;     /* [average_best-1][weights], better ones first */
   double runner_up_metrics[DG_AVERAGE_MOST];
   size_t runner_up_count;
+  float *mean; /* of so many best weights, of a run's end where it beat them; or NULL */
+  size_t mean_of;
   dg_sampler *sampler;
   dg_candidates *candidates; /* NULL: the loss is over the whole vocabulary */
   dg_encoder_cache *encoder_cache; /* NULL: the encoder learns, or sources vary */
   dg_batch_buffer batch;
   dg_arena *arena;
   size_t source_bytes, target_bytes; /* that a token of the update takes in it */
-  uint64_t first_update, update, best_update, bad_evaluations, skipped;
+  uint64_t first_update, update, best_update, mean_update, bad_evaluations, skipped;
   bool have_best, have_start;
   double seconds; /* before this process */
-  dg_dev_score start, best_score, *scores, *start_scores, *best_scores;
+  dg_dev_score start, best_score, mean_score;
+  dg_dev_score *scores, *start_scores, *best_scores, *mean_scores; /* one a dev set */
   struct timespec begun, checkpointed;
   double point_loss; /* since the last point */
   size_t point_labels, untimed_labels; /* of these, before `pointed` */

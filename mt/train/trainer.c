@@ -160,11 +160,10 @@ static bool step(dg_trainer *t, double *norm, dg_error *err) {
   return true;
 }
 
-static void swap_average(dg_trainer *t) {
-  if (!t->average) return;
-  for (size_t i = 0; i < t->params->total; i++) {
-    float x = t->average[i];
-    t->average[i] = t->params->values[i];
+static void swap_weights(dg_trainer *t, float *others) {
+  for (size_t i = 0; others && i < t->params->total; i++) {
+    float x = others[i];
+    others[i] = t->params->values[i];
     t->params->values[i] = x;
   }
 }
@@ -248,22 +247,34 @@ static void keep_runner_up(dg_trainer *t, const float *weights, double metric) {
   t->runner_up_metrics[at] = metric;
 }
 
-/* Puts the mean of the best weights in place of the very best, if it scores better. */
+static bool beats_mean(const dg_trainer *t, const dg_dev_score *s) {
+  return !t->mean || metric_of(t, s) > metric_of(t, &t->mean_score);
+}
+
+/* At a run's end: the mean of the best weights, if it scores better than the very best, and than
+ * the one of an earlier end. */
 static bool average_best(dg_trainer *t, dg_error *err) {
-  size_t n = t->params->total;
-  if (!t->runner_up_count || !t->best_update) return true;
+  size_t n = t->params->total, of = 1 + t->runner_up_count;
+  if (of == 1 || !t->best_update || (t->mean && t->mean_update == t->update)) return true;
+  float *mean = dg_alloc_checked(n, sizeof *mean, err);
+  if (!mean) return false;
   for (size_t i = 0; i < n; i++) {
     double sum = t->best[i];
-    for (size_t k = 0; k < t->runner_up_count; k++) sum += t->runners_up[k * n + i];
-    t->params->values[i] = (float)(sum / (double)(1 + t->runner_up_count));
+    for (size_t k = 0; k + 1 < of; k++) sum += t->runners_up[k * n + i];
+    mean[i] = (float)(sum / (double)of);
   }
-  dg_dev_score mean;
-  if (!score_all(t, &mean, err)) return false;
-  if (metric_of(t, &mean) <= metric_of(t, &t->best_score)) return true;
-  t->best_score = mean;
-  memcpy(t->best_scores, t->scores, t->task->dev_count * sizeof *t->scores);
-  memcpy(t->best, t->params->values, n * sizeof(float));
-  return true;
+  dg_dev_score score;
+  swap_weights(t, mean);
+  bool ok = score_all(t, &score, err);
+  swap_weights(t, mean);
+  if (!ok || metric_of(t, &score) <= metric_of(t, &t->best_score) || !beats_mean(t, &score)) {
+    free(mean);
+    return ok;
+  }
+  free(t->mean);
+  t->mean = mean, t->mean_of = of, t->mean_update = t->update, t->mean_score = score;
+  memcpy(t->mean_scores, t->scores, t->task->dev_count * sizeof *t->scores);
+  return save_checkpoint(t, err);
 }
 
 static bool evaluate(dg_trainer *t, double norm, dg_error *err) {
@@ -272,7 +283,7 @@ static bool evaluate(dg_trainer *t, double norm, dg_error *err) {
   size_t bytes = k->dev_count * sizeof *t->scores;
   dg_train_point now = point(t, norm);
   dg_dev_score mean;
-  swap_average(t);
+  swap_weights(t, t->average);
   bool ok = score_all(t, &mean, err);
   if (ok) {
     if (!t->update) {
@@ -297,9 +308,10 @@ static bool evaluate(dg_trainer *t, double norm, dg_error *err) {
     now.scored = 1, now.best = improved;
     now.dev_loss = mean.loss, now.dev_bleu = mean.bleu, now.dev_chrf = mean.chrf;
     dg_train_report r = report(t, &now, false, t->scores);
-    if (improved && k->best && !t->ranks->rank) ok = k->best(k->context, &r, err);
+    if (improved && beats_mean(t, &mean) && k->best && !t->ranks->rank)
+      ok = k->best(k->context, &r, err);
   }
-  swap_average(t);
+  swap_weights(t, t->average);
   restart_clocks(t);
   return ok;
 }
@@ -418,6 +430,7 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
   t.scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
   t.start_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
   t.best_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
+  t.mean_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
   dg_optimizer_options oo = {o->optimizer, o->beta1, o->beta2, o->eps, o->weight_decay,
                              o->muon_momentum, o->clip};
   t.best = dg_alloc_checked(n, sizeof(float), err);
@@ -442,15 +455,18 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
     memcpy(t.best, t.average ? t.average : t.params->values, n * sizeof(float));
     t.best_update = t.update;
   }
-  memcpy(t.params->values, t.best, n * sizeof(float));
+  bool mean = t.mean && !beats_mean(&t, &t.best_score);
+  memcpy(t.params->values, mean ? t.mean : t.best, n * sizeof(float));
   result->updates = t.update;
   result->best_update = t.best_update;
+  result->averaged = mean ? t.mean_of : 0;
   result->seconds = trained_seconds(&t);
   result->epochs = dg_sampler_epochs(t.sampler);
   result->start = t.start;
-  result->best = t.best_score;
-  result->best_scores = t.best_scores;
-  t.best_scores = NULL;
+  dg_dev_score **scores = mean ? &t.mean_scores : &t.best_scores;
+  result->best = mean ? t.mean_score : t.best_score;
+  result->best_scores = *scores;
+  *scores = NULL;
   if (t.have_start) {
     result->start_scores = t.start_scores;
     t.start_scores = NULL;
@@ -470,10 +486,12 @@ done:
   free(t.average);
   free(t.best);
   free(t.runners_up);
+  free(t.mean);
   free(t.history);
   free(t.scores);
   free(t.start_scores);
   free(t.best_scores);
+  free(t.mean_scores);
   return ok;
 }
 

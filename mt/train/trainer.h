@@ -94,6 +94,7 @@ typedef struct dg_train_task {
 typedef struct dg_train_result {
   dg_train_end end;
   uint64_t updates, best_update;
+  size_t averaged; /* the weights left are the mean of so many; 0: those of best_update alone */
   double seconds, epochs;
   dg_dev_score start, best;                  /* means over the dev sets */
   dg_dev_score *start_scores, *best_scores;  /* [dev_count]; start may be NULL */
