@@ -1,16 +1,13 @@
 #include "data/harvest.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <xxhash.h>
 
+#include "data/archive.h"
 #include "data/key_set.h"
 #include "data/source.h"
 #include "mt/core/file.h"
@@ -109,112 +106,6 @@ void dg_harvest_free(dg_harvest_config *c) {
   *c = (dg_harvest_config){0};
 }
 
-/* --- packages ------------------------------------------------------------------------------ */
-
-/* Runs a program in a directory with its output discarded; true if it succeeds. */
-static bool run(const char *directory, const char *const argv[]) {
-  pid_t child = fork();
-  if (child < 0) return false;
-  if (!child) {
-    int null = open("/dev/null", O_RDWR);
-    if (null >= 0) {
-      dup2(null, STDIN_FILENO);
-      dup2(null, STDOUT_FILENO);
-      dup2(null, STDERR_FILENO);
-    }
-    if (chdir(directory)) _exit(127);
-    execvp(argv[0], (char *const *)(uintptr_t)argv); /* it does not write to them */
-    _exit(127);
-  }
-  int status;
-  while (waitpid(child, &status, 0) < 0)
-    if (errno != EINTR) return false;
-  return WIFEXITED(status) && !WEXITSTATUS(status);
-}
-
-/* The cached archive NAME_VERSION_ARCH.deb; of several the latest, digits read as numbers. */
-static char *cached(const char *cache, const char *name) {
-  DIR *d = opendir(cache);
-  char *best = NULL;
-  size_t n = strlen(name);
-  struct dirent *e;
-  while (d && (e = readdir(d))) {
-    size_t length = strlen(e->d_name);
-    if (strncmp(e->d_name, name, n) || e->d_name[n] != '_' || length < 4 ||
-        strcmp(e->d_name + length - 4, ".deb"))
-      continue;
-    if (best && strverscmp(best, e->d_name) >= 0) continue;
-    free(best);
-    best = dg_strdup(e->d_name);
-  }
-  if (d) closedir(d);
-  return best;
-}
-
-static void version_of(const char *archive, char out[96]) {
-  size_t n = 0;
-  const char *p = strchr(archive, '_');
-  for (p = p ? p + 1 : archive; *p && *p != '_' && n + 1 < 96; p++) {
-    if (!strncmp(p, "%3a", 3)) {
-      out[n++] = ':';
-      p += 2;
-    } else {
-      out[n++] = *p;
-    }
-  }
-  out[n] = 0;
-}
-
-/* Adds a licence to the first few; false when no more fit. */
-static bool add_licence(char out[96], size_t *n, const char *name, size_t length) {
-  if (!length || length > 40 || memchr(name, '\t', length) || (*n && memmem(out, *n, name, length)))
-    return true;
-  if (*n + length + 3 >= 60) return false;
-  *n += (size_t)snprintf(out + *n, 96 - *n, "%s%.*s", *n ? ", " : "", (int)length, name);
-  return true;
-}
-
-/* What a copyright file, in whatever encoding, names: in "License:" fields if it is
- * machine-readable, else Debian's copies of the common licences. */
-static void licence_of(const char *root, const char *package, char out[96]) {
-  static const char field[] = "License:", common[] = "/usr/share/common-licenses/";
-  char *path = dg_format("%s/usr/share/doc/%s/copyright", root, package);
-  dg_mapping map = {0};
-  size_t n = 0;
-  bool there = !access(path, R_OK) && dg_map(path, &map, NULL);
-  const char *text = (const char *)map.data, *end = text + map.size;
-  for (const char *p = text, *next; there && p < end; p = next) {
-    const char *newline = memchr(p, '\n', (size_t)(end - p));
-    next = newline ? newline + 1 : end;
-    size_t length = (size_t)((newline ? newline : end) - p), skip = sizeof field - 1;
-    if (length < skip || strncasecmp(p, field, skip)) continue;
-    while (skip < length && strchr(" \t", p[skip])) skip++;
-    while (length > skip && strchr(" \t\r", p[length - 1])) length--;
-    if (!add_licence(out, &n, p + skip, length - skip)) break;
-  }
-  for (const char *p = n || !there ? NULL : text;
-       p && (p = memmem(p, (size_t)(end - p), common, sizeof common - 1));) {
-    size_t length = 0;
-    p += sizeof common - 1;
-    while (p + length < end && (isalnum((unsigned char)p[length]) || strchr("-.+", p[length]))) length++;
-    while (length && p[length - 1] == '.') length--;
-    if (!add_licence(out, &n, p, length)) break;
-  }
-  if (there) dg_unmap(&map);
-  if (!n) snprintf(out, 96, "see copyright file");
-  free(path);
-}
-
-static void archive_hash(const char *path, char out[33]) {
-  dg_mapping map;
-  out[0] = 0;
-  if (!dg_map(path, &map, NULL)) return;
-  XXH128_canonical_t c;
-  XXH128_canonicalFromHash(&c, XXH3_128bits(map.data, map.size));
-  for (size_t i = 0; i < 16; i++) snprintf(out + 2 * i, 3, "%02x", c.digest[i]);
-  dg_unmap(&map);
-}
-
 /* --- what a package gives ------------------------------------------------------------------- */
 
 typedef struct record {
@@ -224,11 +115,6 @@ typedef struct record {
   uint8_t words;
 } record;
 
-typedef struct identity {
-  char version[96], licence[96], hash[33];
-  char papers[96]; /* the package whose documentation is this one's, "" if it has its own */
-} identity;
-
 typedef struct document_name {
   char *name;
   const char *family; /* documents of one name in one family are one */
@@ -236,8 +122,7 @@ typedef struct document_name {
 
 typedef struct harvested {
   const char *name;
-  identity identity;
-  bool missing;
+  dg_archive archive;
   dg_strbuf text;
   record *records;
   size_t count, capacity;
@@ -251,8 +136,7 @@ enum { FAMILY_MOST = 64 };
 typedef struct family {
   const char *const *packages;
   char *root;
-  bool found[FAMILY_MOST];
-  identity identities[FAMILY_MOST];
+  dg_archive archives[FAMILY_MOST];
 } family;
 
 typedef struct harvest_job {
@@ -342,52 +226,14 @@ static void add_pair(void *context, const char *locale, const char *document, co
   dg_strbuf_addn(&h->text, c->target_text.text, c->target_text.length + 1);
 }
 
-/* --- unpacking ----------------------------------------------------------------------------- */
-
-/* A package's archive, from the cache or downloaded; NULL when it cannot be had. */
-static char *fetch(const harvest_job *j, const char *package) {
-  char *archive = cached(j->cache, package);
-  if (archive) return archive;
-  run(j->cache, (const char *[]){"apt-get", "download", "-q", package, NULL});
-  return cached(j->cache, package);
-}
-
-static bool unpack(const harvest_job *j, const char *archive, const char *root) {
-  char *path = dg_format("%s/%s", j->cache, archive);
-  bool ok = (!mkdir(root, 0777) || errno == EEXIST) &&
-            run("/", (const char *[]){"dpkg-deb", "-x", path, root, NULL});
-  free(path);
-  return ok;
-}
-
-static void remove_tree(const char *root) {
-  run("/", (const char *[]){"rm", "-rf", root, NULL});
-}
-
-static void identify(const harvest_job *j, const char *package, const char *archive,
-                     const char *root, identity *id) {
-  char *path = dg_format("%s/%s", j->cache, archive);
-  version_of(archive, id->version);
-  licence_of(root, package, id->licence);
-  char *link = dg_format("%s/usr/share/doc/%s", root, package);
-  ssize_t n = readlink(link, id->papers, sizeof id->papers - 1);
-  id->papers[n > 0 && !memchr(id->papers, '/', (size_t)n) ? n : 0] = 0;
-  free(link);
-  archive_hash(path, id->hash);
-  free(path);
-}
-
 /* English that other packages translate: unpacked once, for all of them. */
 static void unpack_family(void *context, size_t task, int worker) {
   const harvest_job *j = context;
   family *f = &j->families[task];
   (void)worker;
-  for (size_t i = 0; f->packages[i]; i++) {
-    char *archive = fetch(j, f->packages[i]);
-    f->found[i] = archive && unpack(j, archive, f->root);
-    if (f->found[i]) identify(j, f->packages[i], archive, f->root, &f->identities[i]);
-    free(archive);
-  }
+  dg_make_root(f->root);
+  for (size_t i = 0; f->packages[i]; i++)
+    dg_archive_unpack(&f->archives[i], j->cache, f->packages[i], f->root);
 }
 
 static void read_source(const harvest_job *j, harvested *h, const dg_source *source,
@@ -413,38 +259,34 @@ static void harvest_package(void *context, size_t task, int worker) {
   harvested *h = &j->packages[task];
   (void)worker;
   h->verdicts = dg_calloc(j->config->language_count, sizeof *h->verdicts);
-  char *archive = fetch(j, h->name), *root = dg_format("%s/.unpack-%s", j->directory, h->name);
-  h->missing = !archive || !unpack(j, archive, root);
-  if (!h->missing) {
-    identify(j, h->name, archive, root, &h->identity);
+  char *root = dg_format("%s/.unpack-%s", j->directory, h->name);
+  if (dg_make_root(root) && dg_archive_unpack(&h->archive, j->cache, h->name, root))
     for (size_t i = 0; i < j->config->source_count; i++)
       read_source(j, h, j->config->sources[i], root);
-  }
-  remove_tree(root);
+  dg_remove_root(root);
   free(root);
-  free(archive);
 }
 
 /* Licences that stand in the documentation of another package. */
 static void find_licences(const harvest_job *j) {
-  char *root = dg_format("%s/.papers", j->directory);
-  const identity *last = NULL;
+  char *root = dg_format("%s/.papers", j->directory), *last = NULL;
+  dg_archive papers = {0};
   for (size_t p = 0; p < j->config->package_count + j->family_count * FAMILY_MOST; p++) {
     size_t f = p - j->config->package_count;
-    identity *id = p < j->config->package_count
-                       ? &j->packages[p].identity
-                       : &j->families[f / FAMILY_MOST].identities[f % FAMILY_MOST];
-    if (!*id->papers) continue;
-    if (last && !strcmp(last->papers, id->papers)) {
-      memcpy(id->licence, last->licence, sizeof id->licence);
-      continue;
+    dg_archive *a = p < j->config->package_count
+                        ? &j->packages[p].archive
+                        : &j->families[f / FAMILY_MOST].archives[f % FAMILY_MOST];
+    if (!*a->papers) continue;
+    if (!last || strcmp(last, a->papers)) {
+      last = a->papers;
+      dg_archive_free(&papers);
+      papers = (dg_archive){0};
+      if (dg_make_root(root)) dg_archive_unpack(&papers, j->cache, last, root);
+      dg_remove_root(root);
     }
-    char *archive = fetch(j, id->papers);
-    if (archive && unpack(j, archive, root)) licence_of(root, id->papers, id->licence);
-    if (archive) remove_tree(root);
-    free(archive);
-    last = id;
+    if (papers.unpacked) dg_archive_take_licence(a, &papers);
   }
+  dg_archive_free(&papers);
   free(root);
 }
 
@@ -565,7 +407,7 @@ typedef struct writer {
 static bool write_record(dg_output *out, const harvested *h, const record *x, dg_error *err) {
   return dg_output_printf(out, err, "%s\t%s\t%s\t%s\t%s\t%s\n", h->text.text + x->english,
                           h->text.text + x->target, h->documents[x->document].name, h->name,
-                          h->identity.version, h->identity.licence);
+                          h->archive.version, h->archive.brief);
 }
 
 /* Dev and test sets keep the pairs whose keys hash lowest, so that adding a
@@ -630,17 +472,18 @@ static bool write_language(writer *w, size_t language, dg_error *err) {
       const record *x = &h->records[i];
       if (x->language != language) continue;
       const char *english = h->text.text + x->english, *target = h->text.text + x->target;
-      if (!dg_key_set_add(&seen, text_hash(target, text_hash(english, 0)))) {
-        n->verdicts[DG_CLEAN_KEPT]--;
-        n->verdicts[DG_CLEAN_DUPLICATE]++;
-        continue;
-      }
       int split = w->splits[p][x->document];
       uint64_t key = dg_sentence_key(english), order = dg_hash64(key ^ (uint64_t)o->seed);
       if ((split != TEST && dg_key_set_has(&w->held[TEST], key)) ||
           (split == TRAIN && dg_key_set_has(&w->held[DEV], key))) {
         n->verdicts[DG_CLEAN_KEPT]--;
         n->verdicts[DG_CLEAN_HELD_BACK]++;
+        continue;
+      }
+      /* Only now: what is held back here may stand in the part that holds it. */
+      if (!dg_key_set_add(&seen, text_hash(target, text_hash(english, 0)))) {
+        n->verdicts[DG_CLEAN_KEPT]--;
+        n->verdicts[DG_CLEAN_DUPLICATE]++;
         continue;
       }
       if (split != TRAIN && x->words < o->test_words) continue;
@@ -684,10 +527,10 @@ static bool write_language(writer *w, size_t language, dg_error *err) {
   return ok;
 }
 
-static bool write_origin(dg_output *out, const char *package, const identity *id, size_t pairs,
+static bool write_origin(dg_output *out, const char *package, const dg_archive *a, size_t pairs,
                          dg_error *err) {
-  return dg_output_printf(out, err, "%s\t%s\t%s\t%s\t%zu\n", package, id->version, id->hash,
-                          id->licence, pairs);
+  return dg_output_printf(out, err, "%s\t%s\t%s\t%s\t%zu\n", package, a->version, a->hash,
+                          a->licence, pairs);
 }
 
 /* Packages that gave nothing but the English side stand last, with no pairs. */
@@ -697,12 +540,12 @@ static bool write_manifest(const harvest_job *j, dg_error *err) {
   bool ok = out && dg_output_printf(out, err, "package\tversion\txxh3-128\tlicence\tpairs\n");
   for (size_t p = 0; ok && p < j->config->package_count; p++) {
     const harvested *h = &j->packages[p];
-    if (!h->missing && h->count) ok = write_origin(out, h->name, &h->identity, h->count, err);
+    if (h->count) ok = write_origin(out, h->name, &h->archive, h->count, err);
   }
   for (size_t f = 0; ok && f < j->family_count; f++)
     for (size_t i = 0; ok && j->families[f].packages[i]; i++)
-      if (j->families[f].found[i])
-        ok = write_origin(out, j->families[f].packages[i], &j->families[f].identities[i], 0, err);
+      if (j->families[f].archives[i].unpacked)
+        ok = write_origin(out, j->families[f].packages[i], &j->families[f].archives[i], 0, err);
   if (ok) ok = dg_output_commit(out, err);
   else dg_output_abort(out);
   free(path);
@@ -745,24 +588,44 @@ static void find_families(harvest_job *j) {
     }
 }
 
-static void tell_missing(const harvest_job *j, void (*note)(void *context, const char *message),
-                         void *context) {
-  dg_strbuf b = {0};
-  for (size_t p = 0; note && p < j->config->package_count; p++)
-    if (j->packages[p].missing) {
-      dg_strbuf_clear(&b);
-      dg_strbuf_addf(&b, "package %s cannot be had; left out", j->packages[p].name);
-      note(context, b.text);
-    }
-  for (size_t f = 0; note && f < j->family_count; f++)
+typedef struct missing {
+  const harvest_job *job;
+  void (*note)(void *context, const char *message);
+  void *context;
+  size_t count;
+  dg_strbuf names;
+} missing;
+
+static void tell_missing(missing *m, const char *package, const dg_archive *a) {
+  if (a->unpacked) return;
+  dg_strbuf_addf(&m->names, "%s%s", m->count++ ? ", " : "", package);
+  char *what =
+      a->file
+          ? dg_format("%s/%s cannot be unpacked; if it is damaged remove it, and it is downloaded "
+                      "anew", m->job->cache, a->file)
+          : dg_format("package %s is not in %s, nor can apt-get download it; put its archive there",
+                      package, m->job->cache);
+  char *message = dg_format("%s%s", what, m->job->config->skip_missing ? ": left out" : "");
+  if (m->note) m->note(m->context, message);
+  free(what);
+  free(message);
+}
+
+static bool all_there(const harvest_job *j, void (*note)(void *context, const char *message),
+                      void *context, dg_error *err) {
+  missing m = {.job = j, .note = note, .context = context};
+  for (size_t p = 0; p < j->config->package_count; p++)
+    tell_missing(&m, j->packages[p].name, &j->packages[p].archive);
+  for (size_t f = 0; f < j->family_count; f++)
     for (size_t i = 0; j->families[f].packages[i]; i++)
-      if (!j->families[f].found[i]) {
-        dg_strbuf_clear(&b);
-        dg_strbuf_addf(&b, "package %s cannot be had; what translates it is left out",
-                       j->families[f].packages[i]);
-        note(context, b.text);
-      }
-  free(b.text);
+      tell_missing(&m, j->families[f].packages[i], &j->families[f].archives[i]);
+  bool ok = !m.count || j->config->skip_missing ||
+            dg_fail(err, DG_ERR_IO,
+                    "nothing written, for %zu package%s missing or damaged (%.200s%s): mend that or "
+                    "go on without (--skip-missing)", m.count, m.count > 1 ? "s are" : " is",
+                    m.names.text, m.names.length > 200 ? "..." : "");
+  free(m.names.text);
+  return ok;
 }
 
 bool dg_harvest(const dg_harvest_config *c, const char *cache, const char *directory,
@@ -781,8 +644,7 @@ bool dg_harvest(const dg_harvest_config *c, const char *cache, const char *direc
   dg_parallel(threads, j.family_count, unpack_family, &j);
   dg_parallel(threads, c->package_count, harvest_package, &j);
   find_licences(&j);
-  tell_missing(&j, note, context);
-  bool ok = split_and_write(&j, counts, err);
+  bool ok = all_there(&j, note, context, err) && split_and_write(&j, counts, err);
   for (size_t p = 0; p < c->package_count; p++) {
     harvested *h = &j.packages[p];
     free(h->text.text);
@@ -790,9 +652,11 @@ bool dg_harvest(const dg_harvest_config *c, const char *cache, const char *direc
     for (size_t i = 0; i < h->document_count; i++) free(h->documents[i].name);
     free(h->documents);
     free(h->verdicts);
+    dg_archive_free(&h->archive);
   }
   for (size_t f = 0; f < j.family_count; f++) {
-    remove_tree(j.families[f].root);
+    for (size_t i = 0; j.families[f].packages[i]; i++) dg_archive_free(&j.families[f].archives[i]);
+    dg_remove_root(j.families[f].root);
     free(j.families[f].root);
   }
   free(j.families);

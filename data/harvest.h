@@ -33,6 +33,7 @@ typedef struct dg_harvest_config {
   size_t package_count, package_capacity;
   const dg_source *sources[DG_HARVEST_SOURCES];
   size_t source_count;
+  bool skip_missing; /* no key of the file: go on without packages that cannot be had */
 } dg_harvest_config;
 bool dg_harvest_read(dg_harvest_config *c, const char *path, dg_error *err);
 void dg_harvest_free(dg_harvest_config *c);
@@ -45,9 +46,10 @@ typedef struct dg_harvest_counts {
 } dg_harvest_counts;
 
 /* Writes DIR/{train,dev,test}.LANG.tsv.gz (columns English, translation,
- * document, package, version, licence) and DIR/manifest.tsv. Packages are kept
- * in `cache`; one that cannot be had is told to `note` and left out. Those that
- * hold the English of a listed one need not be listed. */
+ * document, package, version, licences in brief) and DIR/manifest.tsv, which has all
+ * licences. Packages are kept in `cache`; each that is missing or damaged is told to
+ * `note`, and then nothing is written, unless those are to be skipped. Those that hold
+ * the English of a listed one need not be listed. */
 bool dg_harvest(const dg_harvest_config *c, const char *cache, const char *directory,
                 dg_threads *threads, void (*note)(void *context, const char *message),
                 void *context, dg_harvest_counts *counts, dg_error *err);

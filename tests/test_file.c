@@ -461,6 +461,9 @@ static void test_no_lines(void **state) {
   assert_false(dg_map(dir, &m, &err));
   assert_false(dg_map(put("none", "", 0), &m, &err));
   assert_non_null(strstr(err.message, "none"));
+  assert_int_equal(mkfifo(at("pipe"), 0600), 0); /* no one writes to it */
+  assert_false(dg_map(at("pipe"), &m, &err));
+  assert_non_null(strstr(err.message, "pipe"));
   empty();
 }
 

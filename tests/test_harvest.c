@@ -21,8 +21,14 @@ static const char *const packages[] = {"alpha-data", "beta", "gamma-l10n", "none
 static const char *const archives[] = {"alpha-data_1%3a2.0-1_all.deb", "beta_0.10_amd64.deb",
                                        "gamma-l10n_7~rc1+ds_all.deb"};
 static const char *const versions[] = {"1:2.0-1", "0.10", "7~rc1+ds"};
-static const char *const licences[] = {"GPL-2+, MIT", "GPL-2+, MIT",
+/* All of them, and those a corpus has room for. */
+#define LICENCES "LGPL-2.1+, GPL-2, MIT, "
+#define LONGEST "Permission is granted to all, with a name of over forty bytes"
+static const char *const licences[] = {LICENCES LONGEST ", Artistic or GPL-1+ with an exception",
+                                       LICENCES LONGEST ", Artistic or GPL-1+ with an exception",
                                        "GPL-2, Apache-2.0"};
+#define BRIEFS "LGPL-2.1+, MIT, Artistic or GPL-1+ with an exception"
+static const char *const briefs[] = {BRIEFS, BRIEFS, "GPL-2, Apache-2.0"};
 static const char *const languages[] = {"gl", "pt-BR", "ru"};
 static const char *const locales[] = {"gl", "pt_BR", "ru", "de"}; /* the last is not asked for */
 static const char *const splits[] = {"train", "dev", "test"};
@@ -94,7 +100,9 @@ static void make_package(size_t p) {
   if (p != 1) {
     const char *names = p ? "Copies are in '/usr/share/common-licenses/GPL-2' and in\\n"
                             "/usr/share/common-licenses/Apache-2.0.\\n"
-                          : "License: GPL-2+\\n text\\nLicense: MIT\\nLicense: MIT\\n";
+                          : "License: LGPL-2.1+\\n text\\nLicense: GPL-2\\nLicense: MIT\\n"
+                            "License: MIT\\nLicense: " LONGEST "\\n"
+                            "License: Artistic or GPL-1+ with an exception\\n";
     shell("printf \"Format: x\\n%s\" >'%s/usr/share/doc/%s/copyright'", names, root, packages[p]);
   }
   for (size_t d = 0; d < DOCUMENTS; d++)
@@ -124,7 +132,11 @@ static int set_up(void **state) {
   setenv("PATH", path, 1);
   free(path);
   for (size_t p = 0; able && p < PACKAGES; p++) make_package(p);
-  shell("echo older >'%s/cache/beta_0.9_amd64.deb'", dir);
+  /* Earlier ones, whatever the order of their names. */
+  static const char *const older[] = {"beta_0.9", "beta_0.10~rc1", "alpha-data_9.0-1",
+                                      "gamma-l10n_7~rc1"};
+  for (size_t i = 0; i < sizeof older / sizeof *older; i++)
+    shell("echo older >'%s/cache/%s_amd64.deb'", dir, older[i]);
   return 0;
 }
 
@@ -153,10 +165,13 @@ static bool read_config(dg_harvest_config *c, const char *text, dg_error *err) {
   return ok;
 }
 
-static const char configuration[] =
-    "# languages\nlanguage = gl\nlanguage = por_BR\nlanguage = ru_RU\n\npackage = alpha-data\n"
-    "package = beta\npackage = gamma-l10n\npackage = nonesuch\n"
+static const char settings[] =
+    "# languages\nlanguage = gl\nlanguage = por_BR\nlanguage = ru_RU\n"
     "test-share = 0.2\ndev_share = 0.1\nlabel_share = 0.5\n";
+static const char forwards[] =
+    "package = alpha-data\npackage = beta\npackage = gamma-l10n\npackage = nonesuch\n";
+static const char backwards[] =
+    "package = nonesuch\npackage = gamma-l10n\npackage = beta\npackage = alpha-data\n";
 
 static void take_note(void *context, const char *message) {
   dg_strbuf_addf(context, "%s\n", message);
@@ -164,24 +179,37 @@ static void take_note(void *context, const char *message) {
 
 static dg_harvest_counts counts[LANGUAGES];
 
-static void harvest(const char *name, const char *more, int threads) {
+static bool try(const char *name, const char *order, const char *more, int threads, bool skip,
+                dg_strbuf *notes, dg_error *err) {
   dg_harvest_config c;
-  dg_error err;
-  dg_strbuf notes = {0};
-  char *text = dg_format("%s%s", configuration, more), *cache = dg_format("%s/cache", dir);
+  char *text = dg_format("%s%s%s", settings, order, more), *cache = dg_format("%s/cache", dir);
   char *out = dg_format("%s/%s", dir, name);
-  if (!read_config(&c, text, &err)) fail_msg("%s", err.message);
+  if (!read_config(&c, text, err)) fail_msg("%s", err->message);
   assert_int_equal(c.language_count, LANGUAGES);
   assert_string_equal(c.languages[1], "pt-BR");
+  c.skip_missing = skip;
   dg_threads *t = threads > 1 ? dg_threads_new(threads) : NULL;
-  if (!dg_harvest(&c, cache, out, t, take_note, &notes, counts, &err)) fail_msg("%s", err.message);
-  assert_string_equal(notes.text, "package nonesuch cannot be had; left out\n");
+  bool ok = dg_harvest(&c, cache, out, t, take_note, notes, counts, err);
   dg_threads_free(t);
   dg_harvest_free(&c);
-  free(notes.text);
   free(text);
   free(cache);
   free(out);
+  return ok;
+}
+
+static void harvest_in(const char *order, const char *name, const char *more, int threads) {
+  dg_error err;
+  dg_strbuf notes = {0};
+  if (!try(name, order, more, threads, true, &notes, &err)) fail_msg("%s", err.message);
+  assert_non_null(notes.text);
+  assert_int_equal(strncmp(notes.text, "package nonesuch is not in ", 27), 0);
+  assert_ptr_equal(strstr(notes.text, ": left out\n"), notes.text + notes.length - 11);
+  free(notes.text);
+}
+
+static void harvest(const char *name, const char *more, int threads) {
+  harvest_in(forwards, name, more, threads);
 }
 
 enum { ENGLISH, TRANSLATION, DOCUMENT, PACKAGE, VERSION, LICENCE, COLUMNS };
@@ -301,7 +329,7 @@ static void test_splits(void **state) {
           while (p < PACKAGES && strcmp(packages[p], x[PACKAGE])) p++;
           assert_true(p < PACKAGES);
           assert_string_equal(x[VERSION], versions[p]);
-          assert_string_equal(x[LICENCE], licences[p]);
+          assert_string_equal(x[LICENCE], briefs[p]);
           assert_non_null(strstr(x[DOCUMENT], "doc"));
           /* A document belongs to one split, in all languages. */
           for (int t = 0; t < s; t++)
@@ -313,6 +341,64 @@ static void test_splits(void **state) {
     for (int l = 0; l < LANGUAGES; l++)
       for (int s = 0; s < 3; s++) rows_free(&r[s][l]);
   }
+}
+
+static int by_key(const void *a, const void *b) {
+  const uint64_t *x = a, *y = b;
+  return *x < *y ? -1 : *x > *y;
+}
+
+/* What is tested with does not follow from the order of the packages. */
+static void test_order(void **state) {
+  (void)state;
+  need_tools();
+  harvest_in(forwards, "forwards", "", 2);
+  harvest_in(backwards, "backwards", "", 2);
+  for (int l = 0; l < LANGUAGES; l++)
+    for (int s = 1; s < 3; s++) {
+      rows a = read_rows("forwards", s, l), b = read_rows("backwards", s, l);
+      assert_int_equal(a.count, b.count);
+      qsort(a.key, a.count, sizeof *a.key, by_key);
+      qsort(b.key, b.count, sizeof *b.key, by_key);
+      assert_memory_equal(a.key, b.key, a.count * sizeof *a.key);
+      rows_free(&a);
+      rows_free(&b);
+    }
+}
+
+static void test_missing(void **state) {
+  (void)state;
+  need_tools();
+  harvest("there", "", 1);
+  shell("cp -R '%s/there' '%s/before'", dir, dir);
+  shell("head -c 300 '%s/cache/%s' >'%s/cache/nonesuch_1_all.deb'", dir, archives[1], dir);
+  dg_error err = {0};
+  dg_strbuf notes = {0};
+  bool ok = try("there", "package = nonesuch\npackage = nowhere\npackage = beta\n", "", 1, false,
+                &notes, &err);
+  shell("rm '%s/cache/nonesuch_1_all.deb'", dir);
+  assert_false(ok);
+  assert_int_equal(err.status, DG_ERR_IO);
+  assert_non_null(strstr(err.message, "(nonesuch, nowhere)"));
+  assert_non_null(strstr(err.message, "--skip-missing"));
+  assert_non_null(strstr(notes.text, "/cache/nonesuch_1_all.deb cannot be unpacked"));
+  assert_non_null(strstr(notes.text, "package nowhere is not in "));
+  assert_null(strstr(notes.text, "left out"));
+  free(notes.text);
+  assert_true(same_directories("there", "before"));
+}
+
+/* What a run that was killed left behind. */
+static void test_leavings(void **state) {
+  (void)state;
+  need_tools();
+  harvest("clear", "", 1);
+  char *root = dg_format("%s/left/.unpack-beta", dir);
+  shell("mkdir -p '%s'", root);
+  write_catalogue(root, 77, 1, 0);
+  free(root);
+  harvest("left", "", 1);
+  assert_true(same_directories("clear", "left"));
 }
 
 static void test_limits(void **state) {
@@ -413,8 +499,9 @@ static void test_refusals(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_splits),
-      cmocka_unit_test(test_limits),     cmocka_unit_test(test_manifest),
-      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_order),      cmocka_unit_test(test_missing),
+      cmocka_unit_test(test_leavings),   cmocka_unit_test(test_limits),
+      cmocka_unit_test(test_manifest),   cmocka_unit_test(test_refusals),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

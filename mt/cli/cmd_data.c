@@ -12,26 +12,30 @@
 #include "tokenizer/lang.h"
 
 static void note(void *context, const char *message) {
-  const dg_cli *cli = context;
-  if (!cli->quiet) fprintf(stderr, "dragoman: %s\n", message);
+  (void)context;
+  fprintf(stderr, "dragoman: %s\n", message);
 }
 
 static int harvest(int argc, char **argv) {
   const char *config = NULL, *directory = NULL, *cache = "debs";
+  bool skip_missing = false;
   const dg_flag flags[] = {
       {"config", 'c', DG_FLAG_TEXT, &config, "FILE", "packages, languages and shares"},
       {"output", 'o', DG_FLAG_TEXT, &directory, "DIR", "where the corpus goes"},
       {"cache", 0, DG_FLAG_TEXT, &cache, "DIR", "where packages are kept (debs)"},
+      {"skip-missing", 0, DG_FLAG_BOOL, &skip_missing, NULL,
+       "go on without packages that are missing or damaged"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
-      .usage = "data harvest -c CONFIG -o DIR [--cache DIR]",
+      .usage = "data harvest -c CONFIG -o DIR [--cache DIR] [--skip-missing]",
       .summary =
           "Builds parallel corpora from Debian packages: downloads the listed packages with apt,\n"
           "reads what the configuration asks for (message catalogues, language packs, help pages,\n"
           "manuals), cleans, removes duplicates, and splits by document and by English string over\n"
           "all languages together, so that no dev or test sentence was seen in training in any\n"
-          "language. The same packages give the same files.",
+          "language. The same packages give the same files; if one is missing or damaged, none is\n"
+          "written.",
       .examples = "  dragoman data harvest -c configs/harvest.conf -o corpus --cache debs\n",
       .flags = flags,
   };
@@ -47,7 +51,10 @@ static int harvest(int argc, char **argv) {
     } else {
       dg_threads *threads = dg_threads_new(cli.threads);
       dg_harvest_counts *n = dg_calloc(c.language_count, sizeof *n);
-      if (!dg_harvest(&c, cache, directory, threads, note, &cli, n, &err)) code = dg_cli_fail(&err);
+      c.skip_missing = skip_missing;
+      if (!dg_harvest(&c, cache, directory, threads, cli.quiet && skip_missing ? NULL : note, NULL,
+                      n, &err))
+        code = dg_cli_fail(&err);
       if (code == DG_EXIT_OK && cli.json) printf("{");
       for (size_t i = 0; code == DG_EXIT_OK && i < c.language_count; i++) {
         if (cli.json)

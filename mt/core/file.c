@@ -21,7 +21,7 @@ bool dg_same_file(const char *a, const char *b) {
 
 bool dg_map(const char *path, dg_mapping *out, dg_error *err) {
   *out = (dg_mapping){NULL, 0};
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would wait for its writer */
   if (fd < 0) return dg_fail_errno(err, "%s", path);
   struct stat st;
   bool ok = false;

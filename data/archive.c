@@ -1,0 +1,229 @@
+#include "data/archive.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "mt/core/file.h"
+#include "mt/core/mem.h"
+
+/* Runs a program in a directory with its output discarded; true if it succeeds. */
+static bool run(const char *directory, const char *const argv[]) {
+  pid_t child = fork();
+  if (child < 0) return false;
+  if (!child) {
+    int null = open("/dev/null", O_RDWR);
+    if (null >= 0) {
+      dup2(null, STDIN_FILENO);
+      dup2(null, STDOUT_FILENO);
+      dup2(null, STDERR_FILENO);
+    }
+    if (chdir(directory)) _exit(127);
+    execvp(argv[0], (char *const *)(uintptr_t)argv); /* it does not write to them */
+    _exit(127);
+  }
+  int status;
+  while (waitpid(child, &status, 0) < 0)
+    if (errno != EINTR) return false;
+  return WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
+static void version_of(const char *archive, char out[96]) {
+  size_t n = 0;
+  const char *p = strchr(archive, '_');
+  for (p = p ? p + 1 : archive; *p && *p != '_' && n + 1 < 96; p++) {
+    if (!strncmp(p, "%3a", 3)) {
+      out[n++] = ':';
+      p += 2;
+    } else {
+      out[n++] = *p;
+    }
+  }
+  out[n] = 0;
+}
+
+/* Of two archives of one package; a version's are in the order of their names. */
+static bool is_later(const char *archive, const char *than) {
+  char a[96], b[96];
+  version_of(archive, a);
+  version_of(than, b);
+  return strcmp(a, b) ? run("/", (const char *[]){"dpkg", "--compare-versions", a, "gt", b, NULL})
+                      : strcmp(archive, than) > 0;
+}
+
+/* The cached archive NAME_VERSION_ARCH.deb; of several the latest, as dpkg sees it. */
+static char *cached(const char *cache, const char *name) {
+  DIR *d = opendir(cache);
+  char *best = NULL;
+  size_t n = strlen(name);
+  struct dirent *e;
+  while (d && (e = readdir(d))) {
+    if (strncmp(e->d_name, name, n) || e->d_name[n] != '_' || !dg_ends_with(e->d_name, ".deb") ||
+        (best && !is_later(e->d_name, best)))
+      continue;
+    free(best);
+    best = dg_strdup(e->d_name);
+  }
+  if (d) closedir(d);
+  return best;
+}
+
+/* --- licences ------------------------------------------------------------------------------ */
+
+typedef struct name {
+  const char *text; /* in the copyright file */
+  size_t length;
+} name;
+
+typedef struct names {
+  name *items; /* each once, in the order they were met */
+  size_t count, capacity;
+} names;
+
+static void add_name(names *all, const char *text, size_t length) {
+  if (!length) return;
+  for (size_t i = 0; i < all->count; i++)
+    if (all->items[i].length == length && !memcmp(all->items[i].text, text, length)) return;
+  DG_GROW(all->items, all->capacity, all->count + 1);
+  all->items[all->count++] = (name){text, length};
+}
+
+/* What a machine-readable copyright file says in "License:" fields. */
+static void licence_fields(const char *text, const char *end, names *out) {
+  static const char field[] = "License:";
+  for (const char *p = text, *next; p < end; p = next) {
+    const char *newline = memchr(p, '\n', (size_t)(end - p));
+    next = newline ? newline + 1 : end;
+    size_t length = (size_t)((newline ? newline : end) - p), skip = sizeof field - 1;
+    if (length < skip || strncasecmp(p, field, skip)) continue;
+    while (skip < length && strchr(" \t", p[skip])) skip++;
+    while (length > skip && strchr(" \t\r", p[length - 1])) length--;
+    add_name(out, p + skip, length - skip);
+  }
+}
+
+/* Which of Debian's copies of the common licences any other names. */
+static void common_licences(const char *text, const char *end, names *out) {
+  static const char common[] = "/usr/share/common-licenses/";
+  for (const char *p = text; (p = memmem(p, (size_t)(end - p), common, sizeof common - 1));) {
+    size_t length = 0;
+    p += sizeof common - 1;
+    while (p + length < end && (isalnum((unsigned char)p[length]) || strchr("-.+", p[length]))) length++;
+    while (length && p[length - 1] == '.') length--;
+    add_name(out, p, length);
+  }
+}
+
+/* The column of a corpus: the names that fit and are no part of those before. */
+static void brief_licence(const names *all, char out[DG_BRIEF_LICENCE]) {
+  size_t n = 0;
+  for (size_t i = 0; i < all->count; i++) {
+    const name *x = &all->items[i];
+    if (x->length > 40 || memchr(x->text, '\t', x->length) || (n && memmem(out, n, x->text, x->length)))
+      continue;
+    if (n + x->length + 3 >= DG_BRIEF_LICENCE) break;
+    n += (size_t)snprintf(out + n, DG_BRIEF_LICENCE - n, "%s%.*s", n ? ", " : "", (int)x->length, x->text);
+  }
+  out[n] = 0;
+}
+
+/* All of them, on one line, whatever the encoding. */
+static char *whole_licence(const names *all) {
+  dg_strbuf b = {0};
+  for (size_t i = 0; i < all->count; i++) {
+    if (i) dg_strbuf_add(&b, ", ");
+    for (size_t k = 0; k < all->items[i].length; k++) {
+      char c = all->items[i].text[k];
+      dg_strbuf_addc(&b, (unsigned char)c < ' ' ? ' ' : c);
+    }
+  }
+  char *whole = dg_utf8_repair(b.text);
+  free(b.text);
+  return whole;
+}
+
+static void licence_of(const char *root, const char *package, dg_archive *a) {
+  static const char unknown[] = "see copyright file";
+  char *path = dg_format("%s/usr/share/doc/%s/copyright", root, package);
+  dg_mapping map;
+  names fields = {0}, common = {0};
+  if (dg_map(path, &map, NULL)) {
+    const char *text = (const char *)map.data, *end = text + map.size;
+    licence_fields(text, end, &fields);
+    common_licences(text, end, &common);
+  }
+  brief_licence(&fields, a->brief);
+  if (!*a->brief) brief_licence(&common, a->brief);
+  if (!*a->brief) snprintf(a->brief, DG_BRIEF_LICENCE, "%s", unknown);
+  const names *all = fields.count ? &fields : &common;
+  a->licence = all->count ? whole_licence(all) : dg_strdup(unknown);
+  free(fields.items);
+  free(common.items);
+  dg_unmap(&map);
+  free(path);
+}
+
+static void archive_hash(const char *path, char out[33]) {
+  dg_mapping map;
+  out[0] = 0;
+  if (!dg_map(path, &map, NULL)) return;
+  XXH128_canonical_t c;
+  XXH128_canonicalFromHash(&c, XXH3_128bits(map.data, map.size));
+  for (size_t i = 0; i < 16; i++) snprintf(out + 2 * i, 3, "%02x", c.digest[i]);
+  dg_unmap(&map);
+}
+
+/* --- unpacking ----------------------------------------------------------------------------- */
+
+/* A package's archive, from the cache or downloaded; NULL when it cannot be had. */
+static char *fetch(const char *cache, const char *package) {
+  char *file = cached(cache, package);
+  if (file) return file;
+  run(cache, (const char *[]){"apt-get", "download", "-q", package, NULL});
+  return cached(cache, package);
+}
+
+bool dg_make_root(const char *root) {
+  dg_remove_root(root);
+  return !mkdir(root, 0777);
+}
+
+void dg_remove_root(const char *root) { run("/", (const char *[]){"rm", "-rf", root, NULL}); }
+
+static void identify(dg_archive *a, const char *path, const char *package, const char *root) {
+  version_of(a->file, a->version);
+  licence_of(root, package, a);
+  char *link = dg_format("%s/usr/share/doc/%s", root, package);
+  ssize_t n = readlink(link, a->papers, sizeof a->papers - 1);
+  a->papers[n > 0 && !memchr(a->papers, '/', (size_t)n) ? n : 0] = 0;
+  free(link);
+  archive_hash(path, a->hash);
+}
+
+bool dg_archive_unpack(dg_archive *a, const char *cache, const char *package, const char *root) {
+  *a = (dg_archive){.file = fetch(cache, package)};
+  if (!a->file) return false;
+  char *path = dg_format("%s/%s", cache, a->file);
+  a->unpacked = run("/", (const char *[]){"dpkg-deb", "-x", path, root, NULL});
+  if (a->unpacked) identify(a, path, package, root);
+  free(path);
+  return a->unpacked;
+}
+
+void dg_archive_take_licence(dg_archive *a, const dg_archive *papers) {
+  free(a->licence);
+  a->licence = dg_strdup(papers->licence);
+  memcpy(a->brief, papers->brief, sizeof a->brief);
+}
+
+void dg_archive_free(dg_archive *a) {
+  free(a->file);
+  free(a->licence);
+}
