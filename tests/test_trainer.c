@@ -820,6 +820,60 @@ static void test_average_best(void **state) {
   assert_true(averaged > 0 && averaged < 3);
 }
 
+static void by_train_text(rig *r) {
+  r->task.evaluate_start = true;
+  r->task.dev_examples = r->examples;
+  r->task.report = on_report_keeping;
+}
+
+/* A run that goes on with other dev text compares by that alone, what it had kept too. */
+static void test_another_dev_text(void **state) {
+  (void)state;
+  kept = (scored_weights){0};
+  ending whole = whole_run(1, by_train_text); /* scored at 0, 3, 6, 9, 12 */
+  ending_free(&whole);
+  assert_int_equal(kept.count, 5);
+  double want[5];
+  for (size_t s = 0; s < 5; s++) {
+    want[s] = kept.losses[s];
+    free(kept.weights[s]);
+  }
+  for (int ruin = 0; ruin < 2; ruin++) {
+    clean();
+    rig *r = rig_new(1);
+    r->task.evaluate_start = true;
+    set(r, "max_updates", "6");
+    train(r);
+    assert_int_equal(r->result.best_update, 6);
+    rig_free(r);
+    r = rig_new(1);
+    by_train_text(r);
+    r->task.report = on_report;
+    if (ruin) set(r, "learning_rate", "5");
+    train(r);
+    double best = ruin ? want[2] : fmin(want[2], fmin(want[3], want[4]));
+    assert_true(r->result.start.loss == want[0] && r->result.start_scores[0].loss == want[0]);
+    assert_true(r->result.best.loss == best && r->result.best_scores[0].loss == best);
+    if (ruin) assert_int_equal(r->result.best_update, 6);
+    rig_free(r);
+  }
+  /* Two texts after one, and none after two. */
+  rig *r = rig_new(1);
+  dg_dev_set sets[2] = {r->set, r->set};
+  r->task.evaluate_start = true;
+  r->task.dev_sets = sets;
+  r->task.dev_count = 2;
+  train(r);
+  assert_int_equal(r->result.best_update, 6);
+  assert_true(r->result.best_scores[1].loss == r->result.best.loss);
+  rig_free(r);
+  r = rig_new(1);
+  r->task.dev_count = 0;
+  train(r);
+  assert_int_equal(r->result.best_update, 12);
+  rig_free(r);
+}
+
 /* Sampled segmentations say the same text, hidden pieces are read but never predicted, and
  * the mark stands before the source. */
 static void test_noise(void **state) {
@@ -1219,7 +1273,7 @@ int main(void) {
       cmocka_unit_test(test_learns),
       cmocka_unit_test(test_average),
       cmocka_unit_test(test_average_is_scored),
-      cmocka_unit_test(test_average_best),
+      cmocka_unit_test(test_average_best), cmocka_unit_test(test_another_dev_text),
       cmocka_unit_test(test_noise),
       cmocka_unit_test(test_max_minutes),
       cmocka_unit_test(test_checkpoint_minutes),

@@ -35,14 +35,15 @@ bool dg_checkpoint_save(const dg_trainer *t, double seconds, dg_error *err) {
   uint64_t *position = dg_malloc(words * sizeof *position);
   dg_sampler_save(t->sampler, position);
   json_t *state = json_pack(
-      "{s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:f,s:f,s:I,s:o,s:o,s:o,s:o}", "update", (json_int_t)t->update,
+      "{s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:f,s:f,s:I,s:o,s:o,s:o,s:o,s:I}", "update",
+      (json_int_t)t->update,
       "adam_steps", (json_int_t)t->optimizer.steps, "best_update", (json_int_t)t->best_update,
       "bad_evaluations", (json_int_t)t->bad_evaluations, "skipped", (json_int_t)t->skipped,
       "have_best", t->have_best, "have_start", t->have_start, "seconds", seconds,
       "point_loss", t->point_loss, "point_labels", (json_int_t)t->point_labels,
       "start", score_json(&t->start), "best", score_json(&t->best_score), "start_scores",
       scores_json(t->start_scores, t->task->dev_count), "best_scores",
-      scores_json(t->best_scores, t->task->dev_count));
+      scores_json(t->best_scores, t->task->dev_count), "dev_text", (json_int_t)t->dev_text);
   if (t->mean)
     json_object_set_new(state, "mean",
                         json_pack("{s:I,s:I,s:o,s:o}", "of", (json_int_t)t->mean_of, "update",
@@ -122,12 +123,23 @@ static bool read_mean(dg_trainer *t, const dg_safetensors *s, const json_t *mean
   if (!mean) return true;
   if (json_unpack((json_t *)mean, "{s:I,s:I}", "of", &of, "update", &update) || of < 2 ||
       !score_from(json_object_get(mean, "score"), &t->mean_score) ||
-      !scores_from(json_object_get(mean, "scores"), t->mean_scores, t->task->dev_count))
+      !(t->new_dev_text ||
+        scores_from(json_object_get(mean, "scores"), t->mean_scores, t->task->dev_count)))
     return damaged(s, err);
   t->mean_of = (size_t)of;
   t->mean_update = (uint64_t)update;
   t->mean = dg_alloc_checked(t->params->total, sizeof(float), err);
   return t->mean && read_array(s, "mean", DG_F32, t->params->total, t->mean, err);
+}
+
+/* Older checkpoints do not name their dev text, only its scores. */
+static bool read_scores(dg_trainer *t, const json_t *state) {
+  const json_t *dev = json_object_get(state, "dev_text");
+  const json_t *start = json_object_get(state, "start_scores"), *best = json_object_get(state, "best_scores");
+  size_t n = t->task->dev_count;
+  t->new_dev_text = json_array_size(best) != n ||
+                    (dev && (uint64_t)json_integer_value(dev) != t->dev_text);
+  return t->new_dev_text || (scores_from(start, t->start_scores, n) && scores_from(best, t->best_scores, n));
 }
 
 static bool read_state(dg_trainer *t, const dg_safetensors *s, dg_error *err) {
@@ -152,8 +164,7 @@ static bool read_state(dg_trainer *t, const dg_safetensors *s, dg_error *err) {
                               "point_loss", &t->point_loss, "point_labels", &labels) &&
             score_from(json_object_get(j, "start"), &t->start) &&
             score_from(json_object_get(j, "best"), &t->best_score) &&
-            scores_from(json_object_get(j, "start_scores"), t->start_scores, t->task->dev_count) &&
-            scores_from(json_object_get(j, "best_scores"), t->best_scores, t->task->dev_count);
+            read_scores(t, j);
   if (!ok || update < 0 || steps < 0) {
     json_decref(j);
     return damaged(s, err);

@@ -34,6 +34,8 @@ typedef struct dg_trainer {
   size_t source_bytes, target_bytes; /* that a token of the update takes in it */
   uint64_t first_update, update, best_update, mean_update, bad_evaluations, skipped;
   bool have_best, have_start;
+  uint64_t dev_text; /* what makes scores comparable; 0: no dev text */
+  bool new_dev_text; /* other than the checkpoint's: its scores say nothing */
   double seconds; /* before this process */
   dg_dev_score start, best_score, mean_score;
   dg_dev_score *scores, *start_scores, *best_scores, *mean_scores; /* one a dev set */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "mt/core/file.h"
@@ -234,6 +235,55 @@ static bool score_all(dg_trainer *t, dg_dev_score *mean, dg_error *err) {
   return true;
 }
 
+/* What dev scores must have in common to be compared; never negative, as JSON's integers. */
+static uint64_t dev_text(const dg_train_task *k, const dg_train_options *o) {
+  if (!k->dev_count) return 0;
+  uint64_t h = dg_examples_hash(k->dev_examples);
+  for (size_t i = 0; i < k->dev_count; i++) {
+    const dg_dev_set *s = &k->dev_sets[i];
+    const uint64_t made_of[] = {s->sentences, s->sentences ? (uint64_t)o->eval_beam : 0, s->direction.reversed};
+    h = XXH3_64bits_withSeed(s->name, strlen(s->name), h);
+    h = XXH3_64bits_withSeed(made_of, sizeof made_of, h);
+    for (size_t n = 0; n < s->sentences; n++) {
+      h = XXH3_64bits_withSeed(s->sources[n], strlen(s->sources[n]), h);
+      h = XXH3_64bits_withSeed(s->references[n], strlen(s->references[n]), h);
+    }
+  }
+  return h >> 1 | 1;
+}
+
+static bool score_weights(dg_trainer *t, float *weights, dg_dev_score *mean, dg_dev_score *scores,
+                          dg_error *err) {
+  swap_weights(t, weights);
+  bool ok = score_all(t, mean, err);
+  swap_weights(t, weights);
+  if (ok) memcpy(scores, t->scores, t->task->dev_count * sizeof *scores);
+  return ok;
+}
+
+/* By another dev text than until now the comparison begins anew, between the best weights and
+ * those at the start. */
+static bool score_anew(dg_trainer *t, float *start, dg_error *err) {
+  size_t count = t->task->dev_count;
+  t->bad_evaluations = t->runner_up_count = 0;
+  t->have_start = t->have_start && count, t->have_best = t->have_best && count;
+  if (!count) {
+    free(t->mean);
+    t->mean = NULL;
+  }
+  if ((t->have_start && !score_weights(t, start, &t->start, t->start_scores, err)) ||
+      (t->have_best && !score_weights(t, t->best, &t->best_score, t->best_scores, err)) ||
+      (t->mean && !score_weights(t, t->mean, &t->mean_score, t->mean_scores, err)))
+    return false;
+  if (!t->have_start || !t->have_best || metric_of(t, &t->best_score) > metric_of(t, &t->start))
+    return true;
+  t->best_update = 0;
+  t->best_score = t->start;
+  memcpy(t->best_scores, t->start_scores, count * sizeof *t->scores);
+  memcpy(t->best, start, t->params->total * sizeof *start);
+  return true;
+}
+
 /* Keeps the weights in place among those to average, if they are good enough. */
 static void keep_runner_up(dg_trainer *t, const float *weights, double metric) {
   size_t most = (size_t)t->o->average_best - 1, n = t->params->total, at = t->runner_up_count;
@@ -264,16 +314,17 @@ static bool average_best(dg_trainer *t, dg_error *err) {
     mean[i] = (float)(sum / (double)of);
   }
   dg_dev_score score;
-  swap_weights(t, mean);
-  bool ok = score_all(t, &score, err);
-  swap_weights(t, mean);
+  dg_dev_score *scores = dg_calloc(t->task->dev_count + 1, sizeof *scores);
+  bool ok = score_weights(t, mean, &score, scores, err);
   if (!ok || metric_of(t, &score) <= metric_of(t, &t->best_score) || !beats_mean(t, &score)) {
     free(mean);
+    free(scores);
     return ok;
   }
   free(t->mean);
-  t->mean = mean, t->mean_of = of, t->mean_update = t->update, t->mean_score = score;
-  memcpy(t->mean_scores, t->scores, t->task->dev_count * sizeof *t->scores);
+  free(t->mean_scores);
+  t->mean = mean, t->mean_scores = scores;
+  t->mean_of = of, t->mean_update = t->update, t->mean_score = score;
   return save_checkpoint(t, err);
 }
 
@@ -399,6 +450,7 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
   *result = (dg_train_result){0};
   bool ok = false;
   dg_lock *lock = NULL; /* two runs would take turns in spoiling one checkpoint */
+  float *start = NULL;
   size_t pairs = 0;
   for (size_t i = 0; i < task->direction_count; i++)
     pairs += dg_examples_count(task->examples, task->directions[i].corpus);
@@ -445,7 +497,17 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
     if (!t.runners_up) goto done;
   }
   if (!t.ranks->rank && !(lock = dg_lock_new(task->checkpoint_path, err))) goto done;
-  if (!dg_checkpoint_load(&t, err) || !begin_together(&t, err)) goto done;
+  t.dev_text = dev_text(task, o);
+  if (task->evaluate_start && !access(task->checkpoint_path, F_OK)) {
+    start = dg_alloc_checked(n, sizeof *start, err);
+    if (!start) goto done;
+    memcpy(start, t.params->values, n * sizeof *start);
+  }
+  if (!dg_checkpoint_load(&t, err) || !begin_together(&t, err) ||
+      (t.new_dev_text && !score_anew(&t, start, err)))
+    goto done;
+  free(start);
+  start = NULL;
   clock_gettime(CLOCK_MONOTONIC, &t.begun);
   t.checkpointed = t.begun;
   restart_clocks(&t);
@@ -476,6 +538,7 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
   t.history = NULL;
 done:
   dg_lock_free(lock);
+  free(start);
   free(t.position);
   dg_sampler_free(t.sampler);
   dg_candidates_free(t.candidates);
