@@ -323,6 +323,7 @@ static void test_schedules(void **state) {
   }
   dg_lines_close(lines);
   assert_true(read > 50);
+  assert_true(dg_schedule(DG_SCHEDULE_INVERSE_SQRT, 2, 0, 1000, 0, 0) <= 0); /* as yet */
   /* A cooldown of 100 updates: as without it, then down as 1 - sqrt, to 0 and no further. */
   static const double want[][2] = {{900, 2}, {901, 1.8}, {904, 1.6}, {925, 1}, {964, 0.4}, {1000, 0},
                                    {1001, 0}, {2000, 0}};

@@ -161,6 +161,7 @@ static double before_cooldown(dg_schedule_type type, double peak, double w, doub
 
 double dg_schedule(dg_schedule_type type, double peak, uint64_t warmup, uint64_t max_updates,
                    uint64_t cooldown, uint64_t step) {
+  if (!step) return 0; /* before the first update */
   double rate = before_cooldown(type, peak, (double)warmup, (double)max_updates, (double)step);
   if (step + cooldown <= max_updates) return rate;
   double left = step < max_updates ? (double)(max_updates - step) : 0;
