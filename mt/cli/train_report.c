@@ -62,22 +62,27 @@ static void print_gain(const dg_train_summary *s, const dg_train_measure *m) {
          g->bleu[1].p_value, g->chrf[1].score - g->chrf[0].score, g->chrf[1].p_value);
 }
 
+/* Text cut into new pieces is read otherwise than by the base before anything is learned. */
 static void warn(const dg_train_summary *s) {
-  bool real = false, fell = false;
+  bool real = false, rose = true, fell = false, learned = s->result->best_update;
   for (size_t i = 0; i < s->measure_count; i++) {
     const dg_gain *g = &s->measures[i].gain;
     real = real || dg_gain_is_real(g);
-    fell = fell || g->chrf[1].score <= g->chrf[0].score;
+    rose = rose && g->chrf[1].score > g->chrf[0].score;
+    fell = fell || g->chrf[1].score < g->chrf[0].score;
   }
   bool begun = json_object_get(s->card, "init");
-  if (!s->result->best_update)
-    fprintf(stderr, "dragoman: warning: nothing was gained over the %s; the adapter leaves it as it "
-                    "is. More or cleaner pairs%s may help\n",
-            begun ? "adapter that it begins from" : "untouched base",
-            begun ? "" : ", or a nearer --like,");
-  else if (s->measure_count && fell)
+  bool cut = !begun && json_object_get(s->card, "tokens_per_word");
+  if (fell || (learned && !rose))
     fprintf(stderr, "dragoman: warning: chrF did not rise above the untouched base's: this adapter "
-                    "may do harm\n");
+                    "may do harm%s\n",
+            cut && !learned ? ". Its new pieces came to nothing: more pairs, or --new-pieces 0, may help"
+                            : "");
+  else if (!learned)
+    fprintf(stderr, "dragoman: warning: nothing was gained over the %s%s. More or cleaner pairs%s may "
+                    "help\n",
+            begun ? "adapter that it begins from" : "untouched base",
+            cut ? "" : "; the adapter leaves it as it is", begun ? "" : ", or a nearer --like,");
   else if (s->measure_count && !real)
     fprintf(stderr, "dragoman: warning: the gain may be chance (p >= 0.05): measure on more "
                     "sentences, or train on more pairs\n");

@@ -256,6 +256,20 @@ begun() { # no gain over the adapter it begins from, which had gained much
     grep -q 'gained over the adapter that it begins from' err && grep -q 'dev loss: before training' out
 }
 check "no gain over --init" begun
+recut() { # new pieces that nothing was learned for: not what the base says, and worse
+  "$dragoman" train -b base.safetensors -s gl -t en --like es --reversed --threads 2 --train train.gl.tsv \
+    --dev dev.gl.tsv --learning_rate 0 --max_updates 1 --eval_sentences 20 "$@" -o cut.safetensors >out 2>err
+  cat out err
+  grep -q 'may do harm.*new pieces came to nothing' err && ! grep -q 'as it is' err
+}
+check "new pieces alone may do harm" recut
+whole() { ! recut --new-pieces 0 && grep -q 'gained over the untouched base; the adapter leaves it as it is' err; }
+check "without them nothing changes" whole
+equal() { # in scores alone: no word of either is in the dev text
+  train --train train.gl.tsv --dev wrong.dev.tsv --keep-problems --eval_sentences 20 -o equal.safetensors >out 2>err
+  grep -q 'untouched base as es BLEU 0.00 chrF 0.00.*(+0.00, p = 1.000; +0.00, p = 1.000)' out || { cat out err; return 1; }
+}
+check "equal scores are no gain" equal
 # so many words that the base's 64 positions have no room for them, and max_tokens has
 awk 'BEGIN { for (i = 0; i < 70; i++) { a = a "two "; b = b "dous " } print a "\t" b }' >long.tsv
 beyond() {
