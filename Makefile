@@ -14,7 +14,7 @@ MACHINE := $(shell uname -m)
 # The Debian packages a build, the tests and the demo need.
 DEBIAN_PACKAGES := gcc g++ make pkg-config libsentencepiece-dev libopenblas-dev zlib1g-dev \
   libicu-dev libjansson-dev libxxhash-dev libxml2-dev libzip-dev libyaml-dev \
-  libcld2-dev libcmocka-dev gettext
+  libcld2-dev libcmocka-dev gettext jq time
 
 PKGS := sentencepiece openblas zlib icu-uc icu-i18n jansson libxxhash libxml-2.0 libzip yaml-0.1
 ifdef MPI
