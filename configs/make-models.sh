@@ -1,29 +1,50 @@
 #!/bin/sh
-# Makes what ships in data/models from nothing: corpus, base, adapters. Every step
-# resumes; a finished one is not repeated unless its output is removed.
+# Makes what ships in data/models from nothing: corpus, base, adapters. data/manifest.tsv, which
+# lists the text, goes with the base. Every step resumes; a finished one is not repeated unless its
+# output is removed. Adapters of another base are made again. Needs jq.
 #   configs/make-models.sh [PROGRAM]
 set -eu
 cd "$(dirname "$0")/.."
-dragoman=${1:-build/dragoman}
+dragoman=${1:-build/dragoman} base=data/models/base.safetensors
 mkdir -p work/base work/adapters data/models
 
-[ -f work/corpus/manifest.tsv ] ||
-  $dragoman data harvest -c configs/harvest.conf -o work/corpus --cache work/debs
-cp work/corpus/manifest.tsv data/manifest.tsv
-
-[ -f data/models/base.safetensors ] || {
-  $dragoman pretrain -c configs/base.conf -o work/base/base.safetensors
-  cp work/base/base.safetensors data/models/
+harvest() {
+  [ -f work/corpus/manifest.tsv ] ||
+    "$dragoman" data harvest -c configs/harvest.conf -o work/corpus --cache work/debs
 }
+
+# What ships is whole or not there.
+ship() { # FILE AS
+  cp "$1" "$2.tmp"
+  mv "$2.tmp" "$2"
+}
+
+[ -f $base ] || {
+  harvest
+  "$dragoman" pretrain -c configs/base.conf -o work/base/base.safetensors
+  ship work/corpus/manifest.tsv data/manifest.tsv
+  ship work/base/base.safetensors $base
+}
+base_hash=$("$dragoman" info --json $base | jq -er .hash)
 
 # adapter SOURCE TARGET LANGUAGE RELATIVE FLAGS: 5,000 pairs of four words or more.
 adapter() {
-  [ -f "data/models/$1-$2.safetensors" ] && return
-  $dragoman data sample -n 5000 --words 4 -o "work/adapters/train.$3.tsv" "work/corpus/train.$3.tsv.gz"
-  $dragoman train -b data/models/base.safetensors -s "$1" -t "$2" --like "$4" $5 \
-    --train "work/adapters/train.$3.tsv" --dev "work/corpus/dev.$3.tsv.gz" \
-    -o "work/adapters/$1-$2.safetensors"
-  cp "work/adapters/$1-$2.safetensors" data/models/
+  shipped=data/models/$1-$2.safetensors
+  if [ -f "$shipped" ]; then
+    its_base=$("$dragoman" info --json "$shipped" | jq -er .base_hash)
+    [ "$its_base" != "$base_hash" ] || return 0
+  fi
+  harvest
+  cmp -s work/corpus/manifest.tsv data/manifest.tsv || {
+    echo "$0: work/corpus is not the text that $base was made of (data/manifest.tsv):" \
+      "remove that base to make all anew, or go to the commit that made it" >&2
+    exit 1
+  }
+  made=work/adapters/$1-$2.$base_hash.safetensors
+  "$dragoman" data sample -n 5000 --words 4 -o "work/adapters/train.$3.tsv" "work/corpus/train.$3.tsv.gz"
+  "$dragoman" train -b $base -s "$1" -t "$2" --like "$4" $5 --train "work/adapters/train.$3.tsv" \
+    --dev "work/corpus/dev.$3.tsv.gz" -o "$made"
+  ship "$made" "$shipped"
 }
 adapter en gl gl pt ''
 adapter gl en gl pt --reversed

@@ -1,9 +1,11 @@
 #!/bin/sh
 # Draws table.tsv: BLEU by the number of pairs for the full grid (the mean over seeds),
-# one panel a pair, and bars for the pairs measured at one size only.
+# one panel a pair, and bars for the pairs measured at one size only. Of rows of several bases
+# those of the last row's are drawn; rows without a score are passed over.
 #   tests/transfer/chart.sh [TABLE] >tests/transfer/table.svg
 set -eu
 cd "$(dirname "$0")/../.."
+table=${1:-tests/transfer/table.tsv}
 awk -F'\t' '
   BEGIN {
     methods = split("base scratch bottleneck lora full", order, " ")
@@ -12,19 +14,16 @@ awk -F'\t' '
     title["bottleneck"] = "adapter"; title["lora"] = "LoRA"; title["full"] = "all weights"
     wide = 250; high = 190; left = 40; top = 56
   }
-  NR == 1 { next }
-  $4 ~ /^stacked/ { next }
+  FNR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
+  NR == FNR { last = $column["base_hash"]; next }
+  $column["base_hash"] != last { next }
   {
-    k = $1 SUBSEP $4 SUBSEP $3
-    sum[k] += $8; n[k]++
-    if (!($1 in seen)) { seen[$1] = 1; pair[++pairs] = $1 }
-    if ($3 > 0) size[$1, $3] = 1
-    if ($8 > most) most = $8
-  }
-  function sizes(p,   c, k, part) {
-    c = 0
-    for (k in size) { split(k, part, SUBSEP); c += part[1] == p }
-    return c
+    p = $column["pair"]; m = $column["method"]; s = $column["size"]; bleu = $column["BLEU"]
+    if (m ~ /^stacked/ || bleu !~ /^[0-9]+(\.[0-9]+)?$/) next
+    sum[p, m, s] += bleu; n[p, m, s]++
+    if (!(p in seen)) { seen[p] = 1; pair[++pairs] = p }
+    if (s > 0 && s != 2000) several[p] = 1
+    if (bleu > most) most = bleu
   }
   function y(v) { return top + high - v / limit * high }
   function text(x, at, s, more) {
@@ -41,19 +40,19 @@ awk -F'\t' '
   }
   function value(p, m, s) { return sum[p, m, s] / n[p, m, s] }
   END {
-    if (!pairs) { print "the table is empty" >"/dev/stderr"; exit 1 }
+    if (!pairs) { print "there is nothing to draw in " FILENAME >"/dev/stderr"; exit 1 }
     limit = int(most / 10 + 1) * 10
-    for (i = 1; i <= pairs; i++) if (sizes(pair[i]) > 1) grid[++grids] = pair[i]; else bar[++bars] = pair[i]
+    for (i = 1; i <= pairs; i++) if (pair[i] in several) grid[++grids] = pair[i]; else bar[++bars] = pair[i]
     columns = grids > 3 ? grids : 3
     width = left + columns * (wide + left)
-    height = top + high + 40 + (bars ? high + 70 : 0)
+    height = top + (grids ? high + 70 : 0) + (bars ? high + 70 : 0) - 30
     printf "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"11\">\n", width, height
     printf "<rect width=\"%d\" height=\"%d\" fill=\"white\"/>\n", width, height
     for (m = 1; m <= methods; m++) {
       x = left + (m > 1 ? 200 : 0) + (m > 2 ? (m - 2) * 110 : 0)
       mark(x, 14, m); text(x + 8, 18, title[order[m]])
     }
-    text(left, 36, "BLEU on test sentences, by pairs trained on (all: at most 20,000)", "font-weight=\"bold\"")
+    if (grids) text(left, 36, "BLEU on test sentences, by pairs trained on (all: at most 20,000)", "font-weight=\"bold\"")
     steps = split("500 2000 20000", step, " ")
     for (g = 1; g <= grids; g++) {
       x0 = left + (g - 1) * (wide + left)
@@ -70,24 +69,25 @@ awk -F'\t' '
           v = y(value(grid[g], order[m], z))
           points = points sprintf("%.1f,%.1f ", at[s], v); mark(at[s], v, m)
         }
-        printf "<polyline points=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"1.5\"/>\n", points, colour[m]
+        if (points) printf "<polyline points=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"1.5\"/>\n", points, colour[m]
       }
     }
     if (bars) {
-      top += high + 70
+      if (grids) top += high + 70
       text(left, top - 14, "BLEU at 2,000 pairs", "font-weight=\"bold\"")
       w = width - 2 * left; axes(left, w); slot = w / bars
       for (b = 1; b <= bars; b++) {
         x = left + (b - 1) * slot
         text(x + slot / 2, top + high + 14, bar[b], "text-anchor=\"middle\"")
-        shown = 0
+        shown = 0; many = 0
+        for (m = 1; m <= methods; m++) many += ((bar[b], order[m], (order[m] == "base" ? 0 : 2000)) in sum)
         for (m = 1; m <= methods; m++) {
           z = order[m] == "base" ? 0 : 2000
           if (!((bar[b], order[m], z) in sum)) continue
           v = y(value(bar[b], order[m], z))
-          printf "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>\n", x + 6 + shown++ * (slot - 12) / 3, v, (slot - 12) / 3 - 1, top + high - v, colour[m]
+          printf "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>\n", x + 6 + shown++ * (slot - 12) / (many > 3 ? many : 3), v, (slot - 12) / (many > 3 ? many : 3) - 1, top + high - v, colour[m]
         }
       }
     }
     print "</svg>"
-  }' "${1:-tests/transfer/table.tsv}"
+  }' "$table" "$table"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the defaults of `train` rest on: short runs that differ in one setting, each a line of
-# recipes.tsv. Finished lines are kept, so it resumes.
+# recipes.tsv. Finished lines are kept, so it resumes; a run that fails does not stop the others.
 #   tests/transfer/recipes.sh                 # all that is missing
 #   tests/transfer/recipes.sh 'en-gl 500'     # what is missing of these
 # Settings, with their defaults: DRAGOMAN=build/dragoman, BASE=data/models/base.safetensors,
@@ -8,7 +8,7 @@
 # TABLE=tests/transfer/recipes.tsv, RUN= (a command that runs each, such as nice). Runs of one
 # size see the same sentences as often, R-Drop half as often, for it takes twice the time. A run
 # called `default` has updates of 1,024 tokens, a rate of 0.005 and bottlenecks of width 64 after
-# every layer.
+# every layer. Needs jq.
 set -eu
 cd "$(dirname "$0")/../.."
 dragoman=${DRAGOMAN:-build/dragoman} base=${BASE:-data/models/base.safetensors}
@@ -16,24 +16,29 @@ corpus=${CORPUS:-work/corpus} work=${WORK:-work/recipes}
 table=${TABLE:-tests/transfer/recipes.tsv}
 export OPENBLAS_NUM_THREADS=1
 mkdir -p "$work"
-tab=$(printf '\t')
+tab=$(printf '\t') failed=''
+base_hash=$("$dragoman" info --json "$base" | jq -er .hash) || { echo "$0: $base cannot be read" >&2; exit 1; }
 [ -f "$table" ] ||
-  printf 'pair\tsize\trun\tdev_loss\tBLEU\tchrF\tat_update\tof\tminutes\tsettings\n' >"$table"
+  printf 'pair\tsize\trun\tdev_loss\tBLEU\tchrF\tat_update\tof\tminutes\tsettings\tbase_hash\n' >"$table"
+
+# A file is there whole or not at all.
+once() { # FILE COMMAND...
+  target_file=$1
+  shift
+  [ -f "$target_file" ] || { "$@" >"$target_file.$$" && mv "$target_file.$$" "$target_file"; }
+}
+pairs_of() { gzip -t "$1" && gzip -dc "$1" | cut -f1,2; }
+short_pairs() { gzip -t "$1" && gzip -dc "$1" | awk -F'\t' 'split($1, words, " ") <= 20'; }
 
 # Pairs of 4 to 20 words, the same for every run; small samples are part of larger ones.
 prepare() { # LANGUAGE SIZE
-  [ -f "$work/dev.$1.tsv" ] || gzip -dc "$corpus/dev.$1.tsv.gz" | cut -f1,2 >"$work/dev.$1.tsv"
-  [ -f "$work/short.$1.tsv" ] ||
-    gzip -dc "$corpus/train.$1.tsv.gz" | awk -F'\t' 'split($1, words, " ") <= 20' >"$work/short.$1.tsv"
+  once "$work/dev.$1.tsv" pairs_of "$corpus/dev.$1.tsv.gz"
+  once "$work/short.$1.tsv" short_pairs "$corpus/train.$1.tsv.gz"
   [ -f "$work/train.$1.$2.tsv" ] ||
     "$dragoman" data sample --quiet -n "$2" --words 4 -o "$work/train.$1.$2.tsv" "$work/short.$1.tsv"
 }
 
-run() { # PAIR RELATIVE SIZE TOKENS RUN [SETTING...]
-  pair=$1 relative=$2 size=$3 tokens=$4 name=$5
-  shift 5
-  case "$pair $size $name" in "$wanted"*) ;; *) return 0 ;; esac
-  grep -q "^$pair$tab$size$tab$name$tab" "$table" && return
+train() { # [SETTING...]
   language=${pair#en-} batch=1024 option=
   prepare "$language" "$size"
   for word; do
@@ -41,7 +46,7 @@ run() { # PAIR RELATIVE SIZE TOKENS RUN [SETTING...]
     option=$word
   done
   case "$*" in *--rdrop*) tokens=$((tokens / 2)) ;; esac
-  updates=$((tokens / batch)) out=$work/$pair.$size.$name
+  updates=$((tokens / batch)) out=$work/$pair.$size.$name.$(echo "$base_hash" | cut -c1-8)
   ${RUN:-} "$dragoman" train --quiet -b "$base" -s en -t "$language" --like "$relative" \
     --train "$work/train.$language.$size.tsv" --dev "$work/dev.$language.tsv" --threads 1 --seed 1 \
     --max-updates $updates --warmup $((updates / 8)) --eval-every $(((updates + 3) / 4)) \
@@ -54,9 +59,30 @@ run() { # PAIR RELATIVE SIZE TOKENS RUN [SETTING...]
       last = $1; minutes = $3
       if (!best || $8 < best) { best = $8; scores = $8 "\t" $9 "\t" $10 "\t" $1 }
     }
-    END { print scores "\t" last "\t" minutes }' "$out.tsv")
-  printf '%s\t%s\t%s\t%s\t%s\n' "$pair" "$size" "$name" "$best" "$*" >>"$table"
+    END {
+      if (!best) { print FILENAME " has no scores" >"/dev/stderr"; exit 1 }
+      print scores "\t" last "\t" minutes
+    }' "$out.tsv")
+  printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$pair" "$size" "$name" "$best" "$*" "$base_hash" >>"$table"
   rm -f "$out.safetensors.checkpoint"
+}
+
+run() { # PAIR RELATIVE SIZE TOKENS RUN [SETTING...]
+  pair=$1 relative=$2 size=$3 tokens=$4 name=$5
+  shift 5
+  case "$pair $size $name" in "$wanted"*) ;; *) return 0 ;; esac
+  awk -F'\t' -v run="$pair$tab$size$tab$name$tab" -v hash="$base_hash" '
+    index($0, run) == 1 && $NF == hash { there = 1 } END { exit !there }' "$table" && return 0
+  set +e # or set -e would not hold in what is asked for its status
+  (
+    set -e
+    train "$@"
+  )
+  status=$?
+  set -e
+  [ $status -ne 130 ] || exit 130
+  [ $status -eq 0 ] || failed="$failed
+  $pair $size $name"
 }
 
 wanted=${1:-}
@@ -99,3 +125,9 @@ run en-hsb de 5000 120000 often-fast-pieces --new-pieces 1000 --batch-tokens 230
 run en-gl pt 5000 100000 often-lora --batch-tokens 384 --method lora
 run en-gl pt 5000 100000 often-fast-lora --batch-tokens 384 --method lora --learning-rate 0.015
 run en-gl pt 50000 200000 often-fast-wide --batch-tokens 384 --learning-rate 0.015 --width 128
+# The rate of all weights, in the budget of the table (run.sh): its default there.
+for rate in 0.0002 0.0005 0.001 0.002; do
+  run en-gl pt 2000 768000 full-$rate --method full --learning-rate $rate --batch-tokens 384 --warmup 100 --eval-every 100
+  run en-hsb cs 2000 768000 full-$rate --method full --learning-rate $rate --batch-tokens 384 --warmup 100 --eval-every 100
+done
+[ ! "$failed" ] || { echo "$0: these failed; the same command tries them again:$failed" >&2; exit 1; }
