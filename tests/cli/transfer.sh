@@ -85,7 +85,7 @@ paired() { # as eval compares
   compared 3 "^en-gl${tab}pt${tab}500${tab}bottleneck${tab}1$tab" || return 1
   "$dragoman" eval --quiet --paired-ar --json -w 2 -r "$WORK/test.gl.2" "$WORK"/en-gl.0.base.*.out \
     "$WORK"/en-gl.500.bottleneck.*.out >json || return 1
-  jq -r '(.[1].chrF2.score - .[0].chrF2.score) * 100 | round / 100' json >want
+  jq -r '(.[1].chrF2.score - .[0].chrF2.score) * 1000 | round / 1000' json >want
   jq -r '.[1].chrF2.p_value * 10000 | round / 10000' json >>want
   awk -F'\t' '$6 == "base" { print $10; print $11 }' out/paired.tsv | diff want -
 }

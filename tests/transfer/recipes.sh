@@ -11,31 +11,24 @@
 # every layer. Needs jq.
 set -eu
 cd "$(dirname "$0")/../.."
+. tests/transfer/keep.sh
 dragoman=${DRAGOMAN:-build/dragoman} base=${BASE:-data/models/base.safetensors}
 corpus=${CORPUS:-work/corpus} work=${WORK:-work/recipes}
 table=${TABLE:-tests/transfer/recipes.tsv}
 export OPENBLAS_NUM_THREADS=1
 mkdir -p "$work"
-tab=$(printf '\t') failed=''
+tab=$(printf '\t')
 base_hash=$("$dragoman" info --json "$base" | jq -er .hash) || { echo "$0: $base cannot be read" >&2; exit 1; }
 [ -f "$table" ] ||
   printf 'pair\tsize\trun\tdev_loss\tBLEU\tchrF\tat_update\tof\tminutes\tsettings\tbase_hash\n' >"$table"
 
-# A file is there whole or not at all.
-once() { # FILE COMMAND...
-  target_file=$1
-  shift
-  [ -f "$target_file" ] || { "$@" >"$target_file.$$" && mv "$target_file.$$" "$target_file"; }
-}
-pairs_of() { gzip -t "$1" && gzip -dc "$1" | cut -f1,2; }
 short_pairs() { gzip -t "$1" && gzip -dc "$1" | awk -F'\t' 'split($1, words, " ") <= 20'; }
 
-# Pairs of 4 to 20 words, the same for every run; small samples are part of larger ones.
+# Pairs of 4 to 20 words, the same for every run.
 prepare() { # LANGUAGE SIZE
   once "$work/dev.$1.tsv" pairs_of "$corpus/dev.$1.tsv.gz"
   once "$work/short.$1.tsv" short_pairs "$corpus/train.$1.tsv.gz"
-  [ -f "$work/train.$1.$2.tsv" ] ||
-    "$dragoman" data sample --quiet -n "$2" --words 4 -o "$work/train.$1.$2.tsv" "$work/short.$1.tsv"
+  sample "$2" "$work/short.$1.tsv" "$work/train.$1.$2.tsv"
 }
 
 train() { # [SETTING...]
@@ -73,16 +66,7 @@ run() { # PAIR RELATIVE SIZE TOKENS RUN [SETTING...]
   case "$pair $size $name" in "$wanted"*) ;; *) return 0 ;; esac
   awk -F'\t' -v run="$pair$tab$size$tab$name$tab" -v hash="$base_hash" '
     index($0, run) == 1 && $NF == hash { there = 1 } END { exit !there }' "$table" && return 0
-  set +e # or set -e would not hold in what is asked for its status
-  (
-    set -e
-    train "$@"
-  )
-  status=$?
-  set -e
-  [ $status -ne 130 ] || exit 130
-  [ $status -eq 0 ] || failed="$failed
-  $pair $size $name"
+  try "$pair $size $name" train "$@"
 }
 
 wanted=${1:-}
@@ -130,4 +114,4 @@ for rate in 0.0002 0.0005 0.001 0.002; do
   run en-gl pt 2000 768000 full-$rate --method full --learning-rate $rate --batch-tokens 384 --warmup 100 --eval-every 100
   run en-hsb cs 2000 768000 full-$rate --method full --learning-rate $rate --batch-tokens 384 --warmup 100 --eval-every 100
 done
-[ ! "$failed" ] || { echo "$0: these failed; the same command tries them again:$failed" >&2; exit 1; }
+tell_failed

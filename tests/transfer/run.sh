@@ -17,6 +17,7 @@
 # Needs GNU time (Debian: time) and jq.
 set -eu
 cd "$(dirname "$0")/../.."
+. tests/transfer/keep.sh
 dragoman=${DRAGOMAN:-build/dragoman} base=${BASE:-data/models/base.safetensors}
 corpus=${CORPUS:-work/corpus} prose=${PROSE:-work/corpus-prose} work=${WORK:-work/transfer}
 table=${TABLE:-tests/transfer/table.tsv} updates=${UPDATES:-2000} full_rate=${FULL_RATE:-0.0005}
@@ -28,15 +29,6 @@ anew=
 die() { echo "$0: $*" >&2; exit 1; }
 
 # --- text -------------------------------------------------------------------------------------
-# A file is there whole or not at all.
-once() { # FILE COMMAND...
-  target_file=$1
-  shift
-  [ -f "$target_file" ] || { "$@" >"$target_file.$$" && mv "$target_file.$$" "$target_file"; }
-}
-
-pairs_of() { gzip -t "$1" && gzip -dc "$1" | cut -f1,2; }
-
 # Pairs of one domain: user interfaces (catalogues, language packs) or prose (help, manuals).
 domain() { # FILE ui|prose
   gzip -t "$1" && gzip -dc "$1" | awk -F'\t' -v want="$2" '
@@ -54,11 +46,6 @@ sides() { # NAME: its columns, each a file
 held_out() { # LANGUAGE
   for set in dev test; do once "$work/$set.$1.tsv" pairs_of "$corpus/$set.$1.tsv.gz"; done
   sides "test.$1"
-}
-
-# Small samples are part of larger ones.
-sample() { # SIZE FILE OUTPUT
-  [ -f "$3" ] || "$dragoman" data sample --quiet -n "$1" --words 4 -o "$3" "$2"
 }
 
 # The corpus's own test sets have no prose: this is from help of which no training, of
@@ -89,13 +76,12 @@ name_of() { # SIZE METHOD SEED
   echo "$pair.$1.$2.$3.$relative.$(budget "$1").$short_hash"
 }
 
-# Trains what is not trained yet. What it took is written beside the model at the end: a model
-# without that was cut off on its last step, and is made again, for its peak is not known.
+# Trains what is not trained yet, from its checkpoint if there is one. What it took is written
+# beside the model at the end: a model without that was cut off.
 fit() { # MODEL COMMAND ARGUMENTS...
   model=$1
   shift
   if [ ! -s "$model.took" ] || [ ! -f "$model" ]; then
-    [ ! -f "$model" ] || rm -f "$model" "$model.checkpoint"
     /usr/bin/time -f "%M $threads" -o "$model.time" \
       "$dragoman" "$@" --threads "$threads" --quiet -o "$model"
     mv "$model.time" "$model.took"
@@ -243,7 +229,7 @@ compare() {
     # Without a difference there is nothing to explain; sacreBLEU's p is the smallest then.
     scores=$(printf '%s\n' "$scores" | jq -er '. as [$theirs, $ours] |
       [("BLEU", "chrF2") as $m | ($ours[$m].score - $theirs[$m].score) as $gain |
-        ($gain * 100 | round / 100), if $gain == 0 then 1 else $ours[$m].p_value * 10000 | round / 10000 end] |
+        ($gain * 1000 | round / 1000 + 0), if $gain == 0 then 1 else $ours[$m].p_value * 10000 | round / 10000 end] |
       if length == 4 then @tsv else error("scores are missing") end')
     key=$(printf '%s\t' "$pair" "$relative" "$s" "$m" "$r" "$other")
     edit "$paired" "index(\$0, \"$key\") == 1" "$key$(wc -l <"$reference")$tab$scores$tab$base_hash"
@@ -400,21 +386,12 @@ start_table "$paired" pair relative size method seed against test BLEU_differenc
   chrF_difference chrF_p base_hash
 start_table "$kept" model pair BLEU BLEU_ci chrF chrF_ci hash base_hash
 
-any='' failed=''
+any=''
 while IFS=$tab read -r pair relative size method seed <&3; do
   case $pair in '' | '#'*) continue ;; esac
   wanted "$pair $size $method $seed" "$@" || continue
   any=1
-  set +e # or set -e would not hold in what is asked for its status
-  (
-    set -e
-    run
-  )
-  status=$?
-  set -e
-  [ $status -ne 130 ] || exit 130
-  [ $status -eq 0 ] || failed="$failed
-  $pair $size $method $seed"
+  try "$pair $size $method $seed" run
 done 3<tests/transfer/rows.tsv
 [ "$any" ] || die "tests/transfer/rows.tsv has no such run: $*"
-[ ! "$failed" ] || die "these failed; the same command tries them again:$failed"
+tell_failed
