@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -105,8 +106,10 @@ dg_output *dg_output_open_scratch(const char *path, dg_error *err) {
   return NULL;
 }
 
+static int random_file(const dg_output *o) { return fileno(o->spool ? o->spool : o->file); }
+
 bool dg_output_write_at(dg_output *o, uint64_t at, const void *bytes, size_t n, dg_error *err) {
-  int fd = fileno(o->spool ? o->spool : o->file);
+  int fd = random_file(o);
   for (const char *p = bytes; n;) {
     ssize_t done = pwrite(fd, p, n, (off_t)at);
     if (done < 0 && errno == EINTR) continue;
@@ -119,7 +122,7 @@ bool dg_output_write_at(dg_output *o, uint64_t at, const void *bytes, size_t n, 
 }
 
 bool dg_output_read_at(dg_output *o, uint64_t at, void *bytes, size_t n, dg_error *err) {
-  int fd = fileno(o->spool ? o->spool : o->file);
+  int fd = random_file(o);
   for (char *p = bytes; n;) {
     ssize_t done = pread(fd, p, n, (off_t)at);
     if (done < 0 && errno == EINTR) continue;
@@ -130,6 +133,15 @@ bool dg_output_read_at(dg_output *o, uint64_t at, void *bytes, size_t n, dg_erro
     n -= (size_t)done;
   }
   return true;
+}
+
+void dg_output_empty(dg_output *o) {
+  if (ftruncate(random_file(o), 0)) return; /* then it keeps what it has */
+}
+
+uint64_t dg_output_room(const dg_output *o) {
+  struct statvfs s;
+  return fstatvfs(random_file(o), &s) ? 0 : (uint64_t)s.f_bavail * s.f_frsize;
 }
 
 bool dg_output_write(dg_output *o, const void *bytes, size_t n, dg_error *err) {

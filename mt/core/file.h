@@ -48,6 +48,8 @@ dg_output *dg_output_open_random(const char *path, dg_error *err);
 dg_output *dg_output_open_scratch(const char *path, dg_error *err);
 bool dg_output_write_at(dg_output *o, uint64_t at, const void *bytes, size_t n, dg_error *err);
 bool dg_output_read_at(dg_output *o, uint64_t at, void *bytes, size_t n, dg_error *err);
+void dg_output_empty(dg_output *o);          /* gives back what it takes on the disk */
+uint64_t dg_output_room(const dg_output *o); /* bytes that the disk has left */
 
 /* PATH.lock, which one process at a time holds, until dg_lock_free or its end. NULL and
  * DG_ERR_USAGE when another one does. Where files cannot be locked all may go on. */

@@ -8,7 +8,7 @@
 
 struct dg_encoder_cache {
   const dg_network *network;
-  size_t layers, width, computed;
+  size_t layers, width, sentences, computed;
   size_t *first;     /* [directions]: of a direction's sentences */
   uint64_t *starts;  /* [sentences + 1]: tokens before each */
   bool *kept;        /* [sentences] */
@@ -31,6 +31,7 @@ static bool lay_out(dg_encoder_cache *c, const dg_examples *e, const dg_directio
     c->first[d] = sentences;
     sentences += dg_examples_count(e, directions[d].corpus);
   }
+  c->sentences = sentences;
   c->kept = dg_calloc(sentences + 1, sizeof *c->kept);
   c->starts = dg_malloc((sentences + 1) * sizeof *c->starts);
   c->starts[0] = 0;
@@ -57,7 +58,11 @@ dg_encoder_cache *dg_encoder_cache_new(const dg_network *n, const dg_examples *e
   c->room = ((uint64_t)megabytes << 20) / (c->width * sizeof(float));
   c->arena = dg_arena_new(16 << 20);
   if (c->room && lay_out(c, e, directions, count)) c->file = dg_output_open_scratch(beside, NULL);
-  if (c->file) return c;
+  if (c->file) {
+    uint64_t room = dg_output_room(c->file) / 2 / (c->width * sizeof(float));
+    if (room < c->room) c->room = room; /* checkpoints need some too */
+    return c;
+  }
   dg_encoder_cache_free(c);
   return NULL;
 }
@@ -104,12 +109,17 @@ static dg_batch gather(dg_encoder_cache *c, const dg_sampled *pairs, const dg_ba
   return (dg_batch){.sequences = n, .source = c->ids, .source_offsets = c->offsets};
 }
 
-/* Where nothing more can be written, nothing more is kept. */
+/* Where nothing more can be written, nothing is kept: a checkpoint needs the room. */
 static void keep(dg_encoder_cache *c, size_t at, const float *x) {
   if (c->kept[at] || c->starts[at + 1] > c->room) return;
   size_t bytes = (c->starts[at + 1] - c->starts[at]) * c->width * sizeof *x;
-  c->kept[at] = dg_output_write_at(c->file, place(c, at), x, bytes, NULL);
-  if (!c->kept[at]) c->room = 0;
+  if (dg_output_write_at(c->file, place(c, at), x, bytes, NULL)) {
+    c->kept[at] = true;
+    return;
+  }
+  memset(c->kept, 0, c->sentences * sizeof *c->kept);
+  c->room = 0;
+  dg_output_empty(c->file);
 }
 
 const float *dg_encoder_cache_states(dg_encoder_cache *c, const dg_sampled *pairs,
