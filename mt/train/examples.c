@@ -272,9 +272,9 @@ struct dg_sampler {
   size_t count;
   double *cumulative; /* probabilities of directions, summed */
   size_t update_tokens;
-  uint64_t seed, pool_number, served, drawn;
+  uint64_t seed, pool_number, served, drawn; /* updates of this pool, pairs of all so far */
   uint64_t *pool_start; /* cursors before the pool was drawn: [count][2] */
-  uint64_t drawn_before;
+  uint64_t drawn_before, served_pairs; /* before this pool; of it */
   cursor *cursors;
   dg_sampled *pool;
   size_t pool_capacity;
@@ -376,6 +376,7 @@ static void fill_pool(dg_sampler *s) {
     tokens += length + 1;
   }
   s->drawn += n;
+  s->served_pairs = 0;
   qsort(items, n, sizeof *items, by_key);
   DG_GROW(s->pool, s->pool_capacity, n);
   DG_GROW(s->cuts, s->cuts_capacity, n + 1);
@@ -404,13 +405,14 @@ const dg_sampled *dg_sampler_next(dg_sampler *s, size_t *count) {
   if (s->served == s->updates) fill_pool(s);
   size_t u = s->order[s->served++];
   *count = s->cuts[u + 1] - s->cuts[u];
+  s->served_pairs += *count;
   return s->pool + s->cuts[u];
 }
 
 double dg_sampler_epochs(const dg_sampler *s) {
   size_t pairs = 0;
   for (size_t i = 0; i < s->count; i++) pairs += s->examples->corpora[s->directions[i].corpus].count;
-  return pairs ? (double)s->drawn / (double)pairs : 0;
+  return pairs ? (double)(s->drawn_before + s->served_pairs) / (double)pairs : 0;
 }
 
 size_t dg_sampler_words(const dg_sampler *s) { return 3 + 2 * s->count; }
@@ -441,6 +443,6 @@ bool dg_sampler_restore(dg_sampler *s, const uint64_t *words, dg_error *err) {
   if (words[1] > s->updates)
     return dg_fail(err, DG_ERR_FORMAT, "the checkpoint stands at update %llu of a pool of %zu",
                    (unsigned long long)words[1], s->updates);
-  s->served = words[1];
+  for (size_t count; s->served < words[1];) dg_sampler_next(s, &count);
   return true;
 }

@@ -74,7 +74,7 @@ dg_sampler *dg_sampler_new(const dg_examples *e, const dg_direction *directions,
 void dg_sampler_free(dg_sampler *s);
 /* The pairs of the next update; valid until the next call. */
 const dg_sampled *dg_sampler_next(dg_sampler *s, size_t *count);
-/* Pairs drawn so far over pairs there are, directions counted apart. */
+/* Pairs met so far over pairs there are, directions counted apart. */
 double dg_sampler_epochs(const dg_sampler *s);
 
 /* The position as numbers (words of them), and back. */
