@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,6 +35,15 @@ int clock_gettime(clockid_t id, struct timespec *t) {
 int fsync(int fd) {
   (void)fd;
   return usleep(200);
+}
+
+/* The disk has room unless a test takes it. */
+static uint64_t disk_room = UINT64_C(1) << 40;
+
+int fstatvfs(int fd, struct statvfs *s) {
+  (void)fd;
+  *s = (struct statvfs){.f_frsize = 1, .f_bavail = disk_room};
+  return 0;
 }
 
 /* --- a language of few words ------------------------------------------------------------- */
@@ -582,9 +592,11 @@ static void test_max_updates(void **state) {
   set(r, "max_updates", "6");
   train(r);
   assert_int_equal(r->result.updates, 6);
+  double early = r->result.epochs; /* 6 updates of the 32 drawn at once */
   rig_free(r);
   ending e = resumed_run(1, NULL);
   assert_same_end(&whole, &e);
+  assert_true(early > 0.3 * e.epochs && early < 0.7 * e.epochs);
   ending_free(&e);
   ending_free(&whole);
 }
@@ -1067,6 +1079,9 @@ static void test_refusals(void **state) {
   assert_true(dg_examples_add(r->examples, &none, NULL, NULL, &corpus, NULL));
   r->directions[0].corpus = r->directions[1].corpus = corpus;
   refuse(r, DG_ERR_USAGE, "no usable training pairs");
+  r = rig_new(1);
+  set(r, "metric", "chrf"); /* of no sentence */
+  refuse(r, DG_ERR_USAGE, "eval_sentences is 0");
   /* A checkpoint that cannot be written ends the run; what it says is why. */
   r = rig_new(1);
   r->task.checkpoint_path = "/nonexistent/checkpoint";
@@ -1216,11 +1231,16 @@ static void test_encoder_cache_room(void **state) {
   signal(SIGXFSZ, SIG_IGN);
   dg_arena *arena = dg_arena_new(1 << 16);
   dg_error err;
-  size_t computed[3];
+  enum { CASES = 4 };
+  size_t computed[CASES];
   const size_t all = 80 * DIRECTIONS;
-  static const struct { size_t directions; rlim_t limit; } cases[] = {
-      {2, RLIM_INFINITY}, {DIRECTIONS, RLIM_INFINITY}, {2, 4096}};
-  for (size_t k = 0; k < 3; k++) {
+  static const struct { size_t directions; rlim_t limit; uint64_t room; } cases[CASES] = {
+      {2, RLIM_INFINITY, 1 << 30},
+      {DIRECTIONS, RLIM_INFINITY, 1 << 30},
+      {2, 4096, 1 << 30},
+      {2, RLIM_INFINITY, 1 << 16}};
+  for (size_t k = 0; k < CASES; k++) {
+    disk_room = cases[k].room;
     dg_encoder_cache *c = dg_encoder_cache_new(n, r->examples, many, cases[k].directions, checkpoint, 1);
     assert_non_null(c);
     assert_int_equal(dg_encoder_cache_layers(c), 1);
@@ -1249,7 +1269,9 @@ static void test_encoder_cache_room(void **state) {
   signal(SIGXFSZ, SIG_DFL);
   assert_int_equal(computed[0], 160 + 40);
   assert_true(computed[1] > all * 5 / 4 && computed[1] < 2 * all * 5 / 4);
-  assert_true(computed[2] > 200 + 100 && computed[2] <= 2 * 200);
+  assert_int_equal(computed[2], 2 * 200); /* what was kept is given back */
+  assert_true(computed[3] > 200 && computed[3] < 2 * 200);
+  disk_room = UINT64_C(1) << 40;
   dg_arena_free(arena);
   rig_free(r);
 }

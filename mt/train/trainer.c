@@ -462,6 +462,10 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
     if (!dg_examples_count(task->dev_examples, task->dev_sets[i].direction.corpus))
       return dg_fail(err, DG_ERR_USAGE, "no usable dev pairs for %s: all are empty or longer than %zu "
                      "tokens", task->dev_sets[i].name, dg_examples_most(task->dev_examples));
+  for (size_t i = 0; i < task->dev_count; i++)
+    if (o->metric != DG_METRIC_LOSS && !task->dev_sets[i].sentences)
+      return dg_fail(err, DG_ERR_USAGE, "metric %s is of translations, and eval_sentences is 0: choose "
+                     "metric loss, or translate some", o->metric == DG_METRIC_BLEU ? "bleu" : "chrf");
   t.sampler = dg_sampler_new(task->examples, task->directions, task->direction_count,
                              o->temperature, (size_t)o->batch_tokens, (uint64_t)o->seed);
   /* A base that learns has texts of so many pieces that only those of an update count. */
