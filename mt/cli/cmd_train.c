@@ -235,6 +235,7 @@ static bool add_mono(run *r, dg_error *err) {
                       .mark = dg_train_mono_mark(r->base)};
   dg_train_file *f = &r->mono;
   f->path = r->mono_files.items[0];
+  f->role = DG_ROLE_MONO;
   dg_key_set seen = {0};
   dg_cli_catch_signals();
   char made = 0; /* by rank 0; the others find its translations in the file */
@@ -248,11 +249,15 @@ static bool add_mono(run *r, dg_error *err) {
             add_examples(r, r->train, &f->text, t, &way.corpus, err);
   dg_key_set_free(&seen);
   if (!ok) return false;
+  if (2 * f->text.count < f->read)
+    dg_cli_say(r->cli, "%s: most of its back-translations are no use: --reverse names an adapter that "
+                       "translates %s into %s better\n", f->path, t->pair.target, t->pair.source);
   if (!dg_cli_given(r->cli, "temperature")) r->options.temperature = 5;
   r->directions[r->direction_count++] = way;
   size_t count = dg_examples_count(r->train, way.corpus);
-  r->card_data[r->data.count] = (dg_card_data){"mono", t->pair.source, t->pair.target, f->path,
-                                               count, f->read - count, dg_train_problems_json(f)};
+  r->card_data[r->data.count] =
+      (dg_card_data){dg_train_role_name(f->role), t->pair.source, t->pair.target, f->path, count,
+                     f->read - count, dg_train_problems_json(f)};
   dg_cli_say(r->cli, "%zu sentences translated back, marked as such; temperature %g\n", count,
              r->options.temperature);
   return true;

@@ -13,7 +13,7 @@ static void reverse(dg_parallel_text *p) {
 }
 
 const char *dg_train_role_name(dg_train_role role) {
-  static const char *const names[] = {"train", "dev", "test"};
+  static const char *const names[] = {"train", "dev", "test", "mono"};
   return names[role];
 }
 
@@ -109,11 +109,11 @@ static bool hopeless(const dg_train_file *f, const dg_check *c, dg_error *err) {
 bool dg_train_file_check(dg_train_file *f, const char *source, const char *target, bool keep,
                          dg_key_set *seen, const dg_key_set *held_out, const dg_cli *cli,
                          dg_error *err) {
-  bool stay = keep || f->role != DG_ROLE_TRAIN; /* scores stay comparable */
+  bool stay = keep || f->role == DG_ROLE_DEV || f->role == DG_ROLE_TEST; /* scores stay comparable */
   dg_check c;
   dg_check_pairs(&f->text, source, target, seen, held_out, &c);
   report(f, &c, stay, cli);
-  bool ok = keep || !hopeless(f, &c, err);
+  bool ok = keep || f->role == DG_ROLE_MONO || !hopeless(f, &c, err);
   for (int k = DG_PROBLEM_NONE + 1; k < DG_PROBLEMS; k++) f->problems[k] = c.counts[k];
   memcpy(f->looks, c.looks, sizeof f->looks);
   if (!stay) dg_parallel_remove(&f->text, c.problems);

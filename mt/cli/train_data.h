@@ -7,7 +7,12 @@
 #include "data/check.h"
 #include "mt/cli/cli.h"
 
-typedef enum dg_train_role { DG_ROLE_TRAIN, DG_ROLE_DEV, DG_ROLE_TEST } dg_train_role;
+typedef enum dg_train_role {
+  DG_ROLE_TRAIN,
+  DG_ROLE_DEV,
+  DG_ROLE_TEST,
+  DG_ROLE_MONO /* pairs made by translating back */
+} dg_train_role;
 const char *dg_train_role_name(dg_train_role role);
 
 typedef struct dg_train_file {
@@ -42,7 +47,8 @@ typedef struct dg_train_data_options {
 bool dg_train_data_read(dg_train_data *d, const dg_train_data_options *pairs, size_t count,
                         bool keep_problems, uint64_t seed, const dg_cli *cli, dg_error *err);
 /* Reports what is wrong with a file's pairs and leaves faulty ones out, if they are for training
- * and not to be kept. See dg_check_pairs. */
+ * and not to be kept; refuses one that is mostly wrong, unless it was made here. See
+ * dg_check_pairs. */
 bool dg_train_file_check(dg_train_file *f, const char *source, const char *target, bool keep,
                          dg_key_set *seen, const dg_key_set *held_out, const dg_cli *cli,
                          dg_error *err);
