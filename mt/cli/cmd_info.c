@@ -436,25 +436,32 @@ static void trained_on(dg_strbuf *b, const json_t *list) {
   left_out(b, json_array_size(list));
 }
 
-static void measured(dg_strbuf *b, const json_t *list) {
-  static const char *const names[] = {"direction",    "sentences",    "loss",          "BLEU",
-                                      "chrF2",        "base's loss",  "base's BLEU",   "base's chrF2"};
+static json_t *start_of(const json_t *set) {
+  json_t *init = json_object_get(set, "init");
+  return init ? init : json_object_get(set, "untouched");
+}
+
+/* The scores at the start are of what the adapter begins from: the base, or --init (which cards
+ * once called untouched too). */
+static void measured(dg_strbuf *b, const json_t *list, bool init) {
+  static const char *const names[2][8] = {
+      {"direction", "sentences", "loss", "BLEU", "chrF2", "base's loss", "base's BLEU", "base's chrF2"},
+      {"direction", "sentences", "loss", "BLEU", "chrF2", "init's loss", "init's BLEU", "init's chrF2"}};
   static const char *const keys[] = {"loss", "bleu", "chrf"};
   table t = {.rows = 0};
   size_t i;
   json_t *x;
-  bool untouched = false;
+  bool begun = false;
   if (!json_array_size(list)) return;
-  json_array_foreach((json_t *)list, i, x) untouched = untouched || json_object_get(x, "untouched");
-  heading(&t, names, untouched ? 8 : 5);
+  json_array_foreach((json_t *)list, i, x) begun = begun || start_of(x);
+  heading(&t, names[init], begun ? 8 : 5);
   json_array_foreach((json_t *)list, i, x) {
     if (t.rows > ROWS_MOST) break;
     cell(&t, 0, json_object_get(x, "direction"), 0);
     cell(&t, 1, json_object_get(x, "sentences"), 0);
     for (size_t k = 0; k < 3; k++) {
       cell(&t, 2 + k, json_object_get(json_object_get(x, "score"), keys[k]), k ? 2 : 4);
-      if (untouched)
-        cell(&t, 5 + k, json_object_get(json_object_get(x, "untouched"), keys[k]), k ? 2 : 4);
+      if (begun) cell(&t, 5 + k, json_object_get(start_of(x), keys[k]), k ? 2 : 4);
     }
     t.rows++;
   }
@@ -526,7 +533,7 @@ static void card(dg_strbuf *b, const json_t *c) {
     free(name.text);
   }
   trained_on(b, json_object_get(c, "data"));
-  measured(b, json_object_get(c, "dev"));
+  measured(b, json_object_get(c, "dev"), json_object_get(c, "init"));
   gains(b, json_object_get(c, "measured"));
   settings(b, "settings", json_object_get(c, "settings"));
 }
@@ -550,7 +557,7 @@ static void checkpoint(dg_strbuf *b, const json_t *o) {
     scores(b, "best", json_object_get(state, "best"));
     scores(b, "mean of best", json_object_get(json_object_get(state, "mean"), "score"));
     if (json_is_true(json_object_get(state, "have_start")))
-      scores(b, "untouched", json_object_get(state, "start"));
+      scores(b, "at first", json_object_get(state, "start"));
   }
   if (!json_is_object(identity)) {
     line(b, "identity", identity);

@@ -168,8 +168,8 @@ static void report(void *context, const dg_train_report *report) {
 static bool save(run *r, const dg_train_result *result, dg_error *err) {
   json_decref(r->base->card);
   const char *licence = r->recipe.settings.licence;
-  r->base->card = dg_card_new("base", &r->recipe.train, &r->task, result, r->card_data,
-                              r->recipe.data_count, NULL);
+  r->base->card = dg_card_new("base", &r->recipe.train, &r->task, result, "untouched",
+                              r->card_data, r->recipe.data_count, NULL);
   if (*licence) json_object_set_new(r->base->card, "licence", json_string(licence));
   char hash[DG_HASH_TEXT];
   return dg_base_save(r->base, r->output, r->recipe.settings.storage, hash, err);

@@ -346,8 +346,8 @@ static const char default_note[] =
 
 static bool save(run *r, const dg_train_result *result, dg_error *err) {
   json_t *card = dg_card_new(dg_trainee_is_full(&r->trainee) ? "base" : "adapter", &r->options,
-                             &r->task, result, r->card_data,
-                             r->data.count + (r->mono_files.count > 0),
+                             &r->task, result, r->trainee.init ? "init" : "untouched",
+                             r->card_data, r->data.count + (r->mono_files.count > 0),
                              r->note ? r->note : default_note);
   if (r->licence) json_object_set_new(card, "licence", json_string(r->licence));
   json_object_set_new(card, "base", json_string(r->base->hash));

@@ -16,8 +16,8 @@ static json_t *scores(const dg_dev_score *s, bool translated) {
 }
 
 json_t *dg_card_new(const char *kind, const dg_train_options *o, const dg_train_task *task,
-                    const dg_train_result *r, const dg_card_data *data, size_t data_count,
-                    const char *notes) {
+                    const dg_train_result *r, const char *start, const dg_card_data *data,
+                    size_t data_count, const char *notes) {
   json_t *dev = json_array(), *files = json_array();
   for (size_t i = 0; i < task->dev_count; i++) {
     const dg_dev_set *d = &task->dev_sets[i];
@@ -25,7 +25,7 @@ json_t *dg_card_new(const char *kind, const dg_train_options *o, const dg_train_
                           (json_int_t)d->sentences, "score",
                           scores(&r->best_scores[i], d->sentences > 0));
     if (r->start_scores)
-      json_object_set_new(j, "untouched", scores(&r->start_scores[i], d->sentences > 0));
+      json_object_set_new(j, start, scores(&r->start_scores[i], d->sentences > 0));
     json_array_append_new(dev, j);
   }
   for (size_t i = 0; i < data_count; i++) {

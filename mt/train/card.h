@@ -11,9 +11,10 @@ typedef struct dg_card_data {
   json_t *problems; /* why pairs were left out, or NULL; borrowed */
 } dg_card_data;
 
-/* A JSON object; kind is "base" or "adapter", notes may be NULL. */
+/* A JSON object; kind is "base" or "adapter", `start` what the scores of the start are called, as
+ * "untouched"; notes may be NULL. */
 json_t *dg_card_new(const char *kind, const dg_train_options *o, const dg_train_task *task,
-                    const dg_train_result *r, const dg_card_data *data, size_t data_count,
-                    const char *notes);
+                    const dg_train_result *r, const char *start, const dg_card_data *data,
+                    size_t data_count, const char *notes);
 
 #endif

@@ -229,6 +229,12 @@ above_mono() { # on top of an adapter that goes back, and of one that does not
   done
 }
 check "--mono on top of others, without what is in another script" above_mono
+poor_mono() { # worse than no pair at all: left out, and said
+  awk 'BEGIN { for (i = 0; i < 40; i++) print "дом дом " i }' >poor.gl
+  train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --max_updates 1 --mono poor.gl -o poor.safetensors >out 2>err &&
+    grep -q '^poor.gl: most of its back-translations are no use: --reverse' err && grep -q '^0 sentences' err || { cat err; return 1; }
+}
+check "useless back-translations are left out" poor_mono
 mono_killed() {
   launch=exec train --train few.tsv --dev dev.gl.tsv --eval_sentences 0 --mono mono.gl --reverse gl-en.safetensors --keep-problems \
     --checkpoint_minutes 0 -o back.safetensors >/dev/null 2>&1 &
@@ -253,7 +259,10 @@ check "a report that cannot be" refuses 1 'no/such' train --quiet --train train.
 begun() { # no gain over the adapter it begins from, which had gained much
   train --train train.gl.tsv --dev dev.gl.tsv --init logged.safetensors --learning_rate 0 --max_updates 1 \
     --eval_sentences 0 -o begun.safetensors >out 2>err &&
-    grep -q 'gained over the adapter that it begins from' err && grep -q 'dev loss: before training' out
+    grep -q 'gained over the adapter that it begins from' err && grep -q 'dev loss: before training' out &&
+    "$dragoman" info begun.safetensors >said && grep -q "chrF2  init's loss" said && ! grep -q "base's" said &&
+    "$dragoman" info logged.safetensors | grep -q "base's chrF2" && "$dragoman" info --json begun.safetensors |
+    tr -d ' \n' | grep -q '"init":{"loss":[0-9.]*}}' || { cat out err said; return 1; }
 }
 check "no gain over --init" begun
 recut() { # new pieces that nothing was learned for: not what the base says, and worse
