@@ -6,6 +6,7 @@
 #include "mt/cli/models.h"
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
+#include "mt/core/safetensors.h"
 #include "mt/import/exchange.h"
 #include "mt/import/import.h"
 #include "mt/model/adapter_file.h"
@@ -62,23 +63,25 @@ static bool import_adapter(const adapter_import *a, const dg_cli *cli, dg_error 
   return ok;
 }
 
-/* Weights stand in the directory that is read, under these names; a base made before may, too. */
-static const char *const weights_begin[] = {"model.", "model-", "pytorch_", "adapter"};
+static bool made_here(const char *path) {
+  dg_safetensors *s = dg_safetensors_open(path, true, NULL);
+  const char *format = s ? dg_safetensors_metadata(s, "format") : NULL;
+  bool made = format && !strncmp(format, "dragoman.", 9);
+  dg_safetensors_close(s);
+  return made;
+}
 
+/* Any file of the directory that is read may be of the checkpoint, but one of our own. */
 static bool apart(const char *output, const char *input, const char *base, dg_error *err) {
   const char *written[] = {output}, *read[] = {input, base};
   const dg_list outputs = {.items = written, .count = 1}, inputs = {.items = read, .count = 2};
   if (!dg_cli_apart(&outputs, &inputs, err)) return false;
   const char *name = strrchr(output, '/');
   char *inside = dg_format("%s/%s", input, name ? name + 1 : output);
-  bool same = false;
-  for (size_t i = 0; i < sizeof weights_begin / sizeof *weights_begin; i++)
-    same = same || !strncmp(name ? name + 1 : output, weights_begin[i], strlen(weights_begin[i]));
-  same = same && dg_same_file(inside, output);
+  bool same = dg_same_file(inside, output) && !made_here(output);
   free(inside);
-  if (same)
-    dg_fail(err, DG_ERR_USAGE, "%s stands in the directory that is read: name another output", output);
-  return !same;
+  return !same || dg_fail(err, DG_ERR_USAGE,
+                          "%s stands in the directory that is read: name another output", output);
 }
 
 int dg_cmd_import(int argc, char **argv) {

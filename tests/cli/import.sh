@@ -46,6 +46,11 @@ mkdir "$TMPDIR/mbart" && cp $made/mbart/*.* "$TMPDIR/mbart" && mv "$TMPDIR/confi
 check "an mBART before mBART-50" refuses 1 'MBartTokenizer' import "$TMPDIR/mbart" -o "$TMPDIR/x"
 check "a checkpoint over itself" refuses 2 'in the directory that is read' \
   import "$TMPDIR/mbart" -o "$TMPDIR/mbart/model.safetensors"
+check "a checkpoint's vocabulary" refuses 2 'in the directory that is read' \
+  import "$TMPDIR/mbart" -o "$TMPDIR/mbart/sentencepiece.bpe.model"
+rm -rf "$TMPDIR/copy" && cp -r $made/m2m100 "$TMPDIR/copy"
+check "a base among its checkpoint's files" import "$TMPDIR/copy" -o "$TMPDIR/copy/base.safetensors"
+check "it may be made again" import "$TMPDIR/copy" -o "$TMPDIR/copy/base.safetensors"
 
 # An mBART-50 of many languages to one says so; one of one to many does not.
 id=$(awk -F '"' '/^ *"[0-9]+": / { id = $2 } /"en_XX"/ { print id; exit }' $made/mbart/tokenizer_config.json)
