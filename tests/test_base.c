@@ -473,6 +473,7 @@ static void test_stacked(void **state) {
   char hash[DG_HASH_TEXT], canonical[DG_LANG_MAX];
   assert_true(dg_adapter_file_save(f, path, DG_STORE_FP32, hash, &err));
   strcpy(f->languages[0].code, "an");
+  json_object_set_new(f->card, "like", json_string("pt-BR"));
   strcpy(f->over[0], hash);
   f->over_count = 1;
   assert_true(dg_adapter_file_save(f, other, DG_STORE_FP32, NULL, &err));
@@ -491,6 +492,9 @@ static void test_stacked(void **state) {
   assert_true(dg_adapter_stacked_tag(&s, a, "en", DG_SIDE_BOTH, canonical, &tag, &err));
   assert_true(tag < vocab);
   assert_false(dg_adapter_stacked_tag(&s, a, "ast", DG_SIDE_BOTH, canonical, &tag, &err));
+  /* One word is of the file's own language, not of another's. */
+  assert_ptr_equal(dg_adapter_stacked_relative(&s, a, "an", DG_SIDE_BOTH), &a->languages[1]);
+  assert_null(dg_adapter_stacked_relative(&s, a, "gl", DG_SIDE_BOTH));
   assert_non_null(dg_adapter_stacked_pair(&s, "en", NULL));
   assert_null(dg_adapter_stacked_pair(&s, "gl", "en"));
   while (dg_adapter_stacked_add(&s, path, a, &err)) assert_true(s.count <= DG_ADAPTERS_MAX);
@@ -527,7 +531,9 @@ static void test_merge(void **state) {
   }
   dg_adapter_file_free(mean);
 
-  strcpy(f[1]->languages[0].code, "an"); /* each keeps its own tag */
+  strcpy(f[1]->languages[0].code, "an"); /* each keeps its own tag, and its relative */
+  json_object_set_new(f[0]->card, "like", json_string("pt-BR"));
+  json_object_set_new(f[1]->card, "like", json_string("en"));
   mean = dg_adapter_merge(both, names, (const double[]){1, 1}, 2, &err);
   if (!mean) fail_msg("%s", err.message);
   size_t bytes = f[0]->adapter->d_model * sizeof(float);
@@ -536,10 +542,22 @@ static void test_merge(void **state) {
   for (size_t i = 0; i < 2; i++)
     assert_memory_equal(mean->adapter->extra + i * f[0]->adapter->d_model, f[i]->adapter->extra,
                         bytes);
+  assert_string_equal(dg_adapter_file_relative(mean, "gl"), "pt-BR");
+  assert_string_equal(dg_adapter_file_relative(mean, "an"), "en");
   assert_true(dg_adapter_file_save(mean, path, DG_STORE_FP32, NULL, &err));
   dg_adapter_file_free(mean);
 
   assert_null(dg_adapter_merge(both, names, (const double[]){1, -1}, 2, &err));
+  dg_adapter_config changing = f[1]->adapter->config; /* whichever is named first */
+  changing.embeddings = 3, changing.embedding_side = DG_EMBED_TARGET;
+  dg_adapter_free(f[1]->adapter);
+  f[1]->adapter = dg_adapter_new(&a->model->config, &changing, 1, &err);
+  assert_true(dg_adapter_choose(f[1]->adapter, (const int32_t[]){7, 20, 13}, &err));
+  assert_null(dg_adapter_merge(both, names, (const double[]){1, 1}, 2, &err));
+  assert_non_null(strstr(err.message, "embeddings"));
+  const dg_adapter_file *const turned[] = {f[1], f[0]};
+  assert_null(dg_adapter_merge(turned, names, (const double[]){1, 1}, 2, &err));
+  assert_non_null(strstr(err.message, "embeddings"));
   dg_adapter_file_free(f[1]);
   f[1] = new_adapter_of(a, "bottleneck");
   const dg_adapter_file *const unlike[] = {f[0], f[1]};
@@ -857,6 +875,10 @@ static void test_wrong_bases(void **state) {
                  {"head_dim", "4096", "weights"},        {"norm", "nonorm", "nonorm"},
                  {"source_format", "<src> </s>", "X"},   {"source_format", "<none> X", "<none>"},
                  {"target_format", "X X", "X"},          {"tag_format", "<2>", "tag_format"},
+                 {"target_format", "X </s>", "begins"},  {"target_format", "<tgt> X", "ends"},
+                 {"target_format", "<tgt> X <tgt> </s>", "ends"},
+                 {"target_format", "<tgt> <tgt> <tgt> <tgt> <tgt> <tgt> <tgt> <tgt> <tgt> <tgt> "
+                                   "<tgt> <tgt> <tgt> <tgt> <tgt> <tgt> <tgt> X </s>", "17 items"},
                  {"tag_format", "%s%n", "tag_format"},   {"tag_format", "<3%s>", "<3en>"},
                  {"relative_buckets", "8", ""},          {"norm_bias", "true", "bias"}};
   for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {

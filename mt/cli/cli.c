@@ -12,6 +12,8 @@
 
 #include "data/parallel.h"
 
+enum { THREADS_MOST = 1024 };
+
 /* --- flags ---------------------------------------------------------------------------- */
 
 void dg_list_add(dg_list *l, const char *word) {
@@ -154,7 +156,7 @@ int dg_cli_parse(dg_cli *c, int argc, char **argv) {
       continue;
     }
     const char *value = equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
-    if (!value) return dg_cli_usage(c, "%s needs a value", word);
+    if (!value || (found && !*value)) return dg_cli_usage(c, "%s needs a value", word);
     if (!found) {
       dg_error err;
       if (!dg_options_set(settings->table, settings->object, name, value, &err))
@@ -165,9 +167,11 @@ int dg_cli_parse(dg_cli *c, int argc, char **argv) {
     int code = set_flag(c, found, value);
     if (code != DG_CLI_GO) return code;
     while (found->type == DG_FLAG_LIST && !equals && i + 1 < argc &&
-           (argv[i + 1][0] != '-' || !argv[i + 1][1]))
+           (argv[i + 1][0] != '-' || !argv[i + 1][1] || read_number(argv[i + 1], &(double){0})))
       dg_list_add(found->target, argv[++i]);
   }
+  if (c->threads > THREADS_MOST)
+    return dg_cli_usage(c, "--threads %d: %d are the most", c->threads, THREADS_MOST);
   return DG_CLI_GO;
 }
 

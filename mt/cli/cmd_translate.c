@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,8 @@ int dg_cmd_translate(int argc, char **argv) {
     code = dg_cli_usage(&cli, "--beam is not in 1..256");
   if (code == DG_CLI_GO && (nbest < 1 || nbest > beam))
     code = dg_cli_usage(&cli, "--nbest is not in 1..%d, the beam", beam);
+  if (code == DG_CLI_GO && !(fabs(s.options.length_penalty) <= 10))
+    code = dg_cli_usage(&cli, "--length-penalty is not in -10..10");
   if (code == DG_CLI_GO) {
     dg_error err = {0};
     s.options.beam = (size_t)beam;

@@ -36,7 +36,7 @@ typedef struct dg_hypothesis {
 } dg_hypothesis;
 
 /* Fills results[i*nbest..], best first; unused ones have ids NULL. A sentence
- * stops when it has `beam` finished hypotheses and its best live one, ended
+ * stops when it has `beam` finished hypotheses and its best candidate, ended
  * now, would not rank among them (the rule of Hugging Face's generate). Equal
  * scores: the lower token id first. */
 void dg_beam_search(dg_step_fn *step, void *context, const dg_beam_options *o,

@@ -9,7 +9,9 @@
 #include "mt/model/decoder.h"
 #include "tokenizer/text.h"
 
-enum { PREFIX_MOST = 16, AROUND_MOST = 64, LONGEST_WITHOUT_TABLE = 4096, ROWS_MOST = 512 };
+/* Hypotheses at once: so many that products are quick, and their logits take at most 64 MB. */
+enum { ROWS_MOST = 512, LOGITS_MOST = 1 << 24 };
+enum { AROUND_MOST = 64, LONGEST_WITHOUT_TABLE = 4096 };
 
 dg_translate_options dg_translate_defaults(void) {
   return (dg_translate_options){.beam = 4, .nbest = 1, .length_penalty = 1, .batch_tokens = 2048};
@@ -27,7 +29,7 @@ typedef struct job {
   const dg_network *network;
   const dg_base *base;
   const dg_translate_options *o;
-  int32_t source_tag, target_tag, prefix[PREFIX_MOST];
+  int32_t source_tag, target_tag, prefix[DG_PREFIX_MOST];
   size_t prefix_length, longest, around, comfortable; /* around: tokens that a source's format adds */
   bool *banned;
   request *requests;
@@ -160,12 +162,13 @@ static bool translate_batch(const job *j, request *batch, size_t n, dg_error *er
 
 static bool search_all(job *j, dg_error *err) {
   request *list = j->requests;
-  size_t n = j->count;
+  size_t n = j->count, rows = LOGITS_MOST / dg_network_classes(j->network);
+  if (rows > ROWS_MOST) rows = ROWS_MOST;
   if (n) qsort(list, n, sizeof *list, by_length);
   for (size_t i = 0; i < n;) {
     size_t end = i, tokens = 0;
     while (end < n && (end == i || (tokens + list[end].length <= j->o->batch_tokens &&
-                                    (end - i + 1) * j->o->beam <= ROWS_MOST)))
+                                    (end - i + 1) * j->o->beam <= rows)))
       tokens += list[end++].length;
     if (!translate_batch(j, list + i, end - i, err)) return false;
     i = end;
@@ -244,11 +247,11 @@ bool dg_translate(const dg_network *network, const dg_base *base, int32_t source
   size_t room = j.longest > j.around ? j.longest - j.around : 1;
   j.comfortable = most && most < room ? most : room;
   j.prefix_length =
-      dg_format_target(base, source_tag, target_tag, NULL, 0, j.prefix, PREFIX_MOST);
+      dg_format_target(base, source_tag, target_tag, NULL, 0, j.prefix, DG_PREFIX_MOST);
   memset(out, 0, n * sizeof *out);
-  if (!j.prefix_length || j.longest < j.prefix_length + 2)
-    return dg_fail(err, DG_ERR_FORMAT, "the base's target format \"%s\" gives the decoder nothing "
-                   "to begin with", c->target_format);
+  if (j.longest < j.prefix_length + 2)
+    return dg_fail(err, DG_ERR_FORMAT, "the base has %zu positions, too few for any translation",
+                   j.longest);
   j.banned = banned_pieces(network, base);
   bool ok = true;
   for (size_t i = 0; i < n && ok; i++)

@@ -184,6 +184,14 @@ void dg_adapter_file_free(dg_adapter_file *f) {
   free(f);
 }
 
+const char *dg_adapter_file_relative(const dg_adapter_file *f, const char *code) {
+  const json_t *like = json_object_get(f->card, "like");
+  if (json_is_object(like)) return json_string_value(json_object_get(like, code));
+  for (size_t i = 0; i < f->language_count; i++)
+    if (!strcmp(f->languages[i].code, code)) return json_string_value(like);
+  return NULL;
+}
+
 /* --- stacks --------------------------------------------------------------------------------- */
 
 static bool holds(const dg_adapter_stacked *s, const char *hash) {
@@ -280,11 +288,8 @@ bool dg_adapter_stacked_choose(const dg_adapter_stacked *s, const char *source,
 const dg_language *dg_adapter_stacked_relative(const dg_adapter_stacked *s, const dg_base *base,
                                                const char *code, dg_side side) {
   for (size_t i = s->count; i-- > 0;) {
-    const json_t *like = json_object_get(s->files[i]->card, "like");
-    if (json_is_object(like)) like = json_object_get(like, code);
-    const dg_language *l = json_is_string(like)
-                               ? dg_base_language(base, json_string_value(like), side, NULL)
-                               : NULL;
+    const char *like = dg_adapter_file_relative(s->files[i], code);
+    const dg_language *l = like ? dg_base_language(base, like, side, NULL) : NULL;
     if (l) return l;
   }
   return NULL;

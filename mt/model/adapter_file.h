@@ -35,6 +35,9 @@ bool dg_adapter_file_config(const dg_safetensors *s, dg_adapter_config *c, dg_er
 /* Adds a pair unless it is there. */
 bool dg_adapter_file_add_pair(dg_adapter_file *f, const char *source, const char *target,
                               dg_error *err);
+/* The base's language that one of the adapter's own, a canonical code, began as, by its card;
+ * or NULL. */
+const char *dg_adapter_file_relative(const dg_adapter_file *f, const char *code);
 
 /* Adapters stacked in order. */
 typedef struct dg_adapter_stacked {

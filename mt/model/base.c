@@ -12,6 +12,12 @@ static void tag_piece(const dg_model_config *c, const char *code, char *out, siz
   snprintf(out, size, "%.*s%s%s", (int)(mark - c->tag_format), c->tag_format, code, mark + 2);
 }
 
+/* Moves on to the next item of a format; its length, 0 at the end. */
+static size_t next_item(const char **p) {
+  *p += strspn(*p, " ");
+  return strcspn(*p, " ");
+}
+
 static bool has_item(const char *format, const char *item) {
   size_t n = strlen(item);
   for (const char *p = format; (p = strstr(p, item)); p += n)
@@ -37,9 +43,10 @@ static bool set_languages(dg_base *b, const dg_language *languages, size_t count
     l->tag = dg_tokenizer_id(b->tokenizer, piece);
     bool told = is_told(&b->model->config, l->side);
     if (!told) l->tag = -1;
+    const char *format = b->model->config.target_format;
+    bool in_target = has_item(format, "<src>") || has_item(format, "<tgt>");
     if (told && (l->tag < 0 || l->tag >= b->model->config.vocab_size ||
-                 (has_item(b->model->config.target_format, "<tgt>") &&
-                  dg_tokenizer_id(b->target_tokenizer, piece) != l->tag)))
+                 (in_target && dg_tokenizer_id(b->target_tokenizer, piece) != l->tag)))
       return dg_fail(err, DG_ERR_FORMAT, "the tokenizer has no piece \"%s\" for language %s", piece,
                      l->code);
   }
@@ -48,19 +55,37 @@ static bool set_languages(dg_base *b, const dg_language *languages, size_t count
 
 /* Every item of a format must be something the tokenizer knows. */
 static bool check_items(const dg_tokenizer *t, const char *format, dg_error *err) {
-  for (const char *p = format; *p;) {
-    p += strspn(p, " ");
-    size_t n = strcspn(p, " ");
+  size_t n;
+  for (const char *p = format; (n = next_item(&p)); p += n) {
     char item[DG_FORMAT_MAX];
     memcpy(item, p, n);
     item[n] = 0;
-    p += n;
-    if (!n || !strcmp(item, "X") || !strcmp(item, "<src>") || !strcmp(item, "<tgt>")) continue;
+    if (!strcmp(item, "X") || !strcmp(item, "<src>") || !strcmp(item, "<tgt>")) continue;
     if (dg_tokenizer_id(t, item) < 0)
       return dg_fail(err, DG_ERR_FORMAT, "the tokenizer has no piece \"%s\" of the format \"%s\"",
                      item, format);
   }
   return true;
+}
+
+/* The decoder begins with what stands before X, and a translation ends where it says so. */
+static bool check_target(const dg_tokenizer *t, const char *format, dg_error *err) {
+  size_t before = 0, n;
+  const char *p = format;
+  for (; (n = next_item(&p)) && !(n == 1 && *p == 'X'); p += n) before++;
+  if (!before || before > DG_PREFIX_MOST)
+    return dg_fail(err, DG_ERR_FORMAT,
+                   "the target_format \"%s\" has %zu items before X, and the decoder begins with 1 "
+                   "to %d",
+                   format, before, DG_PREFIX_MOST);
+  const char *end = dg_tokenizer_piece(t, dg_tokenizer_eos(t));
+  p += n;
+  n = next_item(&p);
+  if (end && strlen(end) == n && !strncmp(p, end, n)) return true;
+  return dg_fail(err, DG_ERR_FORMAT,
+                 "the target_format \"%s\" does not go on after X with \"%s\", which ends a "
+                 "translation",
+                 format, end ? end : "</s>");
 }
 
 static bool check_size(const dg_tokenizer *t, int vocab, dg_error *err) {
@@ -80,6 +105,7 @@ dg_base *dg_base_new(dg_model *model, dg_tokenizer *tokenizer, dg_tokenizer *tar
   bool ok = set_languages(b, languages, language_count, err) &&
             check_items(tokenizer, model->config.source_format, err) &&
             check_items(b->target_tokenizer, model->config.target_format, err) &&
+            check_target(b->target_tokenizer, model->config.target_format, err) &&
             check_size(tokenizer, model->config.vocab_size, err) &&
             check_size(b->target_tokenizer, dg_target_vocab(&model->config), err);
   if (ok) return b;
@@ -267,20 +293,13 @@ dg_base *dg_base_load(const char *path, dg_error *err) {
 static size_t format_ids(const dg_tokenizer *t, const char *format, int32_t source_tag,
                          int32_t target_tag, const int32_t *ids, size_t n, int32_t *out,
                          size_t capacity) {
-  size_t count = 0, after = 0;
+  size_t count = 0, after = 0, length;
   const char *x = NULL;
-  for (const char *p = format; *p;) { /* how much follows X must fit too */
-    p += strspn(p, " ");
-    size_t length = strcspn(p, " ");
-    if (!length) break;
+  for (const char *p = format; (length = next_item(&p)); p += length) {
     if (length == 1 && *p == 'X') x = p;
-    else if (x) after++;
-    p += length;
+    else if (x) after++; /* must fit, too */
   }
-  for (const char *p = format; *p && count < capacity;) {
-    p += strspn(p, " ");
-    size_t length = strcspn(p, " ");
-    if (!length) break;
+  for (const char *p = format; count < capacity && (length = next_item(&p)); p += length) {
     if (p == x) {
       if (!ids) return count;
       size_t room = capacity - count > after ? capacity - count - after : 0;
@@ -297,7 +316,6 @@ static size_t format_ids(const dg_tokenizer *t, const char *format, int32_t sour
       piece[length] = 0;
       out[count++] = dg_tokenizer_id(t, piece); /* there: dg_base_new looked */
     }
-    p += length;
   }
   return count;
 }

@@ -7,6 +7,8 @@
 #include "mt/model/weights.h"
 #include "tokenizer/tokenizer.h"
 
+enum { DG_PREFIX_MOST = 16 }; /* items of a target format before X */
+
 typedef struct dg_base {
   dg_model *model;
   dg_tokenizer *tokenizer, *target_tokenizer; /* one and the same, or one a side */
@@ -45,7 +47,7 @@ const dg_language *dg_base_language(const dg_base *b, const char *code, dg_side 
 
 /* Token sequences of a sentence in its formats (config.source_format ...), X
  * being ids[0,n). NULL ids leave X out: for the target that gives the forced
- * prefix (the items before X). Returns the count written, at most capacity; a
+ * prefix (the items before X, 1 to DG_PREFIX_MOST). Returns the count written, at most capacity; a
  * longer sentence is cut so that what follows X fits. */
 size_t dg_format_source(const dg_base *b, int32_t source_tag, int32_t target_tag,
                         const int32_t *ids, size_t n, int32_t *out, size_t capacity);

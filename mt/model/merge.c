@@ -6,8 +6,9 @@
 
 #include "mt/core/mem.h"
 
-static bool same_kind(const dg_adapter_file *a, const dg_adapter_file *b, const char *const *names,
-                      size_t i, dg_error *err) {
+/* Whether all that `a` declares is so in `b`, which may declare more. */
+static bool same_settings(const dg_adapter_file *a, const dg_adapter_file *b, const char *a_name,
+                          const char *b_name, dg_error *err) {
   json_t *x = dg_adapter_config_json(&a->adapter->config);
   json_t *y = dg_adapter_config_json(&b->adapter->config);
   const char *key;
@@ -17,11 +18,18 @@ static bool same_kind(const dg_adapter_file *a, const dg_adapter_file *b, const 
     const json_t *other = json_object_get(y, key);
     if (ok && !json_equal(value, other))
       ok = dg_fail(err, DG_ERR_USAGE, "%s has %s %s, and %s %s: only alike ones have a mean",
-                   names[0], key, json_string_value(value), names[i],
+                   a_name, key, json_string_value(value), b_name,
                    other ? json_string_value(other) : "none");
   }
   json_decref(x);
   json_decref(y);
+  return ok;
+}
+
+static bool same_kind(const dg_adapter_file *a, const dg_adapter_file *b, const char *const *names,
+                      size_t i, dg_error *err) {
+  bool ok = same_settings(a, b, names[0], names[i], err) &&
+            same_settings(b, a, names[i], names[0], err);
   if (ok && !dg_new_pieces_equal(&a->pieces, &b->pieces))
     ok = dg_fail(err, DG_ERR_USAGE,
                  "%s and %s have different new pieces: only alike ones have a mean (train one "
@@ -98,8 +106,16 @@ dg_adapter_file *dg_adapter_merge(const dg_adapter_file *const *files, const cha
                                            "card", files[i]->card));
   }
   to->card = json_pack("{s:s,s:o}", "kind", "adapter", "merged_from", parts);
-  const json_t *like = json_object_get(files[0]->card, "like");
-  if (like) json_object_set(to->card, "like", (json_t *)like);
+  json_t *like = json_object();
+  for (size_t i = 0; i < count; i++)
+    for (size_t k = 0; k < files[i]->language_count; k++) {
+      const char *code = files[i]->languages[k].code;
+      const char *relative = dg_adapter_file_relative(files[i], code);
+      if (relative && !json_object_get(like, code))
+        json_object_set_new(like, code, json_string(relative));
+    }
+  if (json_object_size(like)) json_object_set(to->card, "like", like);
+  json_decref(like);
   ok = ok && (to->adapter = dg_adapter_new(&files[0]->adapter->model, &files[0]->adapter->config,
                                            to->language_count, err)) &&
        (!to->adapter->config.embeddings ||

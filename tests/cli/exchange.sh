@@ -42,6 +42,7 @@ merge() { "$dragoman" merge -b base.safetensors "$@"; }
 check "merge: other kinds have no mean" refuses 2 'method' merge lora.safetensors hub.safetensors -o no
 check "merge: as many weights as adapters" refuses 2 '1 weights for 2' merge lora.safetensors lora2.safetensors -w 1 -o no
 check "merge: weights of nothing" refuses 2 'nothing' merge lora.safetensors lora2.safetensors -o no -w 0 0
+check "merge: any weight may be negative" merge lora.safetensors lora2.safetensors -w 2 -1 -o negative.safetensors
 check "merge: one is not enough" refuses 2 'two' merge lora.safetensors -o no
 
 back() { # FORMAT ADAPTER: out and in again

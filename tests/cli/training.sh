@@ -256,6 +256,9 @@ nbest() {
     awk -F'\t' '$1 != n { print $3 } { n = $1 }' n.best | cmp - out.gl
 }
 check "--nbest, best first" nbest
+check "a length penalty out of range" refuses 2 'length-penalty' translate -a gl.safetensors --length-penalty -1e9 dev.en
+check "more threads than any machine has" refuses 2 'threads' translate -a gl.safetensors --threads 2000000000 dev.en
+check "an output without a name" refuses 2 'needs a value' translate -a gl.safetensors -o "" dev.en
 json() { translate -a gl.safetensors --json dev.en | grep -c '"translations":\[{"text":"' | grep -qx 20; }
 check "--json" json
 spelled() { translate -s eng -t glg -a gl.safetensors dev.en | cmp - out.gl; }
