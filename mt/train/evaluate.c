@@ -15,7 +15,8 @@ bool dg_evaluate_loss(const dg_network *n, const dg_examples *e, const dg_direct
   bool ok = true;
   for (size_t i = 0; i < count && ok;) {
     dg_batch_clear(&b);
-    while (i < count && (!b.sequences || dg_batch_targets(&b) < micro_tokens))
+    while (i < count && (!b.sequences || (dg_batch_targets(&b) < micro_tokens &&
+                                          dg_batch_sources(&b) < 2 * micro_tokens)))
       dg_batch_add(&b, e, d, i++, NULL);
     ok = dg_loss_forward(n, &b.batch, &o, arena, &total, err);
   }
