@@ -398,7 +398,8 @@ static void blame_pointer(const char *directory, dg_error *err) {
   DIR *d = opendir(directory);
   for (struct dirent *e; d && (e = readdir(d));) {
     char *path = dg_format("%s/%s", directory, e->d_name), begin[sizeof mark] = "";
-    FILE *f = fopen(path, "rb");
+    struct stat s;
+    FILE *f = !stat(path, &s) && S_ISREG(s.st_mode) ? fopen(path, "rb") : NULL;
     if (f && fread(begin, 1, sizeof mark - 1, f) == sizeof mark - 1 && !strcmp(begin, mark))
       dg_fail(err, DG_ERR_FORMAT,
               "%s: only Git LFS's pointer to the file: `git lfs pull` fetches it", path);

@@ -82,6 +82,7 @@ for path in "$cache" "$cache/snapshots/01ab"; do
 done
 rm -rf "$TMPDIR/copy" && cp -r $made/m2m100 "$TMPDIR/copy"
 printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n' >"$TMPDIR/copy/model.safetensors"
+mkfifo "$TMPDIR/copy/a.pipe" # which nobody writes to
 check "a pointer of Git LFS" refuses 1 'model.safetensors.*git lfs pull' import "$TMPDIR/copy" -o "$TMPDIR/x"
 
 # A tokenizer.json that no sentencepiece model can be.
