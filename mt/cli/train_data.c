@@ -161,6 +161,7 @@ static bool split_file(const reader *r, dg_train_file *f, size_t wanted, dg_trai
       const dg_pair *p = &f->text.pairs[i];
       dg_parallel_add(&dev->text, p->source, p->target);
       dg_hold_out(&r->d->held_out, p);
+      f->read--; /* it is the dev text's now */
     }
   if (ok) dg_parallel_remove(&f->text, parts);
   free(parts);

@@ -21,7 +21,7 @@ typedef struct dg_train_file {
   size_t pair; /* of languages, numbered by the caller */
   bool apart;  /* dev text set apart */
   dg_parallel_text text;
-  size_t read;                  /* pairs there were */
+  size_t read;                  /* pairs there were, without those set apart */
   size_t problems[DG_PROBLEMS]; /* those found */
   dg_lang_share looks[2];       /* see dg_check */
 } dg_train_file;
