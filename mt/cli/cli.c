@@ -123,6 +123,7 @@ int dg_cli_parse(dg_cli *c, int argc, char **argv) {
   bool only_words = false;
   for (int i = 0; i < argc; i++) {
     char *word = argv[i];
+    if (!*word) return dg_cli_usage(c, "\"\" is the name of nothing");
     if (only_words || word[0] != '-' || !word[1]) {
       dg_list_add(&c->rest, word);
       continue;
@@ -208,8 +209,24 @@ bool dg_cli_apart(const dg_list *outputs, const dg_list *inputs, dg_error *err) 
   return true;
 }
 
+/* But for what is kept of control characters, C0 and C1. */
+static void add_safe(dg_strbuf *b, const char *s, char kept) {
+  for (; *s; s++) {
+    bool c1 = (unsigned char)*s == 0xC2 && (unsigned char)s[1] < 0xA0;
+    bool c0 = (unsigned char)*s < 0x20 || *s == 0x7F;
+    dg_strbuf_addc(b, (c0 && *s != kept) || c1 ? '?' : *s);
+    if (c1 && s[1]) s++;
+  }
+}
+
+void dg_cli_add_safe(dg_strbuf *b, const char *s) { add_safe(b, s, 0); }
+
 int dg_cli_fail(const dg_error *err) {
-  fprintf(stderr, "dragoman: %s\n", err->message);
+  dg_strbuf line = {0};
+  dg_strbuf_add(&line, "dragoman: ");
+  dg_cli_add_safe(&line, err->message);
+  fprintf(stderr, "%s\n", line.text);
+  free(line.text);
   if (err->status == DG_ERR_INTERRUPTED) return DG_EXIT_INTERRUPTED;
   return err->status == DG_ERR_USAGE ? DG_EXIT_USAGE : DG_EXIT_FAILURE;
 }
@@ -218,8 +235,16 @@ void dg_cli_say(const dg_cli *c, const char *format, ...) {
   if (c->quiet) return;
   va_list args;
   va_start(args, format);
-  vfprintf(stderr, format, args);
+  char *text;
+  int n = vasprintf(&text, format, args);
   va_end(args);
+  if (n < 0) return;
+  dg_strbuf safe = {0};
+  dg_strbuf_add(&safe, "");
+  add_safe(&safe, text, '\n');
+  fputs(safe.text, stderr);
+  free(safe.text);
+  free(text);
 }
 
 /* --- signals --------------------------------------------------------------------------- */

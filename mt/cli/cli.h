@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "mt/core/mem.h"
 #include "mt/core/options.h"
 #include "mt/core/threads.h"
 
@@ -65,6 +66,9 @@ bool dg_cli_given(void *cli, const char *name);
 /* Refuses outputs that are inputs, which would be lost, or one another. Inputs are files or
  * specifications of parallel text; names that are NULL are passed over. */
 bool dg_cli_apart(const dg_list *outputs, const dg_list *inputs, dg_error *err);
+
+/* Names and texts of files may hold anything; a terminal must not be told what to do by them. */
+void dg_cli_add_safe(dg_strbuf *b, const char *s);
 
 /* Prints "dragoman: message" and returns the exit code that fits. */
 int dg_cli_fail(const dg_error *err);

@@ -222,15 +222,6 @@ static bool describe(json_t *o, const char *path, dg_error *err) {
 
 /* --- text ---------------------------------------------------------------------------------- */
 
-/* Names in a file may hold anything; a terminal must not be told what to do by them. */
-static void add_safe(dg_strbuf *b, const char *s) {
-  for (; *s; s++) {
-    bool c1 = (unsigned char)*s == 0xC2 && (unsigned char)s[1] < 0xA0;
-    dg_strbuf_addc(b, (unsigned char)*s < 0x20 || *s == 0x7F || c1 ? '?' : *s);
-    if (c1 && s[1]) s++;
-  }
-}
-
 /* "19,283,968" */
 static void add_grouped(dg_strbuf *b, json_int_t n) {
   char digits[32];
@@ -242,7 +233,7 @@ static void add_grouped(dg_strbuf *b, json_int_t n) {
 }
 
 static void add_value(dg_strbuf *b, const json_t *j) {
-  if (json_is_string(j)) add_safe(b, json_string_value(j));
+  if (json_is_string(j)) dg_cli_add_safe(b, json_string_value(j));
   else if (json_is_integer(j)) add_grouped(b, json_integer_value(j));
   else if (json_is_real(j)) dg_strbuf_addf(b, "%.6g", json_real_value(j));
   else if (json_is_boolean(j)) dg_strbuf_add(b, json_is_true(j) ? "yes" : "no");
@@ -251,7 +242,11 @@ static void add_value(dg_strbuf *b, const json_t *j) {
 enum { LABEL = 12, COLUMNS = 100, CELLS = 16 };
 
 static void label(dg_strbuf *b, const char *name) {
-  dg_strbuf_addf(b, "  %-*s%s", LABEL, name, strlen(name) >= LABEL ? " " : "");
+  dg_strbuf safe = {0};
+  dg_strbuf_add(&safe, "");
+  dg_cli_add_safe(&safe, name);
+  dg_strbuf_addf(b, "  %-*s%s", LABEL, safe.text, safe.length >= LABEL ? " " : "");
+  free(safe.text);
 }
 
 static void line(dg_strbuf *b, const char *name, const json_t *value) {
@@ -302,7 +297,7 @@ static void settings(dg_strbuf *b, const char *name, const json_t *object) {
   label(b, name);
   json_object_foreach((json_t *)object, key, x) {
     dg_strbuf item = {0};
-    add_safe(&item, key);
+    dg_cli_add_safe(&item, key);
     dg_strbuf_addc(&item, ' ');
     add_value(&item, x);
     flow(b, &column, item.text, --n == 0);
@@ -482,7 +477,7 @@ static void gains(dg_strbuf *b, const json_t *list) {
                     &bleu[2], "chrf", "base", &chrf[0], "adapter", &chrf[1], "p", &chrf[2]))
       continue;
     label(b, i ? "" : "gain");
-    add_safe(b, file);
+    dg_cli_add_safe(b, file);
     dg_strbuf_addf(b, " (%s, %lld): BLEU %.2f -> %.2f (p = %.4f), chrF %.2f -> %.2f (p = %.4f)\n",
                    role, (long long)sentences, bleu[0], bleu[1], bleu[2], chrf[0], chrf[1], chrf[2]);
   }
@@ -521,7 +516,7 @@ static void card(dg_strbuf *b, const json_t *c) {
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) known = known || !strcmp(key, shown[i]);
     if (known) continue;
     dg_strbuf name = {0};
-    add_safe(&name, key);
+    dg_cli_add_safe(&name, key);
     for (char *p = name.text; p && *p; p++) *p = *p == '_' ? ' ' : *p;
     if (name.length && json_is_object(x)) {
       settings(b, name.text, x);
@@ -573,7 +568,7 @@ static void checkpoint(dg_strbuf *b, const json_t *o) {
 
 static void lay_out(dg_strbuf *b, const json_t *o) {
   const char *kind = json_string_value(json_object_get(o, "kind"));
-  add_safe(b, json_string_value(json_object_get(o, "file")));
+  dg_cli_add_safe(b, json_string_value(json_object_get(o, "file")));
   dg_strbuf_addf(b, ": %s\n",
                  !strcmp(kind, "safetensors") ? "safetensors file of another program" : kind);
   line(b, "hash", json_object_get(o, "hash"));
