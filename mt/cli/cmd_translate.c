@@ -30,7 +30,10 @@ static bool load(session *s, dg_error *err) {
   if (!dg_loaded_open(&s->models, &s->choice, s->cli, err)) return false;
   s->network = dg_loaded_network(&s->models, true);
   s->options.source_language = s->models.source;
-  return dg_loaded_tags(&s->models, &s->source_tag, &s->target_tag, err);
+  return dg_loaded_tags(&s->models, &s->source_tag, &s->target_tag, err) &&
+         (strcmp(s->models.source, s->models.target) ||
+          dg_fail(err, DG_ERR_USAGE, "source and target are the same language, %s: say with -s and "
+                  "-t from what into what", s->models.source));
 }
 
 /* --- text ------------------------------------------------------------------------------- */

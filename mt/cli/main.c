@@ -35,6 +35,13 @@ static void print_commands(FILE *out) {
         out);
 }
 
+/* What could not be written was not done. */
+static int finish(int code) {
+  if ((!fflush(stdout) && !ferror(stdout)) || code != DG_EXIT_OK) return code;
+  perror("dragoman: standard output");
+  return DG_EXIT_FAILURE;
+}
+
 int main(int argc, char **argv) {
   dg_error err;
   if (argc < 2) {
@@ -43,22 +50,15 @@ int main(int argc, char **argv) {
   }
   if (!strcmp(argv[1], "--version")) {
     printf("dragoman " DRAGOMAN_VERSION "%s\n", dg_ranks_possible() ? " with MPI" : "");
-    return DG_EXIT_OK;
+    return finish(DG_EXIT_OK);
   }
   if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
     print_commands(stdout);
-    return DG_EXIT_OK;
+    return finish(DG_EXIT_OK);
   }
   if (!dg_isa_check(&err)) return dg_cli_fail(&err);
   for (int i = 0; i < COMMANDS; i++)
-    if (!strcmp(argv[1], commands[i].name)) {
-      int code = commands[i].run(argc - 2, argv + 2);
-      if ((fflush(stdout) || ferror(stdout)) && code == DG_EXIT_OK) {
-        perror("dragoman: standard output");
-        code = DG_EXIT_FAILURE;
-      }
-      return code;
-    }
+    if (!strcmp(argv[1], commands[i].name)) return finish(commands[i].run(argc - 2, argv + 2));
   fprintf(stderr, "dragoman: there is no command \"%s\"; `dragoman --help` lists them\n", argv[1]);
   return DG_EXIT_USAGE;
 }

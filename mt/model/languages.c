@@ -88,8 +88,8 @@ const dg_language *dg_base_language(const dg_base *b, const char *code, dg_side 
     static const char *const cannot[] = {"know the language", "translate from", "translate into"};
     size_t codes = list_nearest(b, canonical, side, &list);
     dg_fail(err, DG_ERR_USAGE,
-            "the base does not %s %s; the nearest of %zu it does: %s; a new language is added "
-            "with `dragoman train --like RELATIVE`",
+            "the base does not %s %s; of %zu codes it does, spelled most alike: %s; a new language "
+            "is added with `dragoman train --like RELATIVE`",
             cannot[side], canonical, codes, list.text ? list.text : "none");
   }
   free(list.text);
