@@ -28,12 +28,16 @@ train() { # launch=exec: in place of the subshell, so that a kill reaches it
 resumes() {
   rm -f whole.* killed.*
   train "$@" -o whole.safetensors || return 1
-  launch=exec train "$@" -o killed.safetensors >/dev/null 2>&1 &
-  pid=$!
-  for i in $(seq 2000); do [ -f killed.safetensors.checkpoint ] && break; sleep 0.01; done
-  sleep 0.05
-  kill -9 $pid
-  wait $pid 2>/dev/null
+  for try in 1 2 3 4 5; do # some updates made, and not all: a run that has ended has no checkpoint
+    rm -f killed.*
+    launch=exec train "$@" --json -o killed.safetensors >log 2>/dev/null &
+    pid=$!
+    for i in $(seq 2000); do [ "$(grep -c '"update"' log)" -ge 2 ] && break; sleep 0.01; done
+    kill -9 $pid
+    wait $pid 2>/dev/null
+    [ -f killed.safetensors.checkpoint ] && break
+  done
+  [ -f killed.safetensors.checkpoint ] || { echo "it was always over already"; return 1; }
   train "$@" -o killed.safetensors && weights whole.safetensors >a.bytes &&
     weights killed.safetensors >b.bytes && [ -s a.bytes ] && cmp a.bytes b.bytes
 }
@@ -42,6 +46,7 @@ for method in lora ia3 norms+tag full; do
 done
 check "sampled segmentations, hidden words, averages" resumes --subword-alpha 0.5 --word-dropout 0.1 \
   --average-best 3 --ema 0.9
+check "16-bit products" resumes --precision bf16
 check "R-Drop" resumes --rdrop 1
 check "back-translations" resumes --mono mono.gl
 check "both directions" resumes --bidirectional

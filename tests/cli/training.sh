@@ -107,13 +107,24 @@ aligned() {
   train --like ES -o gl2.safetensors --dev dev.en,dev.gl.gz && same_weights gl.safetensors gl2.safetensors
 }
 check "aligned files are as good as TSV" aligned
+# killed OUTPUT COMMAND...: a run killed after some updates and before its end, which has no checkpoint.
+killed() {
+  output=$1
+  shift
+  for try in 1 2 3 4 5; do
+    rm -f "$output" "$output".*
+    launch=exec "$@" --json >begun.log 2>/dev/null &
+    pid=$!
+    for i in $(seq 2000); do [ "$(grep -c '"update"' begun.log)" -ge 2 ] && break; sleep 0.01; done
+    kill -9 $pid
+    wait $pid 2>/dev/null
+    [ -f "$output.checkpoint" ] && return
+  done
+  echo "it was always over already"
+  return 1
+}
 train_killed() {
-  launch=exec train --like es -o gl3.safetensors --checkpoint_minutes 0 >/dev/null 2>&1 &
-  pid=$!
-  for i in $(seq 400); do [ -f gl3.safetensors.checkpoint ] && break; sleep 0.02; done
-  sleep 0.1
-  kill -9 $pid
-  wait $pid 2>/dev/null
+  killed gl3.safetensors train --like es -o gl3.safetensors --checkpoint_minutes 0 || return 1
   train --like es -o gl3.safetensors && same_weights gl.safetensors gl3.safetensors
 }
 check "train killed, started again" train_killed
@@ -131,16 +142,14 @@ placements() {
     train --like es -o m.safetensors --layers 0 --adapter-activation gelu --max_updates 3 --eval_every 3 --eval_sentences 0
 }
 check "every placement" placements
-mixed() { train --like es -o "$1" --method bottleneck+lora+bitfit --rank 4 \
-  --checkpoint_minutes 0 --eval_sentences 0; }
+mixed() {
+  to=$1
+  shift
+  train --like es -o "$to" --method bottleneck+lora+bitfit --rank 4 --checkpoint_minutes 0 --eval_sentences 0 "$@"
+}
 mixed_killed() {
   mixed mixed.safetensors || return 1
-  launch=exec mixed killed.mixed >/dev/null 2>&1 &
-  pid=$!
-  for i in $(seq 400); do [ -f killed.mixed.checkpoint ] && break; sleep 0.02; done
-  sleep 0.1
-  kill -9 $pid
-  wait $pid 2>/dev/null
+  killed killed.mixed mixed killed.mixed || return 1
   mixed killed.mixed && same_weights mixed.safetensors killed.mixed
 }
 check "a sum of methods killed, started again" mixed_killed
@@ -214,6 +223,7 @@ step_zero() { # such an adapter leaves the base's translations as they are
 check "an adapter before training is the base" step_zero
 lines() { translate -a gl.safetensors dev.en >out.gl && [ "$(wc -l <out.gl)" -eq 20 ]; }
 check "translate: a line a line" lines
+check "into the same language" refuses 2 'the same language, en' translate -t en dev.en
 check "untrained on top of another" nothing_yet
 check "begun from another" begun
 stdin() { translate -t gl -a gl.safetensors <dev.en >out2.gl && cmp out.gl out2.gl; }
