@@ -187,6 +187,7 @@ static bool on_best(void *context, const dg_train_report *report, dg_error *err)
   rig *r = context;
   r->bests++;
   assert_true(report->now.best > 0);
+  if (r->task.overwrites) assert_int_equal(access(checkpoint, F_OK), 0);
   memcpy(r->best, r->task.trained->values, r->total * sizeof(float));
   return true;
 }
@@ -394,6 +395,11 @@ static void from_start(rig *r) {
   set(r, "patience", "1");
 }
 
+static void overwriting(rig *r) { /* there is a checkpoint before anything is overwritten */
+  r->task.evaluate_start = r->task.overwrites = true;
+  set(r, "checkpoint_minutes", "1000");
+}
+
 static void over_pools(rig *r) { /* the sampler draws pairs for 32 updates at a time */
   set(r, "max_updates", "75");
   set(r, "batch_tokens", "24");
@@ -541,6 +547,18 @@ static void test_interrupted_at_the_start(void **state) {
   if (!strstr(err.message, "update 0")) fail_msg("%s", err.message);
   rig_free(r);
   ending e = resumed_run(1, from_start);
+  assert_same_end(&whole, &e);
+  ending_free(&e);
+  ending_free(&whole);
+}
+
+static void test_overwriting(void **state) {
+  (void)state;
+  ending whole = whole_run(1, overwriting);
+  clean();
+  assert_true(killed_run(1, overwriting, 5, 0, 0, 0));
+  assert_int_equal(access(checkpoint, F_OK), 0);
+  ending e = resumed_run(1, overwriting);
   assert_same_end(&whole, &e);
   ending_free(&e);
   ending_free(&whole);
@@ -738,6 +756,7 @@ static void test_average(void **state) {
   rig *r = rig_new(1);
   r->task.dev_count = 0;
   train(r);
+  assert_int_equal(r->reports, 4); /* every 3 updates, as there would be scores */
   dg_safetensors *s = dg_safetensors_open(checkpoint, false, NULL);
   assert_memory_equal(dg_safetensors_find(s, "weights")->data, r->task.trained->values,
                       r->total * sizeof(float));
@@ -1283,7 +1302,7 @@ int main(void) {
       cmocka_unit_test(test_killed_while_writing),
       cmocka_unit_test(test_killed_at_any_moment),
       cmocka_unit_test(test_interruption),
-      cmocka_unit_test(test_interrupted_at_the_start),
+      cmocka_unit_test(test_interrupted_at_the_start), cmocka_unit_test(test_overwriting),
       cmocka_unit_test(test_diverged),
       cmocka_unit_test(test_max_updates),
       cmocka_unit_test(test_one_run_at_a_time),

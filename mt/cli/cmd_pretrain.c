@@ -23,6 +23,7 @@ typedef struct run {
   dg_card_data *card_data;
   const char *log_path;
   dg_training_log log;
+  dg_lock *lock; /* before anything beside the output is written */
   dg_train_task task;
 } run;
 
@@ -198,7 +199,9 @@ static bool check_outputs(const run *r, dg_error *err) {
 
 static bool execute(run *r, dg_error *err) {
   dg_train_result result = {0};
-  if (!check_outputs(r, err) || !read_texts(r, err) || !make_base(r, err) || !tokenize(r, err)) return false;
+  if (!check_outputs(r, err) || !(r->lock = dg_lock_new(r->checkpoint_path, err)) ||
+      !read_texts(r, err) || !make_base(r, err) || !tokenize(r, err))
+    return false;
   char *identity = dg_recipe_identity(&r->recipe, r->base, r->train);
   r->log = dg_training_log_new(r->cli, &r->dev_list, &r->recipe.train, r->log_path);
   r->task = (dg_train_task){
@@ -212,6 +215,7 @@ static bool execute(run *r, dg_error *err) {
       .dev_examples = r->dev,
       .dev_sets = r->dev_list.sets,
       .dev_count = r->dev_list.count,
+      .locked = true,
       .checkpoint_path = r->checkpoint_path,
       .identity = identity,
       .context = r,
@@ -243,6 +247,7 @@ static void release(run *r) {
   free(r->card_data);
   dg_base_free(r->base);
   dg_threads_free(r->threads);
+  dg_lock_free(r->lock);
   free(r->tokenizer_path);
   free(r->checkpoint_path);
   dg_recipe_free(&r->recipe);

@@ -54,6 +54,7 @@ typedef struct run {
   size_t measure_count;
   dg_card_data *card_data;
   dg_training_log log;
+  dg_lock *lock; /* of rank 0, before anything beside the output is written */
   dg_train_task task;
   dg_ranks ranks;
 } run;
@@ -204,6 +205,21 @@ static void tell_looks(const run *r, const dg_train_file *f) {
   }
 }
 
+static size_t training_pairs(const run *r) {
+  size_t pairs = 0;
+  for (size_t i = 0; i < r->data.train_count; i++) pairs += r->data.files[i].text.count;
+  return pairs;
+}
+
+/* Says why by what most pairs of the first file are. */
+static bool nothing_left(const dg_train_file *f, dg_error *err) {
+  int most = DG_PROBLEM_NONE + 1;
+  for (int k = most; k < DG_PROBLEMS; k++)
+    if (f->problems[k] > f->problems[most]) most = k;
+  return dg_fail(err, DG_ERR_USAGE, "no pair is left to train on; %s: %zu of %zu pairs %s", f->path,
+                 f->problems[most], f->read, dg_problem_title((dg_problem)most));
+}
+
 static bool read_texts(run *r, dg_error *err) {
   dg_train_data_options *o = dg_calloc(r->pair_count + 1, sizeof *o);
   for (size_t i = 0; i < r->pair_count; i++) {
@@ -214,6 +230,7 @@ static bool read_texts(run *r, dg_error *err) {
   bool ok = dg_train_data_read(&r->data, o, r->pair_count, r->keep_problems,
                                (uint64_t)r->options.seed, r->cli, err);
   free(o);
+  if (ok && !training_pairs(r)) return nothing_left(&r->data.files[0], err);
   for (size_t i = 0; ok && !r->keep_problems && i < r->data.count; i++) {
     const dg_train_file *f = &r->data.files[i];
     tell_looks(r, f);
@@ -261,12 +278,6 @@ static bool add_mono(run *r, dg_error *err) {
   dg_cli_say(r->cli, "%zu sentences translated back, marked as such; temperature %g\n", count,
              r->options.temperature);
   return true;
-}
-
-static size_t training_pairs(const run *r) {
-  size_t pairs = 0;
-  for (size_t i = 0; i < r->data.train_count; i++) pairs += r->data.files[i].text.count;
-  return pairs;
 }
 
 /* What was not asked for is as in the adapter it begins from, or goes by the languages */
@@ -415,6 +426,13 @@ static bool conclude(run *r, const dg_train_result *result, dg_error *err) {
   return !r->report_path || dg_train_report_write(&s, r->report_path, err);
 }
 
+static bool begins_from_output(const run *r) {
+  char *init = r->trainee.init ? dg_find_model(r->trainee.init, NULL) : NULL;
+  bool same = init && dg_same_file(init, r->output);
+  free(init);
+  return same;
+}
+
 /* Said now rather than after the night. */
 static bool report_possible(const run *r, dg_error *err) {
   dg_output *out = r->report_path ? dg_output_open(r->report_path, err) : NULL;
@@ -427,7 +445,8 @@ static bool execute(run *r, dg_error *err) {
   if (!(r->base_path = dg_find_model(r->base_name, err)) ||
       !(r->base = dg_base_load(r->base_path, err)) ||
       !dg_trainee_begin(&r->trainee, r->base, r->cli, err) || !read_pairs(r, err) ||
-      !check_outputs(r, err) || !read_data(r, err))
+      !check_outputs(r, err) ||
+      (!r->ranks.rank && !(r->lock = dg_lock_new(r->checkpoint_path, err))) || !read_data(r, err))
     return false;
   dg_train_result result = {0};
   char *made_of = identity(r);
@@ -444,6 +463,8 @@ static bool execute(run *r, dg_error *err) {
       .dev_sets = r->dev_list.sets,
       .dev_count = r->dev_list.count,
       .evaluate_start = true,
+      .overwrites = begins_from_output(r),
+      .locked = true,
       .checkpoint_path = r->checkpoint_path,
       .identity = made_of,
       .ranks = &r->ranks,
@@ -490,6 +511,7 @@ static void release(run *r) {
   dg_trainee_free(&r->trainee);
   dg_base_free(r->base);
   dg_threads_free(r->threads);
+  dg_lock_free(r->lock);
   free(r->checkpoint_path);
   free(r->base_path);
   dg_parallel_free(&r->mono.text);

@@ -402,7 +402,9 @@ static bool loop(dg_trainer *t, dg_train_end *end, dg_error *err) {
   const double sign_of_life = 5; /* seconds */
   double norm = 0;
   t->first_update = t->update;
-  if (!t->update && !t->have_start && k->evaluate_start && !evaluate(t, 0, err)) return false;
+  if (!t->update && !t->have_start && k->evaluate_start &&
+      ((k->overwrites && !save_checkpoint(t, err)) || !evaluate(t, 0, err)))
+    return false;
   while (t->update < (uint64_t)o->max_updates) {
     bool stop, late;
     if (!agree(t, &stop, &late, err)) return give_up(t, err);
@@ -418,11 +420,12 @@ static bool loop(dg_trainer *t, dg_train_end *end, dg_error *err) {
     }
     if (!step(t, &norm, err)) return undo(t) && give_up(t, err);
     bool last = t->update == (uint64_t)o->max_updates;
-    if (t->update % (uint64_t)o->eval_every == 0 || last) {
+    bool due = last || t->update % (uint64_t)o->eval_every == 0;
+    if (due && k->dev_count) {
       if (!evaluate(t, norm, err)) return give_up(t, err);
-    } else if (t->update % POINT_EVERY == 0 || seconds_since(&t->reported) > sign_of_life) {
+    } else if ((due = due || t->update % POINT_EVERY == 0) || seconds_since(&t->reported) > sign_of_life) {
       dg_train_point now = point(t, norm);
-      report(t, &now, t->update % POINT_EVERY, NULL);
+      report(t, &now, !due, NULL);
     }
     if (seconds_since(&t->checkpointed) >= 60.0 * o->checkpoint_minutes && !save_checkpoint(t, err))
       return false;
@@ -500,7 +503,7 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
     t.runners_up = dg_alloc_checked(n * (size_t)(o->average_best - 1), sizeof(float), err);
     if (!t.runners_up) goto done;
   }
-  if (!t.ranks->rank && !(lock = dg_lock_new(task->checkpoint_path, err))) goto done;
+  if (!t.ranks->rank && !task->locked && !(lock = dg_lock_new(task->checkpoint_path, err))) goto done;
   t.dev_text = dev_text(task, o);
   if (task->evaluate_start && !access(task->checkpoint_path, F_OK)) {
     start = dg_alloc_checked(n, sizeof *start, err);

@@ -80,6 +80,8 @@ typedef struct dg_train_task {
   const dg_dev_set *dev_sets;
   size_t dev_count;
   bool evaluate_start;         /* score the untouched weights first: they are the one to beat */
+  bool overwrites;             /* what `best` writes is what they were read from */
+  bool locked;                 /* the caller holds dg_lock_new(checkpoint_path) */
   const char *checkpoint_path; /* written while training; read first if it exists */
   const char *identity;        /* what a checkpoint must have been made with */
   dg_ranks *ranks;             /* that share each update's sentences, or NULL: this process is

@@ -90,7 +90,9 @@ check "text in another language" foreign
 apart() {
   train --train train.gl.tsv --eval_sentences 0 -o apart.safetensors 2>err >out || return 1
   grep -q '30 pairs set apart as dev' err || { cat err; return 1; }
-  "$dragoman" info --json apart.safetensors | tr -d ' \n' | grep -q '"role":"dev"[^}]*"pairs":30'
+  "$dragoman" info --json apart.safetensors | tr -d ' \n' >said
+  left=$(sed -n 's/.* and \([0-9]*\) that say the same left out/\1/p' err)
+  grep -q '"role":"dev"[^}]*"pairs":30' said && grep -q "\"role\":\"train\"[^}]*\"left_out\":$left" said || { cat said; return 1; }
 }
 check "without dev text some is set apart" apart
 family() { # what one pair is measured on, another must not be trained on; sets of text may overlap, and are told to
@@ -118,6 +120,8 @@ check "leaks from one pair to another, from dev to test" family
 awk -F'\t' '{ print $1 "\tдом " NR }' dev.gl.tsv >wrong.dev.tsv
 check "dev text in the wrong script" refuses 2 'wrong.dev.tsv.*script' train --quiet --train train.gl.tsv \
   --dev wrong.dev.tsv -o w.safetensors
+check "the dev text alone" refuses 2 'no pair is left to train on; dev.gl.tsv: 40 of 40 pairs whose sentence is in the dev' \
+  train --quiet --train dev.gl.tsv --dev dev.gl.tsv -o w.safetensors
 head -n 30 train.gl.tsv >few.tsv
 check "too few pairs for that" refuses 2 '--dev' train --quiet --train few.tsv -o w.safetensors
 
@@ -317,6 +321,16 @@ lost() { # FILE ARGUMENTS...: refused, and the file is as it was
 ln base.safetensors linked.safetensors
 cut -f1 train.gl.tsv >train.en
 cut -f2 train.gl.tsv >train.gl
+pretraining() { # one that is refused takes nothing from the one at work
+  cp base.safetensors.tokenizer kept.tokenizer
+  exec 8>base.safetensors.checkpoint.lock && flock 8
+  rm base.safetensors.checkpoint
+  refuses 2 'another process is at work' "$dragoman" pretrain -c tiny.conf --quiet -o base.safetensors --set tokenizer_type=bpe
+  code=$?
+  exec 8>&-
+  [ $code -eq 0 ] && cmp base.safetensors.tokenizer kept.tokenizer
+}
+check "two runs of one base" pretraining
 check "the base as output" lost base.safetensors --train train.gl.tsv -o base.safetensors
 check "the base by another name" lost linked.safetensors --train train.gl.tsv -o linked.safetensors
 check "a frozen adapter as output" lost logged.safetensors --train train.gl.tsv -a logged.safetensors -o logged.safetensors
