@@ -24,7 +24,7 @@ for command in translate train pretrain eval info import "tokenizer train" "toke
 done
 check "a near miss is named" refuses 2 'did you mean --threads' "$dragoman" translate --thread 2
 check "an empty word" refuses 2 'name of nothing' "$dragoman" translate -t es ''
-check "a name that would command the terminal" refuses 1 'a?\[31mb?c' "$dragoman" info "$(printf 'a\033[31mb\nc')"
+check "a name that would command the terminal" refuses 2 'a?\[31mb?c' "$dragoman" info "$(printf 'a\033[31mb\nc')"
 full() { ! "$dragoman" --help >/dev/full && ! "$dragoman" translate --help >/dev/full && ! "$dragoman" --version >/dev/full; }
 check "help that cannot be written" full
 check "unknown command" refuses 2 'nosuch' "$dragoman" nosuch
