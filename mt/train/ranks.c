@@ -42,7 +42,8 @@ void dg_ranks_leave(dg_ranks *r) {
 }
 
 /* Sleeps between looks, as rank 0 may be scoring for minutes. mpirun ends the others when one
- * dies: told to stop, and still waiting, we know it. */
+ * dies: told to stop, and still waiting, rank 0 knows it. The others wait for rank 0, who may be
+ * scoring when all are told to stop, until mpirun ends them. */
 static bool wait_for(dg_ranks *r, int began, MPI_Request *request, dg_error *err) {
   enum { PATIENCE = 300 }; /* milliseconds */
   int done = 0, waited = 0;
@@ -50,7 +51,7 @@ static bool wait_for(dg_ranks *r, int began, MPI_Request *request, dg_error *err
     if (MPI_Test(request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) break;
     if (done) return true;
     nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
-    if (pause >= 1000000 && r->stop && r->stop(r->context) && ++waited > PATIENCE) break;
+    if (pause >= 1000000 && !r->rank && r->stop && r->stop(r->context) && ++waited > PATIENCE) break;
   }
   r->lost = true;
   return dg_fail(err, DG_ERR_INTERRUPTED, "another process of this run was lost");
