@@ -90,7 +90,8 @@ interrupted() { # all at once, while one scores and the others wait for it
   pairs 1000 2500 "$galician" >long.tsv
   launch=exec processes 2 stopped.safetensors --dev long.tsv --eval_sentences 1500 --eval_every 1 >stopped.log 2>stopped.err &
   pid=$!
-  for i in $(seq 3000); do grep -q 'training pairs' stopped.err && break; sleep 0.01; done
+  for i in $(seq 3000); do grep -q '^update' stopped.log && break; sleep 0.01; done
+  sleep 0.2 # it scores again, after an update
   kill -INT $(ps -o pid= --ppid $pid)
   wait $pid
   grep -q 'stopped at update [0-9]*; the same command goes on' stopped.err && [ -f stopped.safetensors.checkpoint ] || { cat stopped.err; return 1; }
