@@ -208,21 +208,33 @@ static double overlap(const char *a, const char *b) {
   return words ? (double)shared / (double)words : 0;
 }
 
+/* Vowel signs and the like tell words apart; what stands on a symbol only shapes it. */
+static bool is_mark(uint32_t c) {
+  return (U_GET_GC_MASK((UChar32)c) & U_GC_M_MASK) != 0;
+}
+
 uint64_t dg_sentence_key(const char *text) {
+  char *normal = dg_text_normalize(text, strlen(text), DG_NFC, NULL);
+  const char *start = normal ? normal : text;
   uint64_t h = 0;
-  for (const char *p = text, *end = text + strlen(text); p < end;) {
+  bool on_letter = false;
+  for (const char *p = start, *end = start + strlen(start); p < end;) {
     uint32_t c = dg_utf8_next(&p, end);
+    bool counts = true;
     if (c < 0x80) {
+      on_letter = isalpha((int)c) != 0;
       if (c >= '0' && c <= '9') c = '0';
-      else if (!isalpha((int)c)) continue;
-      else c |= 32;
+      else if (on_letter) c |= 32;
+      else counts = false;
     } else if (u_isalpha((UChar32)c)) {
+      on_letter = true;
       c = (uint32_t)u_foldCase((UChar32)c, U_FOLD_CASE_DEFAULT);
     } else {
-      continue;
+      counts = on_letter = on_letter && is_mark(c);
     }
-    h = dg_hash64(h ^ c);
+    if (counts) h = dg_hash64(h ^ c);
   }
+  free(normal);
   return h;
 }
 
@@ -296,6 +308,20 @@ static void strip_number(dg_strbuf *a, dg_strbuf *b) {
   drop_start(b, n);
 }
 
+/* Scripts that say in a letter what others say in a few. */
+static bool is_dense(const char *script) {
+  return !strcmp(script, "Jpan") || !strcmp(script, "Hans") || !strcmp(script, "Hant") ||
+         !strcmp(script, "Kore");
+}
+
+static bool in_script(const dg_strbuf *text, const char *script) {
+  return !strcmp(script, "Zyyy") || dg_text_script_share(text->text, text->length, script) >= 0.5;
+}
+
+static bool is_english(const char *language) {
+  return !strncmp(language, "en", 2) && (!language[2] || language[2] == '-');
+}
+
 dg_clean_verdict dg_clean_pair(const char *source, const char *target, const char *source_language,
                                const char *target_language, dg_accelerator accelerator,
                                dg_strbuf *a, dg_strbuf *b) {
@@ -314,15 +340,19 @@ dg_clean_verdict dg_clean_pair(const char *source, const char *target, const cha
   char scripts[2][5];
   dg_lang_script(source_language, scripts[0]);
   dg_lang_script(target_language, scripts[1]);
-  bool dense = !strcmp(scripts[1], "Jpan") || !strcmp(scripts[1], "Hans") ||
-               !strcmp(scripts[1], "Hant") || !strcmp(scripts[1], "Kore");
-  double ratio = (double)y / (double)x;
+  bool source_dense = is_dense(scripts[0]), target_dense = is_dense(scripts[1]);
+  bool dense = source_dense != target_dense; /* one of them: its length over the other's */
+  double ratio = dense && source_dense ? (double)x / (double)y : (double)y / (double)x;
   /* Of longer text what says far more or far less is another sentence. */
   double least = dense ? 0.12 : x + y > 60 ? 0.4 : 0.33, most = dense || x + y > 60 ? 2.5 : 3.2;
   if (x + y > 20 && (ratio < least || ratio > most)) return DG_CLEAN_LENGTH;
   if (!same_placeholders(a->text, b->text)) return DG_CLEAN_PLACEHOLDERS;
-  if (strcmp(scripts[1], "Zyyy") && dg_text_script_share(b->text, b->length, scripts[1]) < 0.5)
+  /* English quotes the scripts it speaks of. */
+  bool from_english = is_english(source_language), to_english = is_english(target_language);
+  if ((!from_english && !in_script(a, scripts[0])) || !in_script(b, scripts[1]))
     return DG_CLEAN_SCRIPT;
-  if (dg_word_count(a->text) >= 4 && overlap(a->text, b->text) > 0.6) return DG_CLEAN_UNTRANSLATED;
+  /* Relatives have most of their words in common; none of them is so near to English. */
+  if (from_english != to_english && dg_word_count(a->text) >= 4 && overlap(a->text, b->text) > 0.6)
+    return DG_CLEAN_UNTRANSLATED;
   return DG_CLEAN_KEPT;
 }

@@ -38,8 +38,9 @@ dg_clean_verdict dg_clean_pair(const char *source, const char *target, const cha
 /* Words as blanks separate them. */
 size_t dg_word_count(const char *text);
 
-/* The form under which two English strings count as the same sentence: lower
- * case, digits alike, no blanks or punctuation. */
+/* The form under which two strings count as the same sentence: NFC, lower case, the digits
+ * 0 to 9 alike (but as many), no blanks, punctuation or symbols. Marks on letters (vowel
+ * signs, harakat) count. 0: nothing is left. Any bytes will do. */
 uint64_t dg_sentence_key(const char *text);
 
 #endif

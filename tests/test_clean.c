@@ -77,6 +77,14 @@ static void test_untranslated(void **state) {
   expect(DG_CLEAN_UNTRANSLATED, "Please select another driver first", "Please select another driver primeiro");
   expect(DG_CLEAN_KEPT, "Please select another driver first", "Escolla antes outro controlador");
   expect_of(DG_CLEAN_UNTRANSLATED, "_Open", "Open", "gl", DG_ACCELERATOR_UNDERSCORE);
+  /* Relatives say the same with the same words. */
+  const char *es = "No se puede abrir el archivo", *an = "No se puede ubrir l'archivo";
+  assert_int_equal(dg_clean_pair(es, an, "es", "an", DG_ACCELERATOR_NONE, &a, &b), DG_CLEAN_KEPT);
+  assert_int_equal(dg_clean_pair(es, es, "es", "an", DG_ACCELERATOR_NONE, &a, &b),
+                   DG_CLEAN_UNTRANSLATED);
+  assert_int_equal(dg_clean_pair("Please select another driver primeiro",
+                                 "Please select another driver first", "gl", "en-GB",
+                                 DG_ACCELERATOR_NONE, &a, &b), DG_CLEAN_UNTRANSLATED);
 }
 
 static void test_length(void **state) {
@@ -90,6 +98,12 @@ static void test_length(void **state) {
   /* Little text may differ much, and a dense script is short. */
   expect(DG_CLEAN_KEPT, "OK", "De acordo");
   expect_of(DG_CLEAN_KEPT, "The printer could not be found", "找不到打印机", "zh", DG_ACCELERATOR_NONE);
+  assert_int_equal(dg_clean_pair("找不到打印机", "The printer could not be found", "zh", "en",
+                                 DG_ACCELERATOR_NONE, &a, &b), DG_CLEAN_KEPT);
+  assert_int_equal(dg_clean_pair("找不到打印机", "プリンターが見つかりませんでした", "zh", "ja",
+                                 DG_ACCELERATOR_NONE, &a, &b), DG_CLEAN_KEPT);
+  assert_int_equal(dg_clean_pair("要查找的打印机的名称和它所在的位置要查找的打印机", "Printer", "zh",
+                                 "en", DG_ACCELERATOR_NONE, &a, &b), DG_CLEAN_LENGTH);
   dg_strbuf many = {0}, viel = {0};
   for (int i = 0; i < 200; i++) {
     dg_strbuf_addf(&many, "%sword", i ? " " : "");
@@ -122,6 +136,11 @@ static void test_script(void **state) {
     expect_of(DG_CLEAN_SCRIPT, "Open the file", cases[i].wrong, cases[i].language,
               DG_ACCELERATOR_NONE);
   }
+  /* The source has a script too. */
+  assert_int_equal(dg_clean_pair("Abrir o ficheiro", "Abrir o ficheiro agora", "ru", "gl",
+                                 DG_ACCELERATOR_NONE, &a, &b), DG_CLEAN_SCRIPT);
+  assert_int_equal(dg_clean_pair("Откройте файл", "Abrir o ficheiro", "ru", "gl",
+                                 DG_ACCELERATOR_NONE, &a, &b), DG_CLEAN_KEPT);
   /* Names may stay as they are. */
   expect_of(DG_CLEAN_KEPT, "Start Firefox now", "Запустить Firefox сейчас", "ru", DG_ACCELERATOR_NONE);
 }
@@ -270,10 +289,13 @@ static void test_words_and_keys(void **state) {
   static const char *const alike[][2] = {{"Open the file.", "open THE file"},
                                          {"Page 1 of 20", "Page 7 of 35"},
                                          {"caf\u00e9 \u00c9TAT", "CAF\u00c9 \u00e9tat!"},
-                                         {"a-b c", "ab,c"}, {"", " ... "}};
+                                         {"a-b c", "ab,c"}, {"", " ... "},
+                                         {"cafe\u0301", "caf\u00e9"}, {"각", "\u1100\u1161\u11a8"},
+                                         {"I \u2764 it", "I \u2764\uFE0F it"}};
   static const char *const unlike[][2] = {{"Open the file", "Open the files"}, {"ab", "ba"},
                                           {"Page 1", "Page 10"}, {"caf\u00e9", "cafe"}, {"a", ""},
-                                          {"aa", "a"}};
+                                          {"aa", "a"}, {"दिन", "दान"}, {"x\u0304", "x"},
+                                          {"கலம்", "காலம்"}, {"كَتَبَ", "كُتُب"}};
   for (size_t i = 0; i < sizeof alike / sizeof *alike; i++)
     assert_true(dg_sentence_key(alike[i][0]) == dg_sentence_key(alike[i][1]));
   for (size_t i = 0; i < sizeof unlike / sizeof *unlike; i++)

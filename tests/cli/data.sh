@@ -21,6 +21,18 @@ check "clean without the sentences of a test set" prints_file kept data clean -s
 printf 'OPEN - the file\tx\n' >more.tsv
 without() { data clean -s en -t gl --without test.tsv.gz --without=more.tsv mixed.tsv 2>&1 | grep -q '^kept 0.*held_back 2$'; }
 check "clean without two" without
+# A number that is stripped from one side of the two files alone, and another normal form.
+printf '3.2. Open the file\t3.2. Abrir o ficheiro\n' >numbered.tsv
+printf '3.2. Open the file\t3.3. Outra cousa\n' >one_side.tsv
+printf 'cafe\314\201s of all towns\tcaf\303\251s\n' >nfd.tsv
+apart() {
+  for f in numbered nfd; do
+    data clean -s en -t gl --quiet --without $f.tsv $f.tsv >x && [ ! -s x ] || return 1
+  done
+  data clean -s en -t gl --quiet --without one_side.tsv numbered.tsv >x && [ ! -s x ] &&
+    data clean -s en -t gl --quiet --without numbered.tsv one_side.tsv >x && [ ! -s x ]
+}
+check "clean without itself leaves nothing" apart
 check "clean without what is not there" refuses 1 nosuch data clean -s en -t gl --without nosuch mixed.tsv
 
 awk 'BEGIN { for (i = 0; i < 2000; i++) print "sentence " i * 7919 % 10007 " of some words\tfrase " i }' |
