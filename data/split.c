@@ -2,20 +2,31 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
+#include "data/check.h"
 #include "data/clean.h"
 #include "mt/core/file.h"
 #include "mt/core/rng.h"
 
 typedef struct keyed {
-  uint64_t order;
+  uint64_t order;    /* of the sentence */
+  uint64_t spelling; /* of both sides: which of its pairs comes first */
   size_t pair;
 } keyed;
 
 static int by_order(const void *a, const void *b) {
   const keyed *x = a, *y = b;
   if (x->order != y->order) return x->order < y->order ? -1 : 1;
+  if (x->spelling != y->spelling) return x->spelling < y->spelling ? -1 : 1;
   return x->pair < y->pair ? -1 : x->pair > y->pair;
+}
+
+static keyed key_of(const dg_parallel_text *p, size_t pair, uint64_t seed) {
+  const char *source = p->pairs[pair].source, *target = p->pairs[pair].target;
+  uint64_t spelling = XXH3_64bits_withSeed(target, strlen(target), dg_hash64(seed));
+  return (keyed){dg_hash64(dg_sentence_key(source) ^ dg_hash64(seed)),
+                 XXH3_64bits_withSeed(source, strlen(source), spelling), pair};
 }
 
 /* The pairs of one part, in file order. */
@@ -37,8 +48,7 @@ static keyed *in_order(const dg_parallel_text *p, size_t least_words, uint64_t s
   *count = 0;
   for (size_t i = 0; i < p->count; i++)
     if (!least_words || dg_word_count(p->pairs[i].source) >= least_words)
-      list[(*count)++] =
-          (keyed){dg_hash64(dg_sentence_key(p->pairs[i].source) ^ dg_hash64(seed)), i};
+      list[(*count)++] = key_of(p, i, seed);
   if (*count) qsort(list, *count, sizeof *list, by_order);
   return list;
 }
@@ -58,19 +68,33 @@ bool dg_sample_write(const dg_parallel_text *p, const char *path, size_t count,
 
 bool dg_split_choose(const dg_parallel_text *p, size_t dev, size_t test, uint64_t seed,
                      unsigned char *parts, dg_error *err) {
-  size_t count, chosen = 0, first = 0;
+  size_t count, chosen = 0, train = 0;
   keyed *list = in_order(p, 0, seed, &count);
+  dg_key_set in_test = {0}, in_either = {0};
   memset(parts, DG_PART_TRAIN, p->count);
-  while (first < p->count && chosen < dev + test) { /* one pair of each run of equal keys */
-    parts[list[first].pair] = chosen++ < test ? DG_PART_TEST : DG_PART_DEV;
-    for (first++; first < p->count && list[first].order == list[first - 1].order; first++)
-      parts[list[first].pair] = DG_PART_NONE;
+  for (size_t i = 0, next; i < count && chosen < dev + test; i = next) {
+    const dg_pair *pair = &p->pairs[list[i].pair];
+    for (next = i; next < count && list[next].order == list[i].order; next++)
+      parts[list[next].pair] = DG_PART_NONE;
+    /* What test says in other words is nothing for dev. */
+    if (chosen >= test && dg_held_out(&in_test, pair)) continue;
+    if (chosen < test) dg_hold_out(&in_test, pair);
+    dg_hold_out(&in_either, pair);
+    parts[list[i].pair] = chosen++ < test ? DG_PART_TEST : DG_PART_DEV;
   }
+  for (size_t i = 0; i < p->count; i++)
+    if (parts[i] == DG_PART_TRAIN) {
+      if (dg_held_out(&in_either, &p->pairs[i])) parts[i] = DG_PART_NONE;
+      else train++;
+    }
   free(list);
-  return (chosen == dev + test && p->count - first >= first) ||
+  dg_key_set_free(&in_test);
+  dg_key_set_free(&in_either);
+  return (chosen == dev + test && 2 * train >= p->count) ||
          dg_fail(err, DG_ERR_USAGE,
-                 "%zu pairs are too few for %zu dev and %zu test sentences: ask for fewer",
-                 p->count, dev, test);
+                 "%zu pairs are too few for %zu dev and %zu test sentences, beside which %zu are "
+                 "left to train on: ask for fewer",
+                 p->count, dev, test, train);
 }
 
 bool dg_split_write(const dg_parallel_text *p, const char *prefix, size_t dev, size_t test,

@@ -9,9 +9,10 @@
 typedef enum dg_part { DG_PART_TRAIN, DG_PART_DEV, DG_PART_TEST, DG_PART_NONE } dg_part;
 
 /* Fills parts[pairs]. Sentences (by the source side's dg_sentence_key) are chosen by
- * hash: the lowest `test` distinct ones go to test, the next `dev` to dev; a dev or test
- * sentence keeps its first pair, its others go nowhere. A corpus of which less than half
- * would be left to train on is refused. */
+ * hash: the lowest `test` distinct ones go to test, the next `dev` to dev, whatever the
+ * order of the pairs. A dev or test sentence keeps one pair; its others go nowhere, nor does
+ * what has a sentence of either side in common with dev or test, or with test, if it would
+ * be dev. A corpus of which less than half would be left to train on is refused. */
 bool dg_split_choose(const dg_parallel_text *p, size_t dev, size_t test, uint64_t seed,
                      unsigned char *parts, dg_error *err);
 

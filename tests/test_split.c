@@ -49,7 +49,7 @@ static dg_parallel_text corpus(int n) {
     char source[60], target[60];
     snprintf(source, sizeof source, "%s sentence %c%c", i % 5 ? "a longer" : "a", 'a' + i / 26 % 26,
              'a' + i % 26);
-    snprintf(target, sizeof target, "frase %d", i);
+    snprintf(target, sizeof target, "frase %c%c", 'a' + i / 26 % 26, 'a' + i % 26);
     dg_parallel_add(&p, source, target);
     if (i % 3) continue;
     source[0] = 'A';
@@ -103,8 +103,8 @@ static void check_split(const dg_parallel_text *all, size_t dev, size_t test, ui
   }
   assert_int_equal(counts[DEV], dev);
   assert_int_equal(counts[TEST], test);
-  /* No sentence stands in two parts, nor twice in dev or test, and there it is the
-   * first of its pairs; what is missing altogether is a second pair of such a one. */
+  /* No sentence stands in two parts, nor twice in dev or test; what is missing altogether
+   * is a second pair of such a one. */
   for (int k = DEV; k <= TEST; k++)
     for (size_t i = 0; i < p[k].count; i++) {
       uint64_t key = dg_sentence_key(p[k].pairs[i].source);
@@ -112,8 +112,6 @@ static void check_split(const dg_parallel_text *all, size_t dev, size_t test, ui
       if (k == TEST) assert_false(holds(&p[DEV], key));
       for (size_t j = 0; j < i; j++)
         assert_true(dg_sentence_key(p[k].pairs[j].source) != key);
-      for (size_t j = 0; j < place(all, &p[k].pairs[i]); j++)
-        assert_true(dg_sentence_key(all->pairs[j].source) != key);
     }
   size_t second = 0;
   for (size_t i = 0; i < all->count; i++) {
@@ -152,6 +150,78 @@ static void test_split(void **state) {
   dg_parallel_free(&b);
   dg_parallel_free(&all);
   clean();
+}
+
+static int by_text(const void *a, const void *b) {
+  const dg_pair *x = a, *y = b;
+  int c = strcmp(x->source, y->source);
+  return c ? c : strcmp(x->target, y->target);
+}
+
+static void same_pairs(dg_parallel_text *a, dg_parallel_text *b) {
+  assert_int_equal(a->count, b->count);
+  qsort(a->pairs, a->count, sizeof *a->pairs, by_text);
+  qsort(b->pairs, b->count, sizeof *b->pairs, by_text);
+  for (size_t i = 0; i < a->count; i++) assert_int_equal(by_text(&a->pairs[i], &b->pairs[i]), 0);
+}
+
+/* Pairs of one source sentence, too, are told apart by what they say, not by where. */
+static void test_order(void **state) {
+  (void)state;
+  dg_parallel_text all = corpus(300), turned = {0};
+  for (size_t i = all.count; i--;)
+    dg_parallel_add(&turned, all.pairs[i].source, all.pairs[i].target);
+  size_t counts[3], written;
+  dg_error err;
+  char *path = part_path(TRAIN);
+  for (uint64_t seed = 1; seed < 4; seed++) {
+    dg_parallel_text a[3], b[3];
+    assert_true(dg_split_write(&all, prefix, 20, 40, seed, counts, &err));
+    for (int k = 0; k < 3; k++) a[k] = read_part(k);
+    assert_true(dg_split_write(&turned, prefix, 20, 40, seed, counts, &err));
+    for (int k = 0; k < 3; k++) b[k] = read_part(k);
+    for (int k = 0; k < 3; k++) same_pairs(&a[k], &b[k]), dg_parallel_free(&a[k]), dg_parallel_free(&b[k]);
+    for (size_t n = 30; n < 40; n++) {
+      assert_true(dg_sample_write(&all, path, n, 0, seed, &written, &err));
+      a[0] = read_part(TRAIN);
+      assert_true(dg_sample_write(&turned, path, n, 0, seed, &written, &err));
+      b[0] = read_part(TRAIN);
+      same_pairs(&a[0], &b[0]);
+      dg_parallel_free(&a[0]);
+      dg_parallel_free(&b[0]);
+    }
+  }
+  free(path);
+  dg_parallel_free(&all);
+  dg_parallel_free(&turned);
+  clean();
+}
+
+/* Many sentences with the same translation: the other direction is a test as well. */
+static void test_targets(void **state) {
+  (void)state;
+  dg_parallel_text all = {0};
+  for (int i = 0; i < 400; i++) {
+    char source[40], target[40];
+    snprintf(source, sizeof source, "sentence %c%c", 'a' + i / 20, 'a' + i % 20);
+    snprintf(target, sizeof target, "frase %c%c!", 'a' + i / 4 / 10, 'a' + i / 4 % 10);
+    dg_parallel_add(&all, source, target);
+  }
+  unsigned char which[400];
+  dg_error err;
+  for (uint64_t seed = 1; seed < 6; seed++) {
+    if (!dg_split_choose(&all, 10, 12, seed, which, &err)) fail_msg("%s", err.message);
+    size_t count[4] = {0};
+    for (size_t i = 0; i < all.count; i++) {
+      count[which[i]]++;
+      for (size_t k = i / 4 * 4; k < i; k++) /* those with its target */
+        assert_true(which[i] == which[k] || which[i] == DG_PART_NONE || which[k] == DG_PART_NONE);
+    }
+    assert_int_equal(count[DG_PART_DEV], 10);
+    assert_int_equal(count[DG_PART_TEST], 12);
+    assert_true(count[DG_PART_TRAIN] >= 400 - 4 * 22);
+  }
+  dg_parallel_free(&all);
 }
 
 static void test_refusals(void **state) {
@@ -212,7 +282,8 @@ static void test_sample(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_split),
+      cmocka_unit_test(test_split),   cmocka_unit_test(test_order),
+      cmocka_unit_test(test_targets),
       cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_sample),
   };
