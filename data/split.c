@@ -97,16 +97,20 @@ bool dg_split_choose(const dg_parallel_text *p, size_t dev, size_t test, uint64_
                  p->count, dev, test, train);
 }
 
+char *dg_split_path(const char *prefix, dg_part part) {
+  static const char *const names[] = {"train", "dev", "test"};
+  return dg_format("%s.%s.tsv", prefix, names[part]);
+}
+
 bool dg_split_write(const dg_parallel_text *p, const char *prefix, size_t dev, size_t test,
                     uint64_t seed, size_t counts[3], dg_error *err) {
-  static const char *const names[] = {"train", "dev", "test"};
   unsigned char *parts = dg_calloc(p->count + 1, 1);
   bool ok = dg_split_choose(p, dev, test, seed, parts, err);
   memset(counts, 0, 3 * sizeof *counts);
   for (size_t i = 0; i < p->count; i++)
     if (parts[i] != DG_PART_NONE) counts[parts[i]]++;
   for (int part = DG_PART_TEST; ok && part >= DG_PART_TRAIN; part--) {
-    char *path = dg_format("%s.%s.tsv", prefix, names[part]);
+    char *path = dg_split_path(prefix, (dg_part)part);
     ok = write_pairs(p, parts, (unsigned char)part, path, err);
     free(path);
   }

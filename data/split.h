@@ -16,7 +16,9 @@ typedef enum dg_part { DG_PART_TRAIN, DG_PART_DEV, DG_PART_TEST, DG_PART_NONE } 
 bool dg_split_choose(const dg_parallel_text *p, size_t dev, size_t test, uint64_t seed,
                      unsigned char *parts, dg_error *err);
 
-/* Writes PREFIX.{train,dev,test}.tsv, so chosen. */
+/* PREFIX.{train,dev,test}.tsv; the caller frees it. */
+char *dg_split_path(const char *prefix, dg_part part);
+/* Writes these three, so chosen. */
 bool dg_split_write(const dg_parallel_text *p, const char *prefix, size_t dev, size_t test,
                     uint64_t seed, size_t counts[3], dg_error *err);
 

@@ -169,7 +169,9 @@ static int clean(int argc, char **argv) {
     dg_key_set held_out = {0};
     char from[DG_LANG_MAX], to[DG_LANG_MAX];
     size_t verdicts[DG_CLEAN_VERDICTS] = {0};
-    bool ok = dg_lang_canonical(source, from, &err) && dg_lang_canonical(target, to, &err) &&
+    const dg_list out = {.items = &output, .count = 1};
+    bool ok = dg_cli_apart(&out, &cli.rest, &err) && dg_cli_apart(&out, &without, &err) &&
+              dg_lang_canonical(source, from, &err) && dg_lang_canonical(target, to, &err) &&
               hold_out(&held_out, &without, from, to, &err) && read_all(&p, &cli.rest, &err) &&
               write_clean(&p, from, to, &held_out, output, verdicts, &err);
     code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
@@ -185,6 +187,16 @@ static int clean(int argc, char **argv) {
   }
   dg_cli_free(&cli);
   return code;
+}
+
+static bool split_apart(const char *prefix, const dg_list *files, dg_error *err) {
+  bool ok = true;
+  for (int part = DG_PART_TRAIN; ok && part <= DG_PART_TEST; part++) {
+    char *path = dg_split_path(prefix, (dg_part)part);
+    ok = dg_cli_apart(&(dg_list){.items = (const char *[]){path}, .count = 1}, files, err);
+    free(path);
+  }
+  return ok;
 }
 
 static int split(int argc, char **argv) {
@@ -213,7 +225,7 @@ static int split(int argc, char **argv) {
     dg_error err = {0};
     dg_parallel_text p = {0};
     size_t counts[3] = {0};
-    bool ok = read_all(&p, &cli.rest, &err) &&
+    bool ok = split_apart(output, &cli.rest, &err) && read_all(&p, &cli.rest, &err) &&
               dg_split_write(&p, output, (size_t)dev, (size_t)test, (uint64_t)seed, counts, &err);
     code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
     if (ok && cli.json)
@@ -251,7 +263,8 @@ static int sample(int argc, char **argv) {
     dg_error err = {0};
     dg_parallel_text p = {0};
     size_t written;
-    bool ok = read_all(&p, &cli.rest, &err) &&
+    bool ok = dg_cli_apart(&(dg_list){.items = &output, .count = 1}, &cli.rest, &err) &&
+              read_all(&p, &cli.rest, &err) &&
               dg_sample_write(&p, output, (size_t)count, (size_t)words, (uint64_t)seed, &written, &err);
     code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
     if (ok && written < (size_t)count && !cli.quiet)

@@ -42,7 +42,7 @@ typedef struct session {
   size_t segments;
   dg_scorer *metrics[METRICS_MAX];
   char *signatures[METRICS_MAX];
-  size_t metric_count;
+  size_t metric_count, decisive; /* the one named first */
   dg_comparison *results; /* [metric * systems + system] */
   const char **names;     /* of the systems, as tables have them */
   char *baseline;
@@ -191,6 +191,12 @@ static bool choose(const char *text, bool wanted[METRICS_MAX]) {
   }
 }
 
+/* The metric named first decides, wherever the table has it. */
+static bool is_first(const session *s, int m) {
+  size_t n = strcspn(s->metric_names, ", ");
+  return strlen(metric_flags[m]) == n && !strncasecmp(metric_flags[m], s->metric_names, n);
+}
+
 static bool make_metrics(session *s, const bool wanted[METRICS_MAX], dg_error *err) {
   for (int m = 0; m < METRICS_MAX; m++) {
     if (!wanted[m]) continue;
@@ -200,6 +206,7 @@ static bool make_metrics(session *s, const bool wanted[METRICS_MAX], dg_error *e
                       : m == TER ? dg_scorer_ter(&s->ter, err)
                                  : dg_scorer_chrf(&plus, err);
     if (!made) return false;
+    if (is_first(s, m)) s->decisive = s->metric_count;
     s->metrics[s->metric_count++] = made;
   }
   return true;
@@ -406,13 +413,7 @@ static bool check_gain(const session *s, dg_error *err) {
   if (systems < 2)
     return dg_fail(err, DG_ERR_FORMAT,
                    "--min-gain: there is no second system to gain over the first");
-  size_t n = strcspn(s->metric_names, ", "), m = 0;
-  const char letter = s->metric_names[0];
-  for (size_t i = 0; i < s->metric_count; i++) {
-    const char *name = dg_scorer_name(s->metrics[i]);
-    bool plus = strchr(name, '+') != NULL;
-    if ((name[0] | 32) == (letter | 32) && (letter != 'c' || plus == (n > 4))) m = i;
-  }
+  size_t m = s->decisive;
   const dg_comparison *base = &s->results[m * systems], *other = base + last;
   double gain = other->score - base->score;
   if (dg_scorer_is_error(s->metrics[m])) gain = -gain;
@@ -489,9 +490,27 @@ static int check_systems(session *s) {
   return DG_CLI_GO;
 }
 
+/* The page must not replace a text; models are looked after where they are found. */
+static bool check_output(session *s, dg_error *err) {
+  const char *texts[] = {s->test_path, s->source_path, s->known_path, s->bleu.model};
+  const dg_list named = {.items = texts, .count = sizeof texts / sizeof *texts};
+  const dg_list *lists[] = {&named, &s->reference_paths, &s->cli->rest};
+  bool ok = true;
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+    for (size_t k = 0; ok && s->html && k < lists[i]->count; k++) {
+      if (!lists[i]->items[k]) continue;
+      char *file = dg_text_file(lists[i]->items[k]);
+      ok = dg_cli_apart(&(dg_list){.items = &s->html, .count = 1},
+                        &(dg_list){.items = (const char *[]){file}, .count = 1}, err);
+      free(file);
+    }
+  s->model.choice.output = s->html;
+  return ok;
+}
+
 static int run(session *s, const bool wanted[METRICS_MAX]) {
   dg_error err = {0};
-  if (!make_metrics(s, wanted, &err) || !read_references(s, &err) || !read_systems(s, &err))
+  if (!check_output(s, &err) || !make_metrics(s, wanted, &err) || !read_references(s, &err) || !read_systems(s, &err))
     return dg_cli_fail(&err);
   int code = check_systems(s);
   if (code != DG_CLI_GO) return code;

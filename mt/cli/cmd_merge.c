@@ -13,20 +13,28 @@ typedef struct merging {
   const dg_list *adapters;
 } merging;
 
+/* The file of a model that is read, so not the one to write. */
+static char *find(const merging *m, const char *name, dg_error *err) {
+  const char *output = m->output;
+  char *path = dg_find_model(name, err);
+  if (path && dg_cli_apart(&(dg_list){.items = &output, .count = 1},
+                           &(dg_list){.items = (const char *[]){path}, .count = 1}, err))
+    return path;
+  free(path);
+  return NULL;
+}
+
 static bool merge(const merging *m, dg_error *err) {
   size_t count = m->adapters->count;
-  const char *written[] = {m->output}, *read[] = {m->base};
-  const dg_list output = {.items = written, .count = 1}, base_read = {.items = read, .count = 1};
-  if (!dg_cli_apart(&output, &base_read, err) || !dg_cli_apart(&output, m->adapters, err)) return false;
   dg_adapter_file **files = dg_calloc(count, sizeof *files);
   double *weights = dg_calloc(count, sizeof *weights);
-  char *path = dg_find_model(m->base, err);
+  char *path = find(m, m->base, err);
   dg_base *base = path ? dg_base_load(path, err) : NULL;
   bool ok = base != NULL;
   free(path);
   for (size_t i = 0; ok && i < count; i++) {
     weights[i] = m->weights.count ? strtod(m->weights.items[i], NULL) : 1;
-    path = dg_find_model(m->adapters->items[i], err);
+    path = find(m, m->adapters->items[i], err);
     ok = path && (files[i] = dg_adapter_file_load(path, base, err));
     free(path);
   }

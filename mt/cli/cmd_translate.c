@@ -27,7 +27,10 @@ typedef struct session {
 } session;
 
 static bool load(session *s, dg_error *err) {
-  if (!dg_loaded_open(&s->models, &s->choice, s->cli, err)) return false;
+  s->choice.output = s->output;
+  if (!dg_cli_apart(&(dg_list){.items = &s->output, .count = 1}, &s->cli->rest, err) ||
+      !dg_loaded_open(&s->models, &s->choice, s->cli, err))
+    return false;
   s->network = dg_loaded_network(&s->models, true);
   s->options.source_language = s->models.source;
   return dg_loaded_tags(&s->models, &s->source_tag, &s->target_tag, err) &&

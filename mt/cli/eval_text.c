@@ -52,6 +52,11 @@ static char *parse_path(const char *path, size_t *column) {
   return dg_strdup(path);
 }
 
+char *dg_text_file(const char *path) {
+  size_t column;
+  return parse_path(path, &column);
+}
+
 /* Cuts a line at tabs, the last field keeping those beyond. Returns the fields found. */
 static size_t cut_line(const char *line, size_t n, size_t most, const char **fields,
                        size_t *lengths) {

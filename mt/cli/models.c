@@ -45,8 +45,14 @@ char *dg_find_model(const char *name, dg_error *err) {
   return found;
 }
 
-static bool stack(dg_loaded *l, const char *path, dg_error *err) {
-  if (!dg_adapter_stacked_add(&l->adapters, path, l->base, err)) return false;
+static bool apart(const dg_model_choice *c, const char *path, dg_error *err) {
+  const char *output = c->output;
+  return dg_cli_apart(&(dg_list){.items = &output, .count = 1},
+                      &(dg_list){.items = &path, .count = 1}, err);
+}
+
+static bool stack(dg_loaded *l, const dg_model_choice *c, const char *path, dg_error *err) {
+  if (!apart(c, path, err) || !dg_adapter_stacked_add(&l->adapters, path, l->base, err)) return false;
   dg_strbuf_addf(&l->adapter_paths, "%s%s", l->adapters.count > 1 ? " + " : "", path);
   return true;
 }
@@ -62,7 +68,7 @@ static bool stack_beside(dg_loaded *l, const dg_model_choice *c, const dg_cli *c
                                   slash ? (int)(slash - l->base_path + 1) : 0, l->base_path, source,
                                   target));
   if (!path) return true;
-  bool ok = stack(l, path, err);
+  bool ok = stack(l, c, path, err);
   if (ok && !cli->quiet)
     fprintf(stderr, "dragoman: with the adapter %s (-a none: without)\n", path);
   free(path);
@@ -76,7 +82,7 @@ static bool stack_all(dg_loaded *l, const dg_model_choice *c, const dg_cli *cli,
   bool ok = true;
   for (size_t i = 0; ok && i < names->count; i++) {
     char *path = dg_find_model(names->items[i], err);
-    ok = path && stack(l, path, err);
+    ok = path && stack(l, c, path, err);
     free(path);
   }
   return ok;
@@ -102,7 +108,7 @@ static bool choose_pair(dg_loaded *l, const dg_model_choice *c, const dg_cli *cl
 bool dg_loaded_open(dg_loaded *l, const dg_model_choice *c, const dg_cli *cli, dg_error *err) {
   *l = (dg_loaded){0};
   if (!(l->base_path = dg_find_model(c->base ? c->base : "base", err)) ||
-      !(l->base = dg_base_load(l->base_path, err)) || !stack_all(l, c, cli, err) ||
+      !apart(c, l->base_path, err) || !(l->base = dg_base_load(l->base_path, err)) || !stack_all(l, c, cli, err) ||
       !choose_pair(l, c, cli, err))
     return false;
   l->threads = dg_threads_new(cli->threads);

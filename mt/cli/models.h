@@ -18,6 +18,7 @@ char *dg_find_model(const char *name, dg_error *err);
 typedef struct dg_model_choice {
   const char *base, *source, *target;
   dg_list adapters; /* stacked in this order */
+  const char *output; /* what is to be written, and so none of these; or NULL */
 } dg_model_choice;
 
 /* A base, the adapters on it, the languages asked for. */

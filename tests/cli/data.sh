@@ -54,6 +54,12 @@ check "a larger sample holds the smaller" sample
 seeds() { data sample -n 50 --seed 2 all.tsv >other && ! cmp -s small other; }
 check "another seed, another sample" seeds
 check "sample by words" prints '' data sample -n 5 --words 6 --quiet all.tsv
+printf 'Open it now\tAbrir agora\n' >in.tsv
+for command in 'clean -s en -t gl -o in.tsv' 'clean -s en -t gl --without in.tsv -o in.tsv all.tsv' \
+  'sample -n 1 -o ./in.tsv' 'split -o s s.test.tsv'; do
+  keeps() { cp s.test.tsv before; refuses 2 'is read' data $command in.tsv && cmp before s.test.tsv; }
+  check "data $command in.tsv: what is read stays" keeps
+done
 cp want want.tsv
 check "stats" prints 'want.tsv: 2 pairs, 0 of them of 5 words or more; 6 and 6 words' data stats want.tsv
 cp want.tsv 'a"b.tsv'

@@ -294,6 +294,11 @@ check "a loss" says 'weak gains -71.47 chrF2 over many (p = 0.0010), which is no
   score -r many -m chrf --min-gain 0 many weak
 check "not gain enough" says 'many gains +71.47 chrF2 over weak (p = 0.0010), which is not 80 at least and significant' \
   score -r many -m chrf --min-gain 80 weak many
+check "the metric named first decides" says 'many gains +71.81 chrF2+ over weak (p = 0.0010), which is not 80 at least and significant' \
+  score -r many -m chrf,bleu --chrf-word-order 1 --min-gain 80 weak many
+cp many page.tsv
+check "a page in place of a text" says 'page.tsv is read, and would be overwritten: name another output' \
+  score -r many --html page.tsv page.tsv:1
 cp many other
 check "a tie is no gain" says 'other gains +0.00 chrF2 over many (p = 0.0010), which is not 0 at least and significant' \
   score -r many -m chrf --min-gain 0 many other

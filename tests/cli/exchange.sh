@@ -38,6 +38,12 @@ merged() {
     "$dragoman" translate -b base.safetensors -a mean.safetensors --quiet pairs.tsv >/dev/null
 }
 check "merge" merged
+named() { DRAGOMAN_MODELS=. refuses 2 'is read' "$dragoman" merge -b base lora lora2 -o ./lora.safetensors; }
+check "a mean in place of a named one" named
+for f in base.safetensors lora.safetensors pairs.tsv; do
+  check "a translation in place of $f" refuses 2 "$f is read" "$dragoman" translate -b base.safetensors \
+    -a lora.safetensors -o $f pairs.tsv
+done
 merge() { "$dragoman" merge -b base.safetensors "$@"; }
 check "merge: other kinds have no mean" refuses 2 'method' merge lora.safetensors hub.safetensors -o no
 check "merge: as many weights as adapters" refuses 2 '1 weights for 2' merge lora.safetensors lora2.safetensors -w 1 -o no

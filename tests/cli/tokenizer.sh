@@ -91,4 +91,7 @@ unknown_part() {
   [ $? -eq 2 ] && grep -q 'nonesuch' "$TMPDIR/err" && grep -q '^usage:' "$TMPDIR/err"
 }
 check "unknown part" unknown_part
+cp "$TMPDIR/plain" "$TMPDIR/taken"
+check "a model in place of its text" refuses 2 'taken is read' \
+  "$dragoman" tokenizer train -v 60 -o "$TMPDIR/taken" "$TMPDIR/taken"
 echo "1..$n"
