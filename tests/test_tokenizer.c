@@ -1058,6 +1058,40 @@ static void test_extended(void **state) {
   extends(DIR "tiny.model", false); /* a run of unknowns was one token */
 }
 
+/* Text that looks like a control piece makes none, and stays text. */
+static void test_reserved(void **state) {
+  (void)state;
+  static const char *const paths[] = {DIR "unigram.model", DIR "bpe.model"};
+  static const char *const texts[] = {"unha <s>cousa</s> vella", "a <s>porta</s> da casa",
+                                      "</s></s> <s><s>", "outra <s>cousa</s>"};
+  for (int i = 0; i < 2; i++) {
+    dg_tokenizer *t = load(paths[i]);
+    dg_error err;
+    dg_piece_list list;
+    told all = {texts, 4, 0};
+    if (!dg_piece_list_learn(t, 60, next_told, &all, &list, &err)) fail_msg("%s", err.message);
+    assert_true(list.count > 0);
+    for (size_t k = 0; k < list.count; k++) assert_int_equal(dg_tokenizer_id(t, list.texts[k]), -1);
+    dg_tokenizer *with = dg_tokenizer_extend(t, &list, 5000, &err);
+    assert_non_null(with);
+    dg_tokens tokens = {0};
+    for (size_t k = 0; k < 4; k++) {
+      if (!dg_tokenizer_encode(with, texts[k], strlen(texts[k]), &tokens, &err))
+        fail_msg("%s: \"%s\": %s", paths[i], texts[k], err.message);
+      for (size_t n = 0; n < tokens.count; n++)
+        assert_false(dg_tokenizer_is_control(with, tokens.items[n].id));
+    }
+    dg_tokens_free(&tokens);
+    dg_tokenizer_free(with);
+    free(list.texts[0]);
+    list.texts[0] = dg_strdup("</s>");
+    assert_null(dg_tokenizer_extend(t, &list, 5000, &err));
+    assert_non_null(strstr(err.message, "</s>"));
+    dg_piece_list_free(&list);
+    dg_tokenizer_free(t);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_golden_unigram),
@@ -1076,6 +1110,7 @@ int main(void) {
       cmocka_unit_test(test_train_refusals),
       cmocka_unit_test(test_train_odd_corpora),
       cmocka_unit_test(test_extended),
+      cmocka_unit_test(test_reserved),
       cmocka_unit_test(test_damaged_foreign_model),
       cmocka_unit_test(test_damaged_rules),
       cmocka_unit_test(test_damaged_own_model),

@@ -112,6 +112,15 @@ struct Text {
   }
 };
 
+// Texts that are pieces of other kinds ("</s>"): no learned one may be the same, which would
+// take their place.
+std::set<string> reserved(const Model &m) {
+  std::set<string> texts;
+  for (const Piece &p : m.pieces)
+    if (p.type != kNormal) texts.insert(string(p.text));
+  return texts;
+}
+
 // --- unigram ------------------------------------------------------------------------------
 
 int next_of(void *context, const char **text, size_t *n, dg_error *) {
@@ -163,9 +172,10 @@ std::vector<Learned> candidates(const dg_tokenizer *t, const Model &m, const Tex
   }
   float shift = mass > 0 ? static_cast<float>(difference / mass) : 0, least = least_score(m);
   std::vector<std::pair<double, Learned>> ranked;
+  const std::set<string> others = reserved(m);
   Tokens tokens;
   for (const Piece &p : theirs.pieces) {
-    if (p.type != kNormal || known.count(p.text)) continue;
+    if (p.type != kNormal || known.count(p.text) || others.count(string(p.text))) continue;
     const dg_tokens &parts = tokens.cut(t, p.text, err);
     bool unknown = std::any_of(parts.items, parts.items + parts.count, [&](const dg_token &x) {
       return x.id == dg_tokenizer_unk(t);
@@ -216,7 +226,8 @@ std::vector<Learned> learn_unigram(const dg_tokenizer *t, const Model &m, const 
 // character that the base spells as bytes, or not at all, is a piece to gain, too.
 class Merging {
  public:
-  Merging(const dg_tokenizer *t, const Model &m, const Text &text, dg_error *err) {
+  Merging(const dg_tokenizer *t, const Model &m, const Text &text, dg_error *err)
+      : reserved_(reserved(m)) {
     for (const Piece &p : m.pieces)
       if (p.type == kNormal) known_.insert(string(p.text));
     Tokens tokens;
@@ -265,6 +276,7 @@ class Merging {
   }
 
   void change(const Key &key, long n) {
+    if (reserved_.count(key.first + key.second)) return;
     if (!(counts_[key] += n)) counts_.erase(key);
   }
 
@@ -287,6 +299,7 @@ class Merging {
   std::vector<Word> words_;
   std::map<Key, long> counts_;
   std::set<string> known_;
+  const std::set<string> reserved_;
 };
 
 std::vector<Learned> learn_bpe(const dg_tokenizer *t, const Model &m, const Text &text, size_t most,
@@ -336,7 +349,15 @@ extern "C" dg_tokenizer *dg_tokenizer_extend(const dg_tokenizer *t, const dg_pie
   guarded(err, [&] {
     Model m = model_of_tokenizer(t, err);
     std::vector<Learned> list;
-    for (size_t i = 0; i < p->count; i++) list.push_back({p->texts[i], p->scores[i]});
+    const std::set<string> others = reserved(m);
+    for (size_t i = 0; i < p->count; i++) {
+      if (others.count(p->texts[i])) {
+        dg_fail(err, DG_ERR_FORMAT, "\"%.60s\" cannot be added: it is a piece of another kind",
+                p->texts[i]);
+        throw Failed();
+      }
+      list.push_back({p->texts[i], p->scores[i]});
+    }
     with = extend(m, list, first, err);
   });
   return with;
