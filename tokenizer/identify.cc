@@ -4,6 +4,7 @@
 #include <cld2/public/encodings.h>
 
 #include <climits>
+#include <string>
 #include <string_view>
 
 extern "C" {
@@ -55,7 +56,15 @@ size_t dg_lang_identify(const char *text, size_t n, dg_lang_share out[DG_LANG_SH
   return count;
 }
 
-bool dg_lang_identifiable(const char *code) { return holds(kKnown, language(code)); }
+bool dg_lang_identifiable(const char *code) {
+  const std::string name(language(code));
+  if (!holds(kKnown, name)) return false;
+  char script[5], usual[5];
+  dg_lang_script(code, script);
+  dg_lang_script(name.c_str(), usual);
+  const string_view other(script);
+  return other == usual || (name == "sr" && other == "Latn") || (name == "zh" && other == "Hant");
+}
 
 bool dg_lang_alike(const char *a, const char *b) {
   string_view x = language(a), y = language(b);

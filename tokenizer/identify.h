@@ -16,7 +16,8 @@ enum { DG_LANG_SHARES = 3 };
  * or too strange to say. A language that CLD2 does not know may be taken for a relative. */
 size_t dg_lang_identify(const char *text, size_t n, dg_lang_share out[DG_LANG_SHARES]);
 
-/* Whether it knows a language: what it takes for another is then not in this one. */
+/* Whether it knows a language, in this script: what it takes for another is then not in this
+ * one. (Punjabi in Arabic script it takes for Urdu.) */
 bool dg_lang_identifiable(const char *code);
 
 /* The same language, in any script or region, or one that it is often taken for. */
