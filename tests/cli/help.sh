@@ -2,7 +2,7 @@
 . tests/tap.sh
 
 "$dragoman" --help >"$TMPDIR/commands"
-for command in translate train pretrain eval tokenizer data info import; do
+for command in translate train pretrain eval tokenizer data info import merge export; do
   listed() { grep -q "^  $command " "$TMPDIR/commands"; }
   check "$command is listed" listed
   helps() {
@@ -11,7 +11,7 @@ for command in translate train pretrain eval tokenizer data info import; do
   }
   check "$command --help has examples" helps
 done
-for command in translate train pretrain eval info import "tokenizer train" "tokenizer encode" \
+for command in translate train pretrain eval info import merge export "tokenizer train" "tokenizer encode" \
   "tokenizer decode" "data harvest" "data clean" "data split" "data sample" "data stats"; do
   common() {
     "$dragoman" $command --help >"$TMPDIR/help" &&
