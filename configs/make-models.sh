@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 dragoman=${1:-build/dragoman} base=data/models/base.safetensors
 mkdir -p work/base work/adapters data/models
 
+# A package that cannot be had ends it here; --skip-missing makes another corpus without it.
 harvest() {
   [ -f work/corpus/manifest.tsv ] ||
     "$dragoman" data harvest -c configs/harvest.conf -o work/corpus --cache work/debs
