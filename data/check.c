@@ -163,7 +163,7 @@ static double log_ratio(const dg_pair *p) {
 }
 
 static bool in_script(const char *text, const char *script) {
-  return !strcmp(script, "Zyyy") || dg_text_script_share(text, strlen(text), script) >= 0.5;
+  return dg_text_in_script(text, strlen(text), script);
 }
 
 static dg_problem script_problem(const checker *c, const dg_pair *p) {

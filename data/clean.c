@@ -314,10 +314,6 @@ static bool is_dense(const char *script) {
          !strcmp(script, "Kore");
 }
 
-static bool in_script(const dg_strbuf *text, const char *script) {
-  return !strcmp(script, "Zyyy") || dg_text_script_share(text->text, text->length, script) >= 0.5;
-}
-
 static bool is_english(const char *language) {
   return !strncmp(language, "en", 2) && (!language[2] || language[2] == '-');
 }
@@ -349,7 +345,8 @@ dg_clean_verdict dg_clean_pair(const char *source, const char *target, const cha
   if (!same_placeholders(a->text, b->text)) return DG_CLEAN_PLACEHOLDERS;
   /* English quotes the scripts it speaks of. */
   bool from_english = is_english(source_language), to_english = is_english(target_language);
-  if ((!from_english && !in_script(a, scripts[0])) || !in_script(b, scripts[1]))
+  if ((!from_english && !dg_text_in_script(a->text, a->length, scripts[0])) ||
+      !dg_text_in_script(b->text, b->length, scripts[1]))
     return DG_CLEAN_SCRIPT;
   /* Relatives have most of their words in common; none of them is so near to English. */
   if (from_english != to_english && dg_word_count(a->text) >= 4 && overlap(a->text, b->text) > 0.6)

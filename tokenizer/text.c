@@ -123,6 +123,10 @@ double dg_text_script_share(const char *text, size_t n, const char *script) {
   return letters ? (double)inside / (double)letters : 1;
 }
 
+bool dg_text_in_script(const char *text, size_t n, const char *script) {
+  return !strcmp(script, "Zyyy") || dg_text_script_share(text, n, script) >= 0.5;
+}
+
 bool dg_text_sentences(const char *text, size_t n, const char *language, size_t **ends,
                        size_t *capacity, size_t *count, dg_error *err) {
   *count = 0;

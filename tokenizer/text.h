@@ -20,6 +20,8 @@ bool dg_text_is_blank(const char *text);
  * "Kore", "Hans" and "Hant" cover the scripts they combine). 1 when there are
  * no letters. */
 double dg_text_script_share(const char *text, size_t n, const char *script);
+/* At least half of them are; or the script is "Zyyy", any. */
+bool dg_text_in_script(const char *text, size_t n, const char *script);
 
 /* Sentence boundaries by UAX 29 with CLDR tailoring for the language, abbreviations
  * ("Mr.") included where CLDR lists them. Replaces
