@@ -246,9 +246,9 @@ long_line() {
 }
 check "a long line keeps all its sentences" long_line
 too_long() { # tags and end mark take 3 of the base's 64 places
-  for n in 61 62; do
-    yes one | head -n $n | tr '\n' ' ' | tee line.$n | "$dragoman" tokenizer encode -m base.safetensors | awk -v n=$n 'NF != n { exit 1 }' || return 1
-    "$dragoman" translate -b base.safetensors -t es line.$n 2>warned.$n >/dev/null || return 1
+  for words in 61 62; do
+    yes one | head -n $words | tr '\n' ' ' | tee line.$words | "$dragoman" tokenizer encode -m base.safetensors | awk -v n=$words 'NF != n { exit 1 }' || return 1
+    "$dragoman" translate -b base.safetensors -t es line.$words 2>warned.$words >/dev/null || return 1
   done
   [ ! -s warned.61 ] && grep -q 'line.62:1: .*its end is lost' warned.62
 }
