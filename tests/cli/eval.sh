@@ -89,7 +89,7 @@ check "no word right" prints_file "$TMPDIR/poor" score --quiet -r "$TMPDIR/mesa"
 check "no reference" refuses 2 '-r' score "$TMPDIR/hyp"
 check "the same hypothesis twice" refuses 2 'named twice' score -r "$TMPDIR/ref" "$TMPDIR/hyp" "$TMPDIR/hyp"
 check "unknown metric" refuses 2 'comet' score -m bleu,comet -r "$TMPDIR/ref" "$TMPDIR/hyp"
-check "no metric" refuses 2 'no list' score -m '' -r "$TMPDIR/ref" "$TMPDIR/hyp"
+check "no metric" refuses 2 'needs a value' score -m '' -r "$TMPDIR/ref" "$TMPDIR/hyp"
 check "too many digits" refuses 2 'width' score -w 40 -r "$TMPDIR/ref" "$TMPDIR/hyp"
 check "standard input twice" refuses 2 'standard input' score -r -
 check "missing reference" refuses 1 'absent' score -r "$TMPDIR/absent" "$TMPDIR/hyp"
