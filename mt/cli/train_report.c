@@ -76,7 +76,8 @@ static void warn(const dg_train_summary *s) {
   if (fell || (learned && !rose))
     fprintf(stderr, "dragoman: warning: chrF did not rise above the untouched base's: this adapter "
                     "may do harm%s\n",
-            cut && !learned ? ". Its new pieces came to nothing: more pairs, or --new-pieces 0, may help"
+            cut && !learned ? ". Its new pieces came to nothing: more pairs, or --new-pieces 0, may "
+                              "help"
                             : "");
   else if (!learned)
     fprintf(stderr, "dragoman: warning: nothing was gained over the %s%s. More or cleaner pairs%s may "

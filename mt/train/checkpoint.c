@@ -135,11 +135,13 @@ static bool read_mean(dg_trainer *t, const dg_safetensors *s, const json_t *mean
 /* Older checkpoints do not name their dev text, only its scores. */
 static bool read_scores(dg_trainer *t, const json_t *state) {
   const json_t *dev = json_object_get(state, "dev_text");
-  const json_t *start = json_object_get(state, "start_scores"), *best = json_object_get(state, "best_scores");
+  const json_t *start = json_object_get(state, "start_scores");
+  const json_t *best = json_object_get(state, "best_scores");
   size_t n = t->task->dev_count;
   t->new_dev_text = json_array_size(best) != n ||
                     (dev && (uint64_t)json_integer_value(dev) != t->dev_text);
-  return t->new_dev_text || (scores_from(start, t->start_scores, n) && scores_from(best, t->best_scores, n));
+  return t->new_dev_text ||
+         (scores_from(start, t->start_scores, n) && scores_from(best, t->best_scores, n));
 }
 
 static bool read_state(dg_trainer *t, const dg_safetensors *s, dg_error *err) {

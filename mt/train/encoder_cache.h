@@ -8,8 +8,9 @@
 typedef struct dg_encoder_cache dg_encoder_cache;
 
 /* In a file without a name in the folder of `beside`, of so many MB at most, and half of what its
- * disk has left: sentences beyond them are computed every time. NULL when there is nothing to keep (some source reaches the
- * first layer's gradient) or nowhere to keep it. Borrows what it is given. */
+ * disk has left: sentences beyond them are computed every time. NULL when there is nothing to keep
+ * (some source reaches the first layer's gradient) or nowhere to keep it. Borrows what it is
+ * given. */
 dg_encoder_cache *dg_encoder_cache_new(const dg_network *n, const dg_examples *e,
                                        const dg_direction *directions, size_t count,
                                        const char *beside, int megabytes);

@@ -45,8 +45,8 @@ typedef enum dg_schedule_type {
   DG_SCHEDULE_CONSTANT
 } dg_schedule_type;
 
-/* Learning rate of update `step` (from 1; 0 before it), after a linear warm-up. Over the last `cooldown`
- * updates before max_updates it falls to 0 besides, as 1 - sqrt (Haegele et al. 2024,
+/* Learning rate of update `step` (from 1; 0 before it), after a linear warm-up. Over the last
+ * `cooldown` updates before max_updates it falls to 0 besides, as 1 - sqrt (Haegele et al. 2024,
  * "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations"). */
 double dg_schedule(dg_schedule_type type, double peak, uint64_t warmup, uint64_t max_updates,
                    uint64_t cooldown, uint64_t step);

@@ -241,7 +241,8 @@ static uint64_t dev_text(const dg_train_task *k, const dg_train_options *o) {
   uint64_t h = dg_examples_hash(k->dev_examples);
   for (size_t i = 0; i < k->dev_count; i++) {
     const dg_dev_set *s = &k->dev_sets[i];
-    const uint64_t made_of[] = {s->sentences, s->sentences ? (uint64_t)o->eval_beam : 0, s->direction.reversed};
+    const uint64_t made_of[] = {s->sentences, s->sentences ? (uint64_t)o->eval_beam : 0,
+                                s->direction.reversed};
     h = XXH3_64bits_withSeed(s->name, strlen(s->name), h);
     h = XXH3_64bits_withSeed(made_of, sizeof made_of, h);
     for (size_t n = 0; n < s->sentences; n++) {
@@ -420,12 +421,13 @@ static bool loop(dg_trainer *t, dg_train_end *end, dg_error *err) {
     }
     if (!step(t, &norm, err)) return undo(t) && give_up(t, err);
     bool last = t->update == (uint64_t)o->max_updates;
-    bool due = last || t->update % (uint64_t)o->eval_every == 0;
-    if (due && k->dev_count) {
+    bool score_due = last || t->update % (uint64_t)o->eval_every == 0;
+    bool point_due = score_due || t->update % POINT_EVERY == 0;
+    if (score_due && k->dev_count) {
       if (!evaluate(t, norm, err)) return give_up(t, err);
-    } else if ((due = due || t->update % POINT_EVERY == 0) || seconds_since(&t->reported) > sign_of_life) {
+    } else if (point_due || seconds_since(&t->reported) > sign_of_life) {
       dg_train_point now = point(t, norm);
-      report(t, &now, !due, NULL);
+      report(t, &now, !point_due, NULL);
     }
     if (seconds_since(&t->checkpointed) >= 60.0 * o->checkpoint_minutes && !save_checkpoint(t, err))
       return false;

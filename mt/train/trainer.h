@@ -89,7 +89,8 @@ typedef struct dg_train_task {
   void *context;
   bool (*stop)(void *context);                           /* polled between updates */
   void (*report)(void *context, const dg_train_report *r);
-  /* Called with the best weights so far in place; may save them. */
+  /* Called with the best weights so far in place, which nothing that an earlier end of the run left
+   * is better than; may save them. */
   bool (*best)(void *context, const dg_train_report *r, dg_error *err);
 } dg_train_task;
 
