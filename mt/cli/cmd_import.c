@@ -64,7 +64,7 @@ static bool import_adapter(const adapter_import *a, const dg_cli *cli, dg_error 
 }
 
 static bool made_here(const char *path) {
-  dg_safetensors *s = dg_safetensors_open(path, true, NULL);
+  dg_safetensors *s = dg_safetensors_peek(path, NULL);
   const char *format = s ? dg_safetensors_metadata(s, "format") : NULL;
   bool made = format && !strncmp(format, "dragoman.", 9);
   dg_safetensors_close(s);

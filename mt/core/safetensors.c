@@ -176,10 +176,17 @@ static bool check_hash(dg_safetensors *s, bool foreign, dg_error *err) {
   return true;
 }
 
-dg_safetensors *dg_safetensors_open(const char *path, bool foreign, dg_error *err) {
+dg_safetensors *dg_safetensors_peek(const char *path, dg_error *err) {
   dg_safetensors *s = dg_calloc(1, sizeof *s);
   s->path = dg_strdup(path);
-  if (dg_map(path, &s->map, err) && read_header(s, err) && check_hash(s, foreign, err)) return s;
+  if (dg_map(path, &s->map, err) && read_header(s, err)) return s;
+  dg_safetensors_close(s);
+  return NULL;
+}
+
+dg_safetensors *dg_safetensors_open(const char *path, bool foreign, dg_error *err) {
+  dg_safetensors *s = dg_safetensors_peek(path, err);
+  if (!s || check_hash(s, foreign, err)) return s;
   dg_safetensors_close(s);
   return NULL;
 }

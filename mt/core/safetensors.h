@@ -31,6 +31,8 @@ typedef struct dg_safetensors dg_safetensors;
 /* Maps and validates. A file without our hash is accepted only when
  * `foreign` is true. */
 dg_safetensors *dg_safetensors_open(const char *path, bool foreign, dg_error *err);
+/* The same, but of the file only its header is read: what it holds may be damaged. */
+dg_safetensors *dg_safetensors_peek(const char *path, dg_error *err);
 void dg_safetensors_close(dg_safetensors *s);
 const char *dg_safetensors_path(const dg_safetensors *s);
 /* XXH3-128 over the whole file with the hash's own digits read as zeros. */
