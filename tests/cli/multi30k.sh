@@ -8,7 +8,8 @@ if [ ! -f ../shared/data/multi30k/train.en.gz ]; then
 fi
 learns() {
   "$dragoman" pretrain -c configs/multi30k.conf -o "$TMPDIR/base.safetensors" --json --set warmup=20 \
-    --set batch_tokens=1024 --set max_updates=50 --set eval_every=50 --set eval_sentences=0 --set ema=0 >"$TMPDIR/run"
+    --set batch_tokens=1024 --set max_updates=50 --set eval_every=50 \
+    --set eval_sentences=0 --set metric=loss --set ema=0 >"$TMPDIR/run"
   first=$(sed -n '1s/.*"loss": \([0-9.]*\).*/\1/p' "$TMPDIR/run")
   last=$(sed -n '$s/.*"dev": .*"loss": \([0-9.]*\).*/\1/p' "$TMPDIR/run")
   echo "loss $first, then $last on dev"
