@@ -164,13 +164,30 @@ drawn() { # not what another base did, nor what has no score
   awk -F'\t' -v OFS='\t' '
     NR == 2 { line = $0; $1 = "en-yy"; $18 = "old"; print; $0 = line }
     { print }
-    $4 == "bottleneck" { $1 = "en-zz"; $8 = $9 = ""; print }' "$TABLE" >odd.tsv
-  grep -q en-yy odd.tsv && grep -q en-zz odd.tsv && "$root/tests/transfer/chart.sh" "$TMPDIR/odd.tsv" >chart.svg || return 1
+    $4 == "bottleneck" { $1 = "en-zz"; $8 = $9 = ""; print }' "$TABLE" >out/odd.tsv
+  grep -q en-yy out/odd.tsv && grep -q en-zz out/odd.tsv &&
+    "$root/tests/transfer/chart.sh" "$TMPDIR/out/odd.tsv" >chart.svg || return 1
   grep -q '>en-gl<' chart.svg && ! grep -q 'en-[yz]\|nan\|inf' chart.svg && tail -n 1 chart.svg | grep -qx '</svg>' || return 1
   command -v xmllint >/dev/null || return 0
   xmllint --noout chart.svg
 }
 check "a chart" drawn
+summarized() { # what the tables say, as eval rounds it
+  "$root/tests/transfer/summary.sh" "$TMPDIR/out/odd.tsv" >summary.md && ! grep -q 'en-[yz]\|nan\|inf' summary.md || return 1
+  awk -F'\t' '
+    $3 == 500 || $4 == "base" { score[$4] = sprintf("%.1f / %.1f", $8, $10); bleu[$4] = $8; weights[$4] = $12 }
+    END {
+      printf "| en-gl | pt | 30 | 500 | %s | %s | %s | %s | %s |\n", score["base"], score["scratch"],
+        score["bottleneck"], score["lora"], score["full"]
+      difference = bleu["bottleneck"] - bleu["full"]
+      printf "Adapters less all weights: median %+.2f BLEU (%+.2f to %+.2f, 1 runs), with", difference, difference, difference
+      share = 100 * weights["bottleneck"] / weights["full"]
+      printf " %.2f%% of the parameters (%.2f%% to %.2f%%).\n", share, share, share
+    }' "$TABLE" >want
+  grep '^| en-gl\|^Adapters' summary.md | diff want - && grep -q '^en-gl on prose, 30 sentences' summary.md &&
+    grep -q 'forget of the base.*, 2 measured' summary.md
+}
+check "what the tables say" summarized
 
 # --- what ships -------------------------------------------------------------------------------
 mkdir -p clone/configs clone/work clone/data/models

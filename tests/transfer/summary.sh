@@ -1,0 +1,127 @@
+#!/bin/sh
+# What table.tsv, paired.tsv and forgetting.tsv say, in Markdown: scores by the number of pairs,
+# pairs measured at one size, what methods cost, and whether the method keeps its promises.
+#   tests/transfer/summary.sh [TABLE]
+# Of rows of several bases those of the last row's count; scores are means over seeds.
+set -eu
+cd "$(dirname "$0")/../.."
+table=${1:-tests/transfer/table.tsv}
+directory=$(dirname "$table")
+awk -F'\t' '
+  BEGIN {
+    methods = split("scratch bottleneck lora full", method, " ")
+    label["scratch"] = "from scratch"; label["bottleneck"] = "adapter"
+    label["lora"] = "LoRA"; label["full"] = "all weights"
+    steps = split("500 2000 20000", step, " ")
+  }
+  FNR == 1 { file++; delete column; for (i = 1; i <= NF; i++) column[$i] = i; next }
+  file == 1 { last = $column["base_hash"]; next }
+  $column["base_hash"] != last { next }
+  file == 2 {
+    p = $column["pair"]; m = $column["method"]; s = $column["size"]
+    if ($column["BLEU"] !~ /^[0-9.]+$/) next
+    if (!(p in relative)) { pair[++pairs] = p; relative[p] = $column["relative"] }
+    if (s + 0 && s != 2000) several[p] = 1
+    k = p SUBSEP s SUBSEP m
+    bleu[k] += $column["BLEU"]; chrf[k] += $column["chrF"]; n[k]++
+    trained[k] = $column["pairs"]; tested[k] = $column["test"]; weights[k] = $column["parameters"]
+    if (s == 2000 && m !~ /^stacked/) {
+      parameters[m, ++count[m]] = $column["parameters"]
+      minutes[m, count[m]] = $column["minutes"]; memory[m, count[m]] = $column["peak_MiB"]
+    }
+    next
+  }
+  file == 3 {
+    k = $column["pair"] SUBSEP $column["size"] SUBSEP $column["method"] SUBSEP $column["against"]
+    gain[k] += $column["BLEU_difference"]; gains[k]++
+    # Of several seeds the least certain.
+    if (!(k in chance) || $column["BLEU_p"] > chance[k]) chance[k] = $column["BLEU_p"]
+    next
+  }
+  $column["model"] == "base" { known[$column["pair"]] = $column["BLEU"]; next }
+  { after[++models] = $column["BLEU"]; of[models] = $column["pair"] }
+
+  function median(list, count,   i, k, x, sorted) {
+    for (i = 1; i <= count; i++) {
+      x = list[i]
+      for (k = i - 1; k > 0 && sorted[k] > x; k--) sorted[k + 1] = sorted[k]
+      sorted[k + 1] = x
+    }
+    least = sorted[1]; most = sorted[count]
+    return count % 2 ? sorted[(count + 1) / 2] : (sorted[count / 2] + sorted[count / 2 + 1]) / 2
+  }
+  function median_of(table, m,   i, list) {
+    for (i = 1; i <= count[m]; i++) list[i] = table[m, i]
+    return median(list, count[m])
+  }
+  function scores(p, s, m,   k) {
+    k = p SUBSEP s SUBSEP m
+    return k in n ? sprintf("%.1f / %.1f", bleu[k] / n[k], chrf[k] / n[k]) : "-"
+  }
+  function versus(p, s, m, other,   k) {
+    k = p SUBSEP s SUBSEP m SUBSEP other
+    return k in gain ? sprintf("%+.1f%s", gain[k] / gains[k], chance[k] < 0.05 ? "*" : "") : "-"
+  }
+  function begin_row(p, s, m,   k) {
+    k = p SUBSEP s SUBSEP m
+    if (!(k in n)) return 0
+    printf "| %s | %s | %s | %s | %s |", p, relative[p], tested[k], trained[k], scores(p, 0, "base")
+    return 1
+  }
+  END {
+    if (!pairs) { print "there is nothing in " ARGV[1] >"/dev/stderr"; exit 1 }
+    print "BLEU / chrF2 by the number of pairs trained on:\n"
+    print "| pair | as | test | pairs | untouched base | from scratch | adapter | LoRA" \
+      " | all weights |"
+    print "|---|---|--:|--:|--:|--:|--:|--:|--:|"
+    for (i = 1; i <= pairs; i++)
+      for (t = 1; (pair[i] in several) && t <= steps; t++)
+        if (begin_row(pair[i], step[t], "bottleneck")) {
+          for (k = 1; k <= methods; k++) printf " %s |", scores(pair[i], step[t], method[k])
+          print ""
+        }
+    print "\nWith at most 2,000 pairs; * where chance does as much less than once in 20 times:\n"
+    print "| pair | as | test | pairs | untouched base | adapter | all weights" \
+      " | adapter - base | adapter - all weights |"
+    print "|---|---|--:|--:|--:|--:|--:|--:|--:|"
+    for (i = 1; i <= pairs; i++)
+      if (begin_row(pair[i], 2000, "bottleneck"))
+        printf " %s | %s | %s | %s |\n", scores(pair[i], 2000, "bottleneck"),
+          scores(pair[i], 2000, "full"), versus(pair[i], 2000, "bottleneck", "base"),
+          versus(pair[i], 2000, "bottleneck", "full")
+    print "\nWhat a run of 2,000 pairs takes, medians:\n"
+    print "| method | parameters | minutes | memory |\n|---|--:|--:|--:|"
+    for (i = 1; i <= methods; i++) {
+      m = method[i]
+      if (count[m])
+        printf "| %s | %d | %.1f | %d MiB |\n", label[m], median_of(parameters, m),
+          median_of(minutes, m), median_of(memory, m)
+    }
+    print ""
+    for (i = 1; i <= pairs; i++)
+      if ((pair[i], 2000, "stacked") in n)
+        printf "%s on prose, %d sentences: the adapter of user interfaces %s, with one of the " \
+          "relative'"'"'s prose on it %s (%s).\n", pair[i], tested[pair[i], 2000, "stacked"],
+          scores(pair[i], 2000, "stacked:language"), scores(pair[i], 2000, "stacked"),
+          versus(pair[i], 2000, "stacked", "stacked:language")
+    for (i = 1; i <= pairs; i++)
+      for (t = 1; t <= steps; t++) {
+        a = pair[i] SUBSEP step[t] SUBSEP "bottleneck"; f = pair[i] SUBSEP step[t] SUBSEP "full"
+        if (!(a in n) || !(f in n)) continue
+        differences[++rows] = bleu[a] / n[a] - bleu[f] / n[f]
+        share[rows] = 100 * weights[a] / weights[f]
+      }
+    if (rows) {
+      printf "Adapters less all weights: median %+.2f BLEU", median(differences, rows)
+      printf " (%+.2f to %+.2f, %d runs)", least, most, rows
+      printf ", with %.2f%% of the parameters", median(share, rows)
+      printf " (%.2f%% to %.2f%%).\n", least, most
+    }
+    if (models) {
+      for (i = 1; i <= models; i++) lost[i] = known[of[i]] - after[i]
+      printf "What all weights forget of the base'"'"'s own directions: median %.2f BLEU",
+        median(lost, models)
+      printf " (%.2f to %.2f, %d measured); adapters, nothing: the base is the same bytes.\n",
+        least, most, models
+    }
+  }' "$table" "$table" "$directory/paired.tsv" "$directory/forgetting.tsv"
