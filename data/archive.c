@@ -115,7 +115,8 @@ static void common_licences(const char *text, const char *end, names *out) {
   for (const char *p = text; (p = memmem(p, (size_t)(end - p), common, sizeof common - 1));) {
     size_t length = 0;
     p += sizeof common - 1;
-    while (p + length < end && (isalnum((unsigned char)p[length]) || strchr("-.+", p[length]))) length++;
+    while (p + length < end && (isalnum((unsigned char)p[length]) || strchr("-.+", p[length])))
+      length++;
     while (length && p[length - 1] == '.') length--;
     add_name(out, p, length);
   }
@@ -126,10 +127,12 @@ static void brief_licence(const names *all, char out[DG_BRIEF_LICENCE]) {
   size_t n = 0;
   for (size_t i = 0; i < all->count; i++) {
     const name *x = &all->items[i];
-    if (x->length > 40 || memchr(x->text, '\t', x->length) || (n && memmem(out, n, x->text, x->length)))
+    if (x->length > 40 || memchr(x->text, '\t', x->length) ||
+        (n && memmem(out, n, x->text, x->length)))
       continue;
     if (n + x->length + 3 >= DG_BRIEF_LICENCE) break;
-    n += (size_t)snprintf(out + n, DG_BRIEF_LICENCE - n, "%s%.*s", n ? ", " : "", (int)x->length, x->text);
+    n += (size_t)snprintf(out + n, DG_BRIEF_LICENCE - n, "%s%.*s", n ? ", " : "", (int)x->length,
+                          x->text);
   }
   out[n] = 0;
 }

@@ -26,9 +26,9 @@ static const double language_margin = 0.5; /* nats a trigram */
 static const double mostly = 0.8, partly = 0.1; /* of a column */
 
 const char *dg_problem_name(dg_problem p) {
-  static const char *const names[DG_PROBLEMS] = {"none",   "empty",   "copy",     "duplicate", "leak",
-                                                 "script", "swapped", "language", "foreign",
-                                                 "length"};
+  static const char *const names[DG_PROBLEMS] = {"none",    "empty",  "copy",    "duplicate",
+                                                 "leak",    "script", "swapped", "language",
+                                                 "foreign", "length"};
   return names[p];
 }
 

@@ -34,7 +34,8 @@ static bool squeeze(const char *text, dg_strbuf *out) {
       blank = out->length > 0;
       continue;
     }
-    if (c < 0x20 || c == 0x7F || (c >= 0x80 && c < 0xA0) || c == 0xFFFD || c == 0xFEFF) return false;
+    if (c < 0x20 || c == 0x7F || (c >= 0x80 && c < 0xA0) || c == 0xFFFD || c == 0xFEFF)
+      return false;
     if (blank) dg_strbuf_addc(out, ' ');
     blank = false;
     dg_strbuf_addn(out, start, (size_t)(p - start));
@@ -64,7 +65,8 @@ static bool is_literal(const char *text, const char *p, char mark, const char *o
   if (memchr(begin, mark, (size_t)(p - begin)) || memchr(p + 1, mark, n - (size_t)(p + 1 - begin)))
     return true;
   if (isdigit((unsigned char)p[1]) || isdigit((unsigned char)p[-1]) || p[-1] == '/') return true;
-  return (isupper((unsigned char)p[1]) && isupper((unsigned char)p[-1])) || has_word(other, begin, n);
+  return (isupper((unsigned char)p[1]) && isupper((unsigned char)p[-1])) ||
+         has_word(other, begin, n);
 }
 
 /* Removes the mark before a letter ("_File", "&File"), halves doubled marks, and
@@ -95,7 +97,8 @@ static size_t printf_length(const char *p) { /* %s %1$d %'d %-5.2f %lu %%  */
   if (p[1] == '%') return 2;
   while (p[n] && strchr("0123456789$-+ #'.*", p[n]) && !(p[n] == ' ')) n++;
   while (p[n] && strchr("hlLqjzt", p[n])) n++;
-  if (p[n] && strchr("diouxXeEfFgGcsSpnmMLQ@", p[n]) && !isalpha((unsigned char)p[n + 1])) return n + 1;
+  if (p[n] && strchr("diouxXeEfFgGcsSpnmMLQ@", p[n]) && !isalpha((unsigned char)p[n + 1]))
+    return n + 1;
   return 0;
 }
 
@@ -124,7 +127,10 @@ static size_t placeholder_length(const char *p) {
       if (k > 3) return k;
       return n ? n : qt_length(p);
     }
-    case '{': return isalnum((unsigned char)p[1]) || p[1] == '}' || p[1] == ' ' || p[1] == '$' ? up_to(p, '}', 60) : 0;
+    case '{':
+      return isalnum((unsigned char)p[1]) || p[1] == '}' || p[1] == ' ' || p[1] == '$'
+                 ? up_to(p, '}', 60)
+                 : 0;
     case '$': {
       if (p[1] == '(' || p[1] == '{' || p[1] == '[') {
         size_t m = up_to(p + 1, p[1] == '(' ? ')' : p[1] == '{' ? '}' : ']', 60);
@@ -248,9 +254,9 @@ static size_t letters(const char *text) {
 }
 
 static bool credits(const char *s) {
-  static const char *const marks[] = {"translator-credits", "translator_credits", "EMAIL OF TRANSLATORS",
-                                      "NAME OF TRANSLATORS", "Your names", "Your emails",
-                                      "ROLES_OF_TRANSLATORS", "CREDIT_FOR_TRANSLATORS"};
+  static const char *const marks[] = {
+      "translator-credits", "translator_credits", "EMAIL OF TRANSLATORS", "NAME OF TRANSLATORS",
+      "Your names",         "Your emails",        "ROLES_OF_TRANSLATORS", "CREDIT_FOR_TRANSLATORS"};
   for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
     if (strstr(s, marks[i])) return true;
   return false;
@@ -298,7 +304,9 @@ static size_t number_length(const char *s) {
   size_t n = strspn(s, "0123456789.");
   n += s[n] == ')';
   size_t blanks = strspn(s + n, " ");
-  return n > 1 && isdigit((unsigned char)*s) && !isdigit((unsigned char)s[n - 1]) && blanks ? n + blanks : 0;
+  return n > 1 && isdigit((unsigned char)*s) && !isdigit((unsigned char)s[n - 1]) && blanks
+             ? n + blanks
+             : 0;
 }
 
 static void strip_number(dg_strbuf *a, dg_strbuf *b) {

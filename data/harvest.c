@@ -295,7 +295,9 @@ static void find_licences(const harvest_job *j) {
 enum { TRAIN, DEV, TEST };
 static const char *const split_names[] = {"train", "dev", "test"};
 
-static uint64_t text_hash(const char *s, uint64_t seed) { return XXH3_64bits_withSeed(s, strlen(s), seed); }
+static uint64_t text_hash(const char *s, uint64_t seed) {
+  return XXH3_64bits_withSeed(s, strlen(s), seed);
+}
 
 /* The splits of all documents; [package][document]. */
 typedef uint8_t **split_table;
@@ -358,7 +360,8 @@ static size_t eligible(const document *d, size_t n, size_t language) {
 static split_table choose_documents(const harvest_job *j) {
   const dg_harvest_options *o = &j->config->options;
   size_t languages = j->config->language_count, count;
-  size_t *totals = dg_calloc(languages, sizeof *totals), *order = dg_calloc(languages, sizeof *order);
+  size_t *totals = dg_calloc(languages, sizeof *totals),
+         *order = dg_calloc(languages, sizeof *order);
   document *all = list_documents(j, &count, totals);
   split_table table = dg_calloc(j->config->package_count, sizeof *table);
   for (size_t p = 0; p < j->config->package_count; p++)
@@ -507,7 +510,8 @@ static bool write_language(writer *w, size_t language, dg_error *err) {
       count[split] = kept;
     }
     if (count[split] > limit) count[split] = limit;
-    if (split != TRAIN && count[split]) qsort(chosen[split], count[split], sizeof **chosen, by_place);
+    if (split != TRAIN && count[split])
+      qsort(chosen[split], count[split], sizeof **chosen, by_place);
     char *path = dg_format("%s/%s.%s.tsv.gz", j->directory, split_names[split],
                            j->config->languages[language]);
     dg_output *out = ok ? dg_output_open(path, err) : NULL;

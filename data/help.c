@@ -49,7 +49,8 @@ static const dialect xml_dialect = {
 
 /* Manuals made from DocBook wrap the simplest word in three elements: few tags stay. */
 static const dialect html_dialect = {
-    .skipped = (const char *const[]){"head", "script", "style", "pre", "form", "nav", "footer", NULL},
+    .skipped =
+        (const char *const[]){"head", "script", "style", "pre", "form", "nav", "footer", NULL},
     .paragraphs = (const char *const[]){HTML_BLOCKS, NULL},
     .blocks = (const char *const[]){HTML_BLOCKS, "pre", NULL},
     .tags = (const char *const[]){"a", "b", "code", "em", "i", "img", "kbd", "strong", "sub", "sup",
@@ -70,7 +71,8 @@ static bool has_text(const xmlNode *e) {
 /* An entity whose value is plain text becomes it; others stay, as "&name;". */
 static void add_entity(const xmlNode *n, dg_strbuf *out) {
   const xmlEntity *e = xmlGetDocEntity(n->doc, n->name);
-  const char *value = e && e->etype == XML_INTERNAL_GENERAL_ENTITY ? (const char *)e->content : NULL;
+  const char *value =
+      e && e->etype == XML_INTERNAL_GENERAL_ENTITY ? (const char *)e->content : NULL;
   if (value && !strpbrk(value, "<&") && strlen(value) < 200)
     dg_strbuf_add(out, value);
   else
@@ -161,7 +163,8 @@ static void read_block(reader *r, const xmlNode *e, uint64_t parent, int depth) 
 static xmlDoc *parse(const char *text, size_t size) {
   static const char type[] = "<!DOCTYPE part SYSTEM \"none\">";
   const int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING;
-  if (memmem(text, size, "<!DOCTYPE", 9)) return xmlReadMemory(text, (int)size, NULL, NULL, options);
+  if (memmem(text, size, "<!DOCTYPE", 9))
+    return xmlReadMemory(text, (int)size, NULL, NULL, options);
   const char *begin = text, *end = text + size;
   if (size > 5 && !memcmp(text, "<?xml", 5)) {
     const char *close = memmem(text, size, "?>", 2);
@@ -208,7 +211,8 @@ bool dg_help_place(const char *path, dg_strbuf *locale, dg_strbuf *document) {
   } places[] = {{"usr/share/help/", "C"}, {"usr/share/doc/HTML/", "en"},
                 {"usr/share/doc/kde/HTML/", "en"}};
   const char *dot = strrchr(path, '.');
-  if (!dot || (strcmp(dot, ".page") && strcmp(dot, ".docbook") && strcmp(dot, ".xml"))) return false;
+  if (!dot || (strcmp(dot, ".page") && strcmp(dot, ".docbook") && strcmp(dot, ".xml")))
+    return false;
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
     size_t n = strlen(places[i].directory);
     if (strncmp(path, places[i].directory, n)) continue;
@@ -253,7 +257,8 @@ bool dg_html_place(const char *path, dg_strbuf *locale, dg_strbuf *document) {
     dg_strbuf_addn(document, name, (size_t)(dot - 1 - name));
   } else {
     const char *part = path, *slash;
-    while ((slash = strchr(part, '/')) && !is_locale(part, (size_t)(slash - part))) part = slash + 1;
+    while ((slash = strchr(part, '/')) && !is_locale(part, (size_t)(slash - part)))
+      part = slash + 1;
     if (slash) dg_strbuf_addn(locale, part, (size_t)(slash - part));
     else dg_strbuf_add(locale, "en");
     dg_strbuf_add(document, slash ? slash + 1 : name);

@@ -14,7 +14,9 @@ static const char *attribute(const xmlNode *e, const char *name) {
   return "";
 }
 
-static bool starts_with(const char *s, const char *start) { return !strncmp(s, start, strlen(start)); }
+static bool starts_with(const char *s, const char *start) {
+  return !strncmp(s, start, strlen(start));
+}
 
 static bool is(const xmlNode *n, const char *name) {
   return n->type == XML_ELEMENT_NODE && !strcmp((const char *)n->name, name);

@@ -134,7 +134,8 @@ typedef struct page {
 } page;
 
 static void flush(page *p) {
-  if (p->run.length && p->run.text[strspn(p->run.text, " \n")]) dg_outline_add(p->o, p->key, p->run.text);
+  if (p->run.length && p->run.text[strspn(p->run.text, " \n")])
+    dg_outline_add(p->o, p->key, p->run.text);
   dg_strbuf_clear(&p->run);
 }
 

@@ -73,7 +73,8 @@ static void visit(void *context, const dg_mo_message *m) {
   const catalogue_reader *r = context;
   const dg_pair_sink *s = r->sink;
   if (!m->form_count || !*m->forms[0]) return;
-  if (!m->plural || m->form_count == 2) s->pair(s->context, r->locale, r->document, m->id, m->forms[0]);
+  if (!m->plural || m->form_count == 2)
+    s->pair(s->context, r->locale, r->document, m->id, m->forms[0]);
   if (m->plural)
     s->pair(s->context, r->locale, r->document, m->plural, m->forms[m->form_count - 1]);
 }

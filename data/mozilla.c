@@ -384,10 +384,12 @@ static void keep(void *context, const char *id, const char *text) {
   messages *m = context;
   size_t n = strlen(text);
   /* "#1 tab;#1 tabs" holds a plural's forms, as many as the language has. */
-  if (!is_text(id) || dg_utf8_valid_prefix(text, n) != n || (strchr(text, ';') && strstr(text, "#1")))
+  if (!is_text(id) || dg_utf8_valid_prefix(text, n) != n ||
+      (strchr(text, ';') && strstr(text, "#1")))
     return;
   DG_GROW(m->list, m->capacity, m->count + 1);
-  m->list[m->count] = (message){dg_format("%s\1%s", m->document, id), dg_strndup(text, n), m->count};
+  m->list[m->count] =
+      (message){dg_format("%s\1%s", m->document, id), dg_strndup(text, n), m->count};
   m->count++;
 }
 
@@ -437,7 +439,8 @@ static int by_entry(const void *a, const void *b) {
 
 /* The archive's messages in one locale; "" takes the first locale but English that
  * the sink wants, and writes it to `locale`. */
-static void read_archive(const char *path, char locale[64], const dg_pair_sink *sink, messages *out) {
+static void read_archive(const char *path, char locale[64], const dg_pair_sink *sink,
+                         messages *out) {
   zip_t *z = zip_open(path, ZIP_RDONLY, NULL);
   if (!z) return;
   zip_int64_t total = zip_get_num_entries(z, 0);
@@ -446,7 +449,8 @@ static void read_archive(const char *path, char locale[64], const dg_pair_sink *
   for (zip_int64_t i = 0; i < total && i < ENTRIES_MOST; i++) {
     const char *name = zip_get_name(z, (zip_uint64_t)i, ZIP_FL_ENC_RAW), *code;
     size_t n;
-    if (!name || !(ends_with(name, ".ftl") || ends_with(name, ".properties") || ends_with(name, ".dtd")))
+    if (!name ||
+        !(ends_with(name, ".ftl") || ends_with(name, ".properties") || ends_with(name, ".dtd")))
       continue;
     const char *document = document_of(name, &code, &n);
     if (!document || n >= 64 || !*document) continue;
@@ -504,7 +508,9 @@ static void sort_messages(messages *m) {
   m->count = kept;
 }
 
-static bool is_archive(const char *path) { return ends_with(path, ".xpi") || ends_with(path, ".ja"); }
+static bool is_archive(const char *path) {
+  return ends_with(path, ".xpi") || ends_with(path, ".ja");
+}
 
 static void pair_up(const messages *english, const messages *other, const char *locale,
                     const dg_pair_sink *sink) {
@@ -548,7 +554,8 @@ void dg_mozilla_read(const char *root, const char *english_root, const dg_pair_s
 }
 
 static const char *const *english_of(const char *package) {
-  static const char *const firefox[] = {"firefox-esr", NULL}, *const thunderbird[] = {"thunderbird", NULL};
+  static const char *const firefox[] = {"firefox-esr", NULL};
+  static const char *const thunderbird[] = {"thunderbird", NULL};
   if (!strncmp(package, "firefox-esr-l10n-", 17)) return firefox;
   if (!strncmp(package, "thunderbird-l10n-", 17)) return thunderbird;
   return NULL;

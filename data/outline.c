@@ -13,7 +13,9 @@ void dg_outline_add(dg_outline *o, uint64_t key, const char *text) {
   dg_strbuf_addn(&o->text, text, strlen(text) + 1);
 }
 
-const char *dg_outline_text(const dg_outline *o, size_t i) { return o->text.text + o->list[i].text; }
+const char *dg_outline_text(const dg_outline *o, size_t i) {
+  return o->text.text + o->list[i].text;
+}
 
 void dg_outline_free(dg_outline *o) {
   free(o->list);
@@ -110,7 +112,8 @@ static bool outline_file(const dg_document_kind *kind, const char *path, dg_outl
   dg_strbuf b = {0};
   char *step = dg_malloc(1 << 16);
   int n;
-  while ((n = gzread(f, step, 1 << 16)) > 0 && b.length <= FILE_MOST) dg_strbuf_addn(&b, step, (size_t)n);
+  while ((n = gzread(f, step, 1 << 16)) > 0 && b.length <= FILE_MOST)
+    dg_strbuf_addn(&b, step, (size_t)n);
   gzclose(f);
   free(step);
   bool ok = n == 0 && b.length && kind->outline(b.text, b.length, o);

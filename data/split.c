@@ -43,7 +43,8 @@ static bool write_pairs(const dg_parallel_text *p, const unsigned char *parts, u
 }
 
 /* The pairs with enough words, by the hashes of their sentences. */
-static keyed *in_order(const dg_parallel_text *p, size_t least_words, uint64_t seed, size_t *count) {
+static keyed *in_order(const dg_parallel_text *p, size_t least_words, uint64_t seed,
+                       size_t *count) {
   keyed *list = dg_calloc(p->count + 1, sizeof *list);
   *count = 0;
   for (size_t i = 0; i < p->count; i++)

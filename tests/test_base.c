@@ -213,7 +213,8 @@ static void check_params(const dg_params *a, const dg_params *b, dg_storage stor
       double top = 0, worst = 0;
       for (size_t k = 0; k < x->cols; k++) top = fmax(top, fabs((double)p[k]));
       for (size_t k = 0; k < x->cols; k++) worst = fmax(worst, fabs((double)p[k] - (double)q[k]));
-      if (worst > top / 254 * (1 + 1e-5)) fail_msg("%s: row %zu: %g of %g", x->name, row, worst, top);
+      if (worst > top / 254 * (1 + 1e-5))
+        fail_msg("%s: row %zu: %g of %g", x->name, row, worst, top);
     }
   }
   assert_true(exact > 3 && (coarse > 3 || storage == DG_STORE_FP32));
@@ -515,7 +516,8 @@ static void test_merge(void **state) {
   dg_base_free(a);
   a = load_base(path);
   dg_error err;
-  dg_adapter_file *f[2] = {new_adapter_of(a, "bottleneck+ia3"), new_adapter_of(a, "bottleneck+ia3")};
+  dg_adapter_file *f[2] = {new_adapter_of(a, "bottleneck+ia3"),
+                           new_adapter_of(a, "bottleneck+ia3")};
   dg_params *p = &f[1]->adapter->params;
   for (size_t i = 0; i < p->total; i++) p->values[i] = 2 - p->values[i];
   const char *const names[] = {"one", "two"};
@@ -823,7 +825,8 @@ static void rewrite(const edit *e) {
 static void refuse(opener *opens, void *context, edit e, const char *word) {
   dg_error err = {0};
   rewrite(&e);
-  if (opens(context, other, &err)) fail_msg("%s%s passed", e.key ? e.key : "", e.tensor ? e.tensor : "");
+  if (opens(context, other, &err))
+    fail_msg("%s%s passed", e.key ? e.key : "", e.tensor ? e.tensor : "");
   if (err.status != DG_ERR_FORMAT && err.status != DG_ERR_UNSUPPORTED) fail_msg("%s", err.message);
   if (!strstr(err.message, other) || !strstr(err.message, word)) fail_msg("%s", err.message);
 }
@@ -895,12 +898,12 @@ static void test_wrong_bases(void **state) {
   refuse(open_base, NULL, (edit){.tensor = "embedding.scale", .drop = true}, "embedding.scale");
   refuse(open_base, NULL, (edit){.tensor = "embedding.scale", .dtype = DG_F32, .dims = 1,
                                  .shape = {23}}, "embedding.scale");
-  refuse(open_base, NULL, (edit){.tensor = "embedding", .dtype = DG_I8, .dims = 2, .shape = {6, 24}},
-         "6 x 24");
+  refuse(open_base, NULL,
+         (edit){.tensor = "embedding", .dtype = DG_I8, .dims = 2, .shape = {6, 24}}, "6 x 24");
   refuse(open_base, NULL, (edit){.tensor = "embedding", .dtype = DG_I8, .dims = 1, .shape = {144}},
          "144");
-  refuse(open_base, NULL, (edit){.tensor = "embedding", .dtype = DG_F16, .dims = 2, .shape = {24, 6}},
-         "F16");
+  refuse(open_base, NULL,
+         (edit){.tensor = "embedding", .dtype = DG_F16, .dims = 2, .shape = {24, 6}}, "F16");
   dg_base_free(a);
 }
 

@@ -181,7 +181,8 @@ static items plain_beam(next_fn *next, void *context, const dg_beam_options *o,
         done.list[k - 1] = swap;
       }
     if (done.count > o->beam) done.count = o->beam;
-    bool over = done.count == o->beam && kept.count && every.list->score <= done.list[o->beam - 1].score;
+    bool over =
+        done.count == o->beam && kept.count && every.list->score <= done.list[o->beam - 1].score;
     free(live.list);
     free(every.list);
     live = kept;

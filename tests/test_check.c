@@ -111,8 +111,8 @@ static void test_other_ratio(void **state) { /* lengths are judged by what the c
   for (int i = 0; i < 100; i++) {
     char source[40], target[200];
     snprintf(source, sizeof source, "word number %c%c", 'a' + i / 26, 'a' + i % 26);
-    snprintf(target, sizeof target, "a phrase that is four or five times as long %c%c", 'a' + i / 26,
-             'a' + i % 26);
+    snprintf(target, sizeof target, "a phrase that is four or five times as long %c%c",
+             'a' + i / 26, 'a' + i % 26);
     dg_parallel_add(&p, source, i == 50 ? source + 5 : target);
   }
   dg_check c = check(&p, NULL);

@@ -57,7 +57,8 @@ static void test_text(void **state) {
   /* NFC, on both sides. */
   becomes("A cafe\u0301 here", "Un cafe\u0301 aqui\u0301", DG_ACCELERATOR_NONE, "A caf\u00e9 here",
           "Un caf\u00e9 aqu\u00ed");
-  becomes("The cat sleeps.", "O gato durme.", DG_ACCELERATOR_NONE, "The cat sleeps.", "O gato durme.");
+  becomes("The cat sleeps.", "O gato durme.", DG_ACCELERATOR_NONE, "The cat sleeps.",
+          "O gato durme.");
 }
 
 static void test_empty(void **state) {
@@ -74,7 +75,8 @@ static void test_untranslated(void **state) {
   (void)state;
   expect(DG_CLEAN_UNTRANSLATED, "Copyright", "Copyright");
   expect(DG_CLEAN_UNTRANSLATED, " The same \n text", "The same text");
-  expect(DG_CLEAN_UNTRANSLATED, "Please select another driver first", "Please select another driver primeiro");
+  expect(DG_CLEAN_UNTRANSLATED, "Please select another driver first",
+         "Please select another driver primeiro");
   expect(DG_CLEAN_KEPT, "Please select another driver first", "Escolla antes outro controlador");
   expect_of(DG_CLEAN_UNTRANSLATED, "_Open", "Open", "gl", DG_ACCELERATOR_UNDERSCORE);
   /* Relatives say the same with the same words. */
@@ -91,7 +93,8 @@ static void test_length(void **state) {
   (void)state;
   expect(DG_CLEAN_LENGTH, "one two three four five six seven eight nine ten", "un");
   expect(DG_CLEAN_EMPTY, "one two three four five six seven eight nine ten", "u");
-  expect(DG_CLEAN_LENGTH, "short word", "unha traduci\u00f3n que di moito m\u00e1is do que se lle pregunta");
+  expect(DG_CLEAN_LENGTH, "short word",
+         "unha traduci\u00f3n que di moito m\u00e1is do que se lle pregunta");
   expect(DG_CLEAN_LENGTH, "Choose the cells that you want to expand", /* and another sentence */
          "Escolla as celas que se van dividir. A \u00e1rea escollida s\u00f3 pode ter unha columna. "
          "Neste exemplo escolla a \u00e1rea de A1 a A2");
@@ -132,7 +135,8 @@ static void test_script(void **state) {
                {"ar", "فتح الملف", "Fath almilaf"},
                {"hi", "फ़ाइल खोलें", "Phail kholen"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    expect_of(DG_CLEAN_KEPT, "Open the file", cases[i].right, cases[i].language, DG_ACCELERATOR_NONE);
+    expect_of(DG_CLEAN_KEPT, "Open the file", cases[i].right, cases[i].language,
+              DG_ACCELERATOR_NONE);
     expect_of(DG_CLEAN_SCRIPT, "Open the file", cases[i].wrong, cases[i].language,
               DG_ACCELERATOR_NONE);
   }
@@ -142,7 +146,8 @@ static void test_script(void **state) {
   assert_int_equal(dg_clean_pair("Откройте файл", "Abrir o ficheiro", "ru", "gl",
                                  DG_ACCELERATOR_NONE, &a, &b), DG_CLEAN_KEPT);
   /* Names may stay as they are. */
-  expect_of(DG_CLEAN_KEPT, "Start Firefox now", "Запустить Firefox сейчас", "ru", DG_ACCELERATOR_NONE);
+  expect_of(DG_CLEAN_KEPT, "Start Firefox now", "Запустить Firefox сейчас", "ru",
+            DG_ACCELERATOR_NONE);
 }
 
 static void test_encoding(void **state) {
@@ -171,29 +176,33 @@ static void test_credits(void **state) {
 static void test_accelerators(void **state) {
   (void)state;
   becomes("_Open", "_Abrir", DG_ACCELERATOR_UNDERSCORE, "Open", "Abrir");
-  becomes("Save _As...", "Gardar _como...", DG_ACCELERATOR_UNDERSCORE, "Save As...", "Gardar como...");
-  becomes("E_xit now", "Sa\u00edr _agora", DG_ACCELERATOR_UNDERSCORE, "Exit now", "Sa\u00edr agora");
+  becomes("Save _As...", "Gardar _como...", DG_ACCELERATOR_UNDERSCORE, "Save As...",
+          "Gardar como...");
+  becomes("E_xit now", "Sa\u00edr _agora", DG_ACCELERATOR_UNDERSCORE, "Exit now",
+          "Sa\u00edr agora");
   becomes("&Open file", "Abrir &ficheiro", DG_ACCELERATOR_AMPERSAND, "Open file", "Abrir ficheiro");
   becomes("Find && &Replace", "Buscar && s&ubstitu\u00edr", DG_ACCELERATOR_AMPERSAND,
           "Find & Replace", "Buscar & substitu\u00edr");
-  becomes("Cut & paste", "Cortar & pegar", DG_ACCELERATOR_AMPERSAND, "Cut & paste", "Cortar & pegar");
+  becomes("Cut & paste", "Cortar & pegar", DG_ACCELERATOR_AMPERSAND, "Cut & paste",
+          "Cortar & pegar");
   becomes("~Insert row", "~Inserir fila", DG_ACCELERATOR_TILDE, "Insert row", "Inserir fila");
   becomes("&\u00c9cole school", "Escola &\u00c1gape", DG_ACCELERATOR_AMPERSAND, "\u00c9cole school",
           "Escola \u00c1gape");
   /* A name keeps its underscores, all of them, whatever else is marked. */
   becomes("_Open my_file", "_Abrir my_file", DG_ACCELERATOR_UNDERSCORE, "Open my_file",
           "Abrir my_file");
-  becomes("Edit my_long_file", "Editar my_long_file", DG_ACCELERATOR_UNDERSCORE, "Edit my_long_file",
-          "Editar my_long_file");
+  becomes("Edit my_long_file", "Editar my_long_file", DG_ACCELERATOR_UNDERSCORE,
+          "Edit my_long_file", "Editar my_long_file");
   becomes("Please set MY_FILE before opening x_1", "Po\u00f1a MY_FILE antes de abrir x_1",
           DG_ACCELERATOR_UNDERSCORE, "Please set MY_FILE before opening x_1",
           "Po\u00f1a MY_FILE antes de abrir x_1");
-  becomes("Call __init__ now", "Chame a __init__ xa", DG_ACCELERATOR_UNDERSCORE, "Call __init__ now",
-          "Chame a __init__ xa");
+  becomes("Call __init__ now", "Chame a __init__ xa", DG_ACCELERATOR_UNDERSCORE,
+          "Call __init__ now", "Chame a __init__ xa");
   becomes("Rea_d it", "Le_lo", DG_ACCELERATOR_UNDERSCORE, "Read it", "Lelo");
   /* Prose has none, and neither has an entity. */
   becomes("_Open AT&T", "_Abrir AT&T", DG_ACCELERATOR_NONE, "_Open AT&T", "_Abrir AT&T");
-  becomes("Press A &lt; B", "Prema A &lt; B", DG_ACCELERATOR_AMPERSAND, "Press A &lt; B", "Prema A &lt; B");
+  becomes("Press A &lt; B", "Prema A &lt; B", DG_ACCELERATOR_AMPERSAND, "Press A &lt; B",
+          "Prema A &lt; B");
   expect_of(DG_CLEAN_KEPT, "&File menu", "文件(&F)", "zh", DG_ACCELERATOR_AMPERSAND);
   assert_string_equal(a.text, "File menu");
   assert_string_equal(b.text, "文件");
@@ -269,7 +278,8 @@ static void test_context(void **state) {
           "Escolla todo|algo");
   becomes("Pipe a | b here", "Conecte a con b aqu\u00ed", DG_ACCELERATOR_NONE, "Pipe a | b here",
           "Conecte a con b aqu\u00ed");
-  becomes("See [[link]]", "Vexa [[link]] xa", DG_ACCELERATOR_NONE, "See [[link]]", "Vexa [[link]] xa");
+  becomes("See [[link]]", "Vexa [[link]] xa", DG_ACCELERATOR_NONE, "See [[link]]",
+          "Vexa [[link]] xa");
   /* A heading's number teaches nothing; a year or an amount is no number of a heading. */
   becomes("14.3.2. Auditing packages", "14.3.2. Auditor\u00eda de paquetes", DG_ACCELERATOR_NONE,
           "Auditing packages", "Auditor\u00eda de paquetes");
@@ -305,10 +315,10 @@ static void test_words_and_keys(void **state) {
 /* Whatever comes in, what is kept is well-formed and one line. */
 static void test_fuzz(void **state) {
   (void)state;
-  static const char *const parts[] = {"word", " ", "_", "&", "~", "(&F)", "(", ")", "%", "%s", "%1$",
-                                      "%(", "{", "}", "$", "${", "<", ">", "<a", "</", "&lt;", "&#",
-                                      "\\", "\\n", "\n", "\t", "\xC3\xA9", "e\xCC\x81", "\xC3", "\xFF",
-                                      "\xF0\x9F\x98\x80", "1", "9", ".", "Palabra", "%PRODUCTNAME"};
+  static const char *const parts[] = {
+      "word", " ", "_", "&", "~", "(&F)", "(", ")", "%", "%s", "%1$", "%(", "{", "}", "$", "${", "<",
+      ">", "<a", "</", "&lt;", "&#", "\\", "\\n", "\n", "\t", "\xC3\xA9", "e\xCC\x81", "\xC3",
+      "\xFF", "\xF0\x9F\x98\x80", "1", "9", ".", "Palabra", "%PRODUCTNAME"};
   static const dg_accelerator marks[] = {DG_ACCELERATOR_NONE, DG_ACCELERATOR_UNDERSCORE,
                                          DG_ACCELERATOR_AMPERSAND, DG_ACCELERATOR_TILDE};
   dg_rng r = {dg_rng_key(4, 4), 0};

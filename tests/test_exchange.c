@@ -132,8 +132,8 @@ static void test_logits(void **state) {
 
     bool peft = !strncmp(names[i], "peft", 4);
     remove_made();
-    if (!dg_exchange_write(a, family, peft ? DG_EXCHANGE_PEFT : DG_EXCHANGE_ADAPTERHUB, "tiny", made,
-                           &err))
+    if (!dg_exchange_write(a, family, peft ? DG_EXCHANGE_PEFT : DG_EXCHANGE_ADAPTERHUB, "tiny",
+                           made, &err))
       fail_msg("%s", err.message);
     if (peft) check_tensors(names[i]);
     dg_adapter *again = dg_exchange_read(made, family, &m->config, &err);
@@ -218,7 +218,8 @@ static void test_refusals(void **state) {
     if (dg_exchange_read(made, family, &m->config, &err))
       fail_msg("%s: %s passed", cases[i].key, cases[i].value);
     if (!strstr(err.message, cases[i].says)) fail_msg("%s", err.message);
-    if (err.status != DG_ERR_UNSUPPORTED && err.status != DG_ERR_FORMAT) fail_msg("%s", err.message);
+    if (err.status != DG_ERR_UNSUPPORTED && err.status != DG_ERR_FORMAT)
+      fail_msg("%s", err.message);
     free(from);
     free(to);
     dg_model_free(m);

@@ -81,8 +81,9 @@ static void write_catalogue(const char *root, size_t package, size_t document, i
   FILE *f = fopen(path, "w");
   assert_true(fputs(po.text, f) >= 0);
   assert_int_equal(fclose(f), 0);
-  shell("d='%s/usr/share/locale/%s/LC_MESSAGES'; mkdir -p \"$d\" && msgfmt -o \"$d/doc%zu.mo\" '%s'",
-        root, locales[language], document, path);
+  shell(
+      "d='%s/usr/share/locale/%s/LC_MESSAGES'; mkdir -p \"$d\" && msgfmt -o \"$d/doc%zu.mo\" '%s'",
+      root, locales[language], document, path);
   unlink(path);
   free(path);
   free(po.text);
@@ -487,11 +488,13 @@ static void test_refusals(void **state) {
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     dg_error err = {0};
     if (read_config(&c, bad[i].text, &err)) fail_msg("\"%s\" passed", bad[i].text);
-    if (!strstr(err.message, bad[i].word) || !strstr(err.message, "conf")) fail_msg("%s", err.message);
+    if (!strstr(err.message, bad[i].word) || !strstr(err.message, "conf"))
+      fail_msg("%s", err.message);
   }
   dg_error err = {0};
   if (!read_config(&c, "language = gl\npackage = a\n", &err)) fail_msg("%s", err.message);
-  assert_false(dg_harvest(&c, "/nonexistent/cache", "/nonexistent/out", NULL, NULL, NULL, counts, &err));
+  assert_false(
+      dg_harvest(&c, "/nonexistent/cache", "/nonexistent/out", NULL, NULL, NULL, counts, &err));
   assert_int_equal(err.status, DG_ERR_IO);
   dg_harvest_free(&c);
 }

@@ -317,7 +317,8 @@ static void test_directories(void **state) {
   pairs_write("outside/e.page", q, strlen(q)); /* no link may lead out of the package */
   pairs_write("p/usr/share/help/C/x/e.page", p, strlen(p));
   pairs_write("p/usr/share/help/C/y/e.page", p, strlen(p));
-  assert_int_equal(symlink(pairs_path("outside/e.page"), pairs_path("p/usr/share/help/gl/x/e.page")), 0);
+  assert_int_equal(
+      symlink(pairs_path("outside/e.page"), pairs_path("p/usr/share/help/gl/x/e.page")), 0);
   assert_int_equal(symlink(pairs_path("outside"), pairs_path("p/usr/share/help/gl/y")), 0);
   char *got = pairs_read(&dg_source_help, pairs_path("p"), pairs_path("p"));
   assert_string_equal(got, "gl|x/a.page|Two|Dous\ngl|x/b.page|One|Un\npt-BR|x/b.page|One|Um\n");

@@ -108,7 +108,8 @@ static void refuses(const dg_base *b, const char *code, dg_side side, const char
 static void test_sides(void **state) {
   (void)state;
   dg_base *b = named("marian", &options);
-  refuses(b, "gl", DG_SIDE_SOURCE, "does not translate from gl; of 1 codes it does, spelled most alike: en");
+  refuses(b, "gl", DG_SIDE_SOURCE,
+          "does not translate from gl; of 1 codes it does, spelled most alike: en");
   refuses(b, "en", DG_SIDE_TARGET, "does not translate into en");
   dg_base_free(b);
   b = named("marian_tags", &options);

@@ -170,15 +170,18 @@ static void test_identify(void **state) {
   }
   assert_int_equal(dg_lang_identify("", 0, found), 0);
   assert_int_equal(dg_lang_identify("1 2 3 %s", 8, found), 0);
-  static const char *const scripts[] = {"pt-BR", "sr", "sr-Latn", "zh", "zh-Hant", "zh-Hant-HK", "pa"};
+  static const char *const scripts[] = {"pt-BR",   "sr",         "sr-Latn", "zh",
+                                        "zh-Hant", "zh-Hant-HK", "pa"};
   for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++)
     assert_true(dg_lang_identifiable(scripts[i]));
   assert_false(dg_lang_identifiable("pa-Arab") || dg_lang_identifiable("az-Cyrl") ||
                dg_lang_identifiable("ms-Arab") || dg_lang_identifiable("zh-Latn"));
   assert_false(dg_lang_identifiable("ast") || dg_lang_identifiable("nah") ||
                dg_lang_identifiable("e") || dg_lang_identifiable(""));
-  assert_true(dg_lang_alike("pt-BR", "pt") && dg_lang_alike("nn", "nb") && dg_lang_alike("hr", "sr"));
-  assert_false(dg_lang_alike("pt", "gl") || dg_lang_alike("nb", "sv") || dg_lang_alike("ca", "ceb"));
+  assert_true(dg_lang_alike("pt-BR", "pt") && dg_lang_alike("nn", "nb") &&
+              dg_lang_alike("hr", "sr"));
+  assert_false(dg_lang_alike("pt", "gl") || dg_lang_alike("nb", "sv") ||
+               dg_lang_alike("ca", "ceb"));
 }
 
 int main(void) {

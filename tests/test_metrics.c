@@ -101,7 +101,8 @@ static void test_goldens(void **state) {
 static void test_order(void **state) {
   (void)state;
   const char *const h[] = {"a b c d e", "f g h i", "x"}, *const r[] = {"a b c d f", "f g h j", "y"};
-  const char *const h2[] = {"x", "a b c d e", "f g h i"}, *const r2[] = {"y", "a b c d f", "f g h j"};
+  const char *const h2[] = {"x", "a b c d e", "f g h i"};
+  const char *const r2[] = {"y", "a b c d f", "f g h j"};
   dg_bleu_score a, b;
   dg_chrf_score c, d;
   assert_true(dg_bleu_corpus(h, r, 3, &a, NULL) && dg_bleu_corpus(h2, r2, 3, &b, NULL));

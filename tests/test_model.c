@@ -264,7 +264,8 @@ static void test_dropout(void **state) {
   (void)state;
   static const char *const smooth[] = {"marian", "t5", "adapters_post"};
   for (size_t i = 0; i < 3; i++) check_dropout(smooth[i], -1, 0), check_dropout(smooth[i], -1, 3);
-  for (int k = 0; k < 3; k++) check_dropout("adapters_lora", k, 0), check_dropout("adapters_lora", k, 3);
+  for (int k = 0; k < 3; k++)
+    check_dropout("adapters_lora", k, 0), check_dropout("adapters_lora", k, 3);
   for (int k = 0; k < 2; k++) check_dropout("adapters_mixed", k, 2);
 }
 

@@ -80,7 +80,8 @@ static void test_fluent(void **state) {
 
 static void test_broken_fluent(void **state) {
   (void)state;
-  check(dg_fluent_read, "a = { $x\nb = B\nc = }{\nd = { }\ne = {{{ $deep }}}\nf = { $x -> [a] A }\n",
+  check(dg_fluent_read,
+        "a = { $x\nb = B\nc = }{\nd = { }\ne = {{{ $deep }}}\nf = { $x -> [a] A }\n",
         "b: B\ne: { $deep }\n");
   check(dg_fluent_read, "", "");
   check(dg_fluent_read, "= x\n1 = y\n.label = z\n    text\n", "");

@@ -239,7 +239,8 @@ static void check_residual(bench *b, size_t n) {
     size_t row0 = 11, all = ROWS * n;
     float *keep = mask(b, row0, ROWS, n, d), *x = noise(b, all), *r = noise(b, all);
     float *bias = v & 2 ? noise(b, n) : NULL;
-    float *x0 = copy(b, x, all), *r0 = copy(b, r, all), *y = v & 4 ? (v & 2 ? x : r) : blank(b, all);
+    float *x0 = copy(b, x, all), *r0 = copy(b, r, all),
+          *y = v & 4 ? (v & 2 ? x : r) : blank(b, all);
     b->ops->residual(row0, ROWS, n, x, r, bias, y, d);
     for (size_t i = 0; i < all; i++)
       close_to("residual", (double)y[i],
@@ -303,7 +304,8 @@ static float *attention_mask(bench *b, const dg_attention_head *like) {
 }
 
 static void check_attention(bench *b, size_t width) {
-  static const size_t shapes[][2] = {{1, 1}, {5, 5}, {3, 17}, {20, 16}, {19, 33}, {2, 70}, {34, 34}};
+  static const size_t shapes[][2] = {{1, 1},   {5, 5},  {3, 17}, {20, 16},
+                                     {19, 33}, {2, 70}, {34, 34}};
   for (size_t s = 0; s < 14; s++) {
     size_t queries = shapes[s / 2][0], keys = shapes[s / 2][1], pad = 3;
     bool full = s % 2;
@@ -553,13 +555,13 @@ static void test_table_in_use(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_norm),       cmocka_unit_test(test_norm_backward),
-      cmocka_unit_test(test_sums),       cmocka_unit_test(test_activate),
-      cmocka_unit_test(test_residual),   cmocka_unit_test(test_dropout),
-      cmocka_unit_test(test_attention),  cmocka_unit_test(test_attention_cached),
-      cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_rdrop), cmocka_unit_test(test_adam),
-      cmocka_unit_test(test_long_rows),  cmocka_unit_test(test_exponential),
-      cmocka_unit_test(test_table_in_use),
+      cmocka_unit_test(test_norm),          cmocka_unit_test(test_norm_backward),
+      cmocka_unit_test(test_sums),          cmocka_unit_test(test_activate),
+      cmocka_unit_test(test_residual),      cmocka_unit_test(test_dropout),
+      cmocka_unit_test(test_attention),     cmocka_unit_test(test_attention_cached),
+      cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_rdrop),
+      cmocka_unit_test(test_adam),          cmocka_unit_test(test_long_rows),
+      cmocka_unit_test(test_exponential),   cmocka_unit_test(test_table_in_use),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

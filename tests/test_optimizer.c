@@ -325,8 +325,8 @@ static void test_schedules(void **state) {
   assert_true(read > 50);
   assert_true(dg_schedule(DG_SCHEDULE_INVERSE_SQRT, 2, 0, 1000, 0, 0) <= 0); /* as yet */
   /* A cooldown of 100 updates: as without it, then down as 1 - sqrt, to 0 and no further. */
-  static const double want[][2] = {{900, 2}, {901, 1.8}, {904, 1.6}, {925, 1}, {964, 0.4}, {1000, 0},
-                                   {1001, 0}, {2000, 0}};
+  static const double want[][2] = {{900, 2},   {901, 1.8}, {904, 1.6}, {925, 1},
+                                   {964, 0.4}, {1000, 0},  {1001, 0},  {2000, 0}};
   for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
     double rate = dg_schedule(DG_SCHEDULE_CONSTANT, 2, 10, 1000, 100, (uint64_t)want[i][0]);
     if (!(fabs(rate - want[i][1]) < 1e-12)) fail_msg("update %.0f: %.9g", want[i][0], rate);

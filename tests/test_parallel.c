@@ -88,7 +88,8 @@ static void refuses(const char *list, const char *a, const char *b) {
 
 static void test_forms(void **state) {
   (void)state;
-  static const char tsv[] = "\xEF\xBB\xBFone\tun\r\ntwo\tdous\tsome licence\t\n\t\nthree\t\n\tcatro\nlast one\tderradeiro";
+  static const char tsv[] =
+      "\xEF\xBB\xBFone\tun\r\ntwo\tdous\tsome licence\t\n\t\nthree\t\n\tcatro\nlast one\tderradeiro";
   static const char want[] = "one=un|two=dous|=|three=|=catro|last one=derradeiro|";
   put("a.tsv", tsv, sizeof tsv - 1);
   put("a.tsv.gz", tsv, sizeof tsv - 1);
@@ -101,7 +102,8 @@ static void test_forms(void **state) {
   assert_int_equal(p.count, 6);
   dg_parallel_free(&p);
   free(odd);
-  static const char *const pairs[] = {"a.en,a.gl", "a.en.gz,a.gl.gz", "a.en,a.gl.gz", "a.en.gz,a.gl"};
+  static const char *const pairs[] = {"a.en,a.gl", "a.en.gz,a.gl.gz", "a.en,a.gl.gz",
+                                      "a.en.gz,a.gl"};
   for (int k = 0; k < 2; k++) {
     PUT(k ? "a.en.gz" : "a.en", "one\r\ntwo\tcolumns\n\nlast");
     PUT(k ? "a.gl.gz" : "a.gl", "\xEF\xBB\xBFun\ndous\n\nderradeiro\n");
@@ -198,8 +200,9 @@ static void test_much(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_forms), cmocka_unit_test(test_mismatch), cmocka_unit_test(test_bad_bytes),
-      cmocka_unit_test(test_names), cmocka_unit_test(test_much),
+      cmocka_unit_test(test_forms),     cmocka_unit_test(test_mismatch),
+      cmocka_unit_test(test_bad_bytes), cmocka_unit_test(test_names),
+      cmocka_unit_test(test_much),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -180,7 +180,8 @@ static void test_order(void **state) {
     for (int k = 0; k < 3; k++) a[k] = read_part(k);
     assert_true(dg_split_write(&turned, prefix, 20, 40, seed, counts, &err));
     for (int k = 0; k < 3; k++) b[k] = read_part(k);
-    for (int k = 0; k < 3; k++) same_pairs(&a[k], &b[k]), dg_parallel_free(&a[k]), dg_parallel_free(&b[k]);
+    for (int k = 0; k < 3; k++)
+      same_pairs(&a[k], &b[k]), dg_parallel_free(&a[k]), dg_parallel_free(&b[k]);
     for (size_t n = 30; n < 40; n++) {
       assert_true(dg_sample_write(&all, path, n, 0, seed, &written, &err));
       a[0] = read_part(TRAIN);

@@ -240,7 +240,8 @@ static void test_sentences_fuzz(void **state) {
 
 static void test_blank(void **state) {
   (void)state;
-  static const char *const blank[] = {"", " \t\r\n\v\f", "\u00A0", "\u3000\u2003", "\u200B\uFEFF\u00AD"};
+  static const char *const blank[] = {"", " \t\r\n\v\f", "\u00A0", "\u3000\u2003",
+                                      "\u200B\uFEFF\u00AD"};
   for (size_t i = 0; i < sizeof blank / sizeof *blank; i++) assert_true(dg_text_is_blank(blank[i]));
   static const char *const text[] = {"a", " .", "\u00A0\u0301", "\u3000\u3042", "\uFFFD"};
   for (size_t i = 0; i < sizeof text / sizeof *text; i++) assert_false(dg_text_is_blank(text[i]));

@@ -218,7 +218,8 @@ static rig *rig_new(int threads) {
   dg_model *m = dg_model_new(&c, &err);
   assert_non_null(m);
   dg_model_initialize(m, 1);
-  r->base = dg_base_new(m, t, NULL, (const dg_language[]){{.code = "en"}, {.code = "gl"}}, 2, NULL, &err);
+  r->base =
+      dg_base_new(m, t, NULL, (const dg_language[]){{.code = "en"}, {.code = "gl"}}, 2, NULL, &err);
   if (!r->base || !dg_model_train(m, &err)) fail_msg("%s", err.message);
   r->examples = dg_examples_new(r->base, 64);
   r->dev = dg_examples_new(r->base, 64);
@@ -423,7 +424,8 @@ static void test_same_run_twice(void **state) {
   (void)state;
   for (int v = 0; v < VARIANTS; v++)
     for (int threads = 1; threads < 3; threads++) {
-      ending a = whole_run(threads, variants[v].options), b = whole_run(threads, variants[v].options);
+      ending a = whole_run(threads, variants[v].options),
+             b = whole_run(threads, variants[v].options);
       assert_same_end(&a, &b);
       ending_free(&b);
       b = resumed_run(threads, variants[v].options); /* of a run that is over */
@@ -514,42 +516,33 @@ static void test_killed_at_any_moment(void **state) {
 
 /* --- how a run ends --------------------------------------------------------------------------- */
 
-static void test_interruption(void **state) {
-  (void)state;
-  ending whole = whole_run(1, with_average);
+static void check_interruption(change *options, uint64_t stop_at, const char *where) {
+  ending whole = whole_run(1, options);
   clean();
   rig *r = rig_new(1);
-  with_average(r);
-  r->stop_at = 6;
+  options(r);
+  r->stop_at = stop_at;
   set(r, "checkpoint_minutes", "10"); /* so that only the stop writes one */
   dg_error err;
   assert_false(dg_train(&r->task, &r->o, &r->result, &err));
   assert_int_equal(err.status, DG_ERR_INTERRUPTED);
-  if (!strstr(err.message, "update 5") || !strstr(err.message, checkpoint))
-    fail_msg("%s", err.message);
+  if (!strstr(err.message, where) || !strstr(err.message, checkpoint)) fail_msg("%s", err.message);
   rig_free(r);
-  ending e = resumed_run(1, with_average);
+  ending e = resumed_run(1, options);
   assert_same_end(&whole, &e);
   ending_free(&e);
   ending_free(&whole);
 }
 
+static void test_interruption(void **state) {
+  (void)state;
+  check_interruption(with_average, 6, "update 5");
+}
+
 /* Before the first update: the start is scored once. */
 static void test_interrupted_at_the_start(void **state) {
   (void)state;
-  ending whole = whole_run(1, from_start);
-  clean();
-  rig *r = rig_new(1);
-  from_start(r);
-  r->stop_at = 1;
-  dg_error err;
-  assert_false(dg_train(&r->task, &r->o, &r->result, &err));
-  if (!strstr(err.message, "update 0")) fail_msg("%s", err.message);
-  rig_free(r);
-  ending e = resumed_run(1, from_start);
-  assert_same_end(&whole, &e);
-  ending_free(&e);
-  ending_free(&whole);
+  check_interruption(from_start, 1, "update 0");
 }
 
 static void test_overwriting(void **state) {
@@ -798,7 +791,8 @@ static void go_on_from_mean(const rig *left, bool mean) {
     assert_int_equal(r->bests, 0);
     assert_true(r->result.best.loss == left->result.best.loss);
     assert_true(r->result.best_scores[0].loss == left->result.best.loss);
-    assert_memory_equal(r->task.trained->values, left->task.trained->values, r->total * sizeof(float));
+    assert_memory_equal(r->task.trained->values, left->task.trained->values,
+                        r->total * sizeof(float));
     rig_free(r);
   }
   rig *r = rig_new(1); /* what beats the best alone is not handed out either */
@@ -942,7 +936,8 @@ static void test_noise(void **state) {
     dg_batch_add(&plain, r->examples, &marked, pair, &noise);
     assert_int_equal(dg_batch_targets(&plain), n);
     assert_memory_equal(plain.input, noisy.input, n * sizeof *plain.input);
-    assert_memory_equal(plain.source, noisy.source, dg_batch_sources(&noisy) * sizeof *plain.source);
+    assert_memory_equal(plain.source, noisy.source,
+                        dg_batch_sources(&noisy) * sizeof *plain.source);
   }
   assert_true(others > 10);
   double share = (double)hidden / (double)read;
@@ -1260,7 +1255,8 @@ static void test_encoder_cache_room(void **state) {
       {2, RLIM_INFINITY, 1 << 16}};
   for (size_t k = 0; k < CASES; k++) {
     disk_room = cases[k].room;
-    dg_encoder_cache *c = dg_encoder_cache_new(n, r->examples, many, cases[k].directions, checkpoint, 1);
+    dg_encoder_cache *c =
+        dg_encoder_cache_new(n, r->examples, many, cases[k].directions, checkpoint, 1);
     assert_non_null(c);
     assert_int_equal(dg_encoder_cache_layers(c), 1);
     struct rlimit limit = {cases[k].limit, RLIM_INFINITY};

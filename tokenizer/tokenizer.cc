@@ -406,7 +406,8 @@ extern "C" const char *dg_tokenizer_piece(const dg_tokenizer *t, int32_t id) {
 extern "C" int32_t dg_tokenizer_id(const dg_tokenizer *t, const char *piece) {
   int id = t->sp.PieceToId(piece);
   // Unknown pieces come back as the unknown id.
-  bool none = (id >= t->size && id < t->added_from) || (id == t->unk && t->sp.IdToPiece(id) != piece);
+  bool none =
+      (id >= t->size && id < t->added_from) || (id == t->unk && t->sp.IdToPiece(id) != piece);
   return none ? -1 : outside(t, id);
 }
 

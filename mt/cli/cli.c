@@ -195,16 +195,25 @@ bool dg_cli_given(void *cli, const char *name) {
   return false;
 }
 
+bool dg_cli_spares(const char *output, const char *input, dg_error *err) {
+  return !output || !input || !dg_parallel_reads(input, output) ||
+         dg_fail(err, DG_ERR_USAGE, "%s is read, and would be overwritten: name another output",
+                 output);
+}
+
+bool dg_cli_spares_all(const char *output, const dg_list *inputs, dg_error *err) {
+  for (size_t i = 0; i < inputs->count; i++)
+    if (!dg_cli_spares(output, inputs->items[i], err)) return false;
+  return true;
+}
+
 bool dg_cli_apart(const dg_list *outputs, const dg_list *inputs, dg_error *err) {
   for (size_t i = 0; i < outputs->count; i++) {
     const char *path = outputs->items[i];
     for (size_t k = 0; path && k < i; k++)
       if (outputs->items[k] && !strcmp(outputs->items[k], path))
         return dg_fail(err, DG_ERR_USAGE, "%s is to be written twice: name two files", path);
-    for (size_t k = 0; path && k < inputs->count; k++)
-      if (inputs->items[k] && dg_parallel_reads(inputs->items[k], path))
-        return dg_fail(err, DG_ERR_USAGE, "%s is read, and would be overwritten: name another output",
-                       path);
+    if (!dg_cli_spares_all(path, inputs, err)) return false;
   }
   return true;
 }
@@ -294,7 +303,8 @@ void dg_progress_show(dg_progress *p, double done, double total, const char *uni
   fprintf(stderr, " %s, %.3g/s", unit, rate);
   if (total > done && rate > 0) {
     double left = (total - done) / rate;
-    if (left >= 3600) fprintf(stderr, ", %.0f h %.0f min left", floor(left / 3600), floor(fmod(left, 3600) / 60));
+    if (left >= 3600)
+      fprintf(stderr, ", %.0f h %.0f min left", floor(left / 3600), floor(fmod(left, 3600) / 60));
     else fprintf(stderr, ", %.0f:%02.0f left", floor(left / 60), floor(fmod(left, 60)));
   }
   if (note && *note) fprintf(stderr, ", %s", note);

@@ -63,8 +63,11 @@ void dg_cli_free(dg_cli *c); /* the lists, those of the flags too */
 /* Whether a setting was given, by its name in the table. Matches dg_train_defaults. */
 bool dg_cli_given(void *cli, const char *name);
 
-/* Refuses outputs that are inputs, which would be lost, or one another. Inputs are files or
- * specifications of parallel text; names that are NULL are passed over. */
+/* Refuse an output that is an input, which would be lost; dg_cli_apart, outputs that are one
+ * another, too. Inputs are files or specifications of parallel text; names that are NULL are passed
+ * over. */
+bool dg_cli_spares(const char *output, const char *input, dg_error *err);
+bool dg_cli_spares_all(const char *output, const dg_list *inputs, dg_error *err);
 bool dg_cli_apart(const dg_list *outputs, const dg_list *inputs, dg_error *err);
 
 /* Names and texts of files may hold anything; a terminal must not be told what to do by them. */

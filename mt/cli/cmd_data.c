@@ -169,8 +169,8 @@ static int clean(int argc, char **argv) {
     dg_key_set held_out = {0};
     char from[DG_LANG_MAX], to[DG_LANG_MAX];
     size_t verdicts[DG_CLEAN_VERDICTS] = {0};
-    const dg_list out = {.items = &output, .count = 1};
-    bool ok = dg_cli_apart(&out, &cli.rest, &err) && dg_cli_apart(&out, &without, &err) &&
+    bool ok = dg_cli_spares_all(output, &cli.rest, &err) &&
+              dg_cli_spares_all(output, &without, &err) &&
               dg_lang_canonical(source, from, &err) && dg_lang_canonical(target, to, &err) &&
               hold_out(&held_out, &without, from, to, &err) && read_all(&p, &cli.rest, &err) &&
               write_clean(&p, from, to, &held_out, output, verdicts, &err);
@@ -193,7 +193,7 @@ static bool split_apart(const char *prefix, const dg_list *files, dg_error *err)
   bool ok = true;
   for (int part = DG_PART_TRAIN; ok && part <= DG_PART_TEST; part++) {
     char *path = dg_split_path(prefix, (dg_part)part);
-    ok = dg_cli_apart(&(dg_list){.items = (const char *[]){path}, .count = 1}, files, err);
+    ok = dg_cli_spares_all(path, files, err);
     free(path);
   }
   return ok;
@@ -263,9 +263,9 @@ static int sample(int argc, char **argv) {
     dg_error err = {0};
     dg_parallel_text p = {0};
     size_t written;
-    bool ok = dg_cli_apart(&(dg_list){.items = &output, .count = 1}, &cli.rest, &err) &&
-              read_all(&p, &cli.rest, &err) &&
-              dg_sample_write(&p, output, (size_t)count, (size_t)words, (uint64_t)seed, &written, &err);
+    bool ok =
+        dg_cli_spares_all(output, &cli.rest, &err) && read_all(&p, &cli.rest, &err) &&
+        dg_sample_write(&p, output, (size_t)count, (size_t)words, (uint64_t)seed, &written, &err);
     code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
     if (ok && written < (size_t)count && !cli.quiet)
       fprintf(stderr, "dragoman: warning: there are only %zu such pairs\n", written);

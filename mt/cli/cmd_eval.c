@@ -497,11 +497,10 @@ static bool check_output(session *s, dg_error *err) {
   const dg_list *lists[] = {&named, &s->reference_paths, &s->cli->rest};
   bool ok = true;
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-    for (size_t k = 0; ok && s->html && k < lists[i]->count; k++) {
+    for (size_t k = 0; ok && k < lists[i]->count; k++) {
       if (!lists[i]->items[k]) continue;
       char *file = dg_text_file(lists[i]->items[k]);
-      ok = dg_cli_apart(&(dg_list){.items = &s->html, .count = 1},
-                        &(dg_list){.items = (const char *[]){file}, .count = 1}, err);
+      ok = dg_cli_spares(s->html, file, err);
       free(file);
     }
   s->model.choice.output = s->html;
@@ -510,7 +509,8 @@ static bool check_output(session *s, dg_error *err) {
 
 static int run(session *s, const bool wanted[METRICS_MAX]) {
   dg_error err = {0};
-  if (!check_output(s, &err) || !make_metrics(s, wanted, &err) || !read_references(s, &err) || !read_systems(s, &err))
+  if (!check_output(s, &err) || !make_metrics(s, wanted, &err) || !read_references(s, &err) ||
+      !read_systems(s, &err))
     return dg_cli_fail(&err);
   int code = check_systems(s);
   if (code != DG_CLI_GO) return code;

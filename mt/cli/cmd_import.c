@@ -51,7 +51,8 @@ static bool import_adapter(const adapter_import *a, const dg_cli *cli, dg_error 
        dg_adapter_file_add_pair(f, a->source, a->target, err);
   if (ok) {
     memcpy(f->base_hash, base->hash, sizeof f->base_hash);
-    f->card = json_pack("{s:s,s:o}", "kind", "adapter", "imported_from", dg_card_file(a->directory));
+    f->card =
+        json_pack("{s:s,s:o}", "kind", "adapter", "imported_from", dg_card_file(a->directory));
     ok = dg_adapter_file_save(f, a->output, a->storage, NULL, err);
   }
   if (ok)
@@ -73,9 +74,7 @@ static bool made_here(const char *path) {
 
 /* Any file of the directory that is read may be of the checkpoint, but one of our own. */
 static bool apart(const char *output, const char *input, const char *base, dg_error *err) {
-  const char *written[] = {output}, *read[] = {input, base};
-  const dg_list outputs = {.items = written, .count = 1}, inputs = {.items = read, .count = 2};
-  if (!dg_cli_apart(&outputs, &inputs, err)) return false;
+  if (!dg_cli_spares(output, input, err) || !dg_cli_spares(output, base, err)) return false;
   const char *name = strrchr(output, '/');
   char *inside = dg_format("%s/%s", input, name ? name + 1 : output);
   bool same = dg_same_file(inside, output) && !made_here(output);

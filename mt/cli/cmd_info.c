@@ -43,7 +43,8 @@ static bool add_json(json_t *o, const char *key, const dg_safetensors *s, json_t
 
 static bool add_languages(json_t *o, const dg_safetensors *s, dg_error *err) {
   if (!add_json(o, "languages", s, JSON_ARRAY, err)) return false;
-  if (dg_safetensors_metadata(s, "sides") && !add_json(o, "sides", s, JSON_OBJECT, err)) return false;
+  if (dg_safetensors_metadata(s, "sides") && !add_json(o, "sides", s, JSON_OBJECT, err))
+    return false;
   json_t *codes = json_object_get(o, "languages"), *list = json_array(), *code;
   size_t i;
   bool ok = true;
@@ -472,14 +473,15 @@ static void gains(dg_strbuf *b, const json_t *list) {
     const char *role = NULL, *file = NULL;
     json_int_t sentences = 0;
     double bleu[3], chrf[3];
-    if (json_unpack(x, "{s:s,s:s,s:I,s:{s:F,s:F,s:F},s:{s:F,s:F,s:F}}", "role", &role, "file", &file,
-                    "sentences", &sentences, "bleu", "base", &bleu[0], "adapter", &bleu[1], "p",
-                    &bleu[2], "chrf", "base", &chrf[0], "adapter", &chrf[1], "p", &chrf[2]))
+    if (json_unpack(x, "{s:s,s:s,s:I,s:{s:F,s:F,s:F},s:{s:F,s:F,s:F}}", "role", &role, "file",
+                    &file, "sentences", &sentences, "bleu", "base", &bleu[0], "adapter", &bleu[1],
+                    "p", &bleu[2], "chrf", "base", &chrf[0], "adapter", &chrf[1], "p", &chrf[2]))
       continue;
     label(b, i ? "" : "gain");
     dg_cli_add_safe(b, file);
     dg_strbuf_addf(b, " (%s, %lld): BLEU %.2f -> %.2f (p = %.4f), chrF %.2f -> %.2f (p = %.4f)\n",
-                   role, (long long)sentences, bleu[0], bleu[1], bleu[2], chrf[0], chrf[1], chrf[2]);
+                   role, (long long)sentences, bleu[0], bleu[1], bleu[2], chrf[0], chrf[1],
+                   chrf[2]);
   }
 }
 
@@ -513,7 +515,8 @@ static void card(dg_strbuf *b, const json_t *c) {
   }
   json_object_foreach((json_t *)c, key, x) { /* whatever else it says */
     bool known = json_is_array(x);
-    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) known = known || !strcmp(key, shown[i]);
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+      known = known || !strcmp(key, shown[i]);
     if (known) continue;
     dg_strbuf name = {0};
     dg_cli_add_safe(&name, key);

@@ -15,11 +15,8 @@ typedef struct merging {
 
 /* The file of a model that is read, so not the one to write. */
 static char *find(const merging *m, const char *name, dg_error *err) {
-  const char *output = m->output;
   char *path = dg_find_model(name, err);
-  if (path && dg_cli_apart(&(dg_list){.items = &output, .count = 1},
-                           &(dg_list){.items = (const char *[]){path}, .count = 1}, err))
-    return path;
+  if (path && dg_cli_spares(m->output, path, err)) return path;
   free(path);
   return NULL;
 }

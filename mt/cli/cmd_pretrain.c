@@ -129,8 +129,10 @@ static bool add_entry(run *r, size_t i, dg_error *err) {
   size_t corpus;
   if (!dg_examples_add(e, &r->texts[i], NULL, r->threads, &corpus, err))
     return dg_error_context(err, "%s", d->file);
-  r->card_data[i] = (dg_card_data){d->dev ? "dev" : "train", d->source, d->target, d->file,
-                                   dg_examples_count(e, corpus), dg_examples_skipped(e, corpus), NULL};
+  const char *role = d->dev ? "dev" : "train";
+  r->card_data[i] = (dg_card_data){role, d->source, d->target, d->file,
+                                   dg_examples_count(e, corpus), dg_examples_skipped(e, corpus),
+                                   NULL};
   for (int k = 0; k < 1 + r->recipe.settings.both_directions; k++) {
     dg_direction way = {.corpus = corpus, .reversed = k,
                         .source_tag = k ? target->tag : source->tag,
@@ -224,7 +226,8 @@ static bool execute(run *r, dg_error *err) {
       .best = best,
   };
   dg_cli_catch_signals();
-  bool ok = dg_training_log_open(&r->log, err) && dg_train(&r->task, &r->recipe.train, &result, err);
+  bool ok =
+      dg_training_log_open(&r->log, err) && dg_train(&r->task, &r->recipe.train, &result, err);
   dg_training_log_close(&r->log);
   ok = ok && save(r, &result, err);
   char kept[128];

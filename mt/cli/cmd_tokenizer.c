@@ -173,7 +173,7 @@ static int train(int argc, char **argv) {
     o.quiet = !log;
     dg_error err = {0};
     c.progress = dg_progress_begin(&cli, "reading");
-    bool apart = dg_cli_apart(&(dg_list){.items = &output, .count = 1}, &cli.rest, &err);
+    bool apart = dg_cli_spares_all(output, &cli.rest, &err);
     dg_tokenizer *t = apart ? dg_tokenizer_train(&o, next_sentence, &c, &err) : NULL;
     dg_progress_end(&c.progress);
     code = t && write_model(t, output, &err) ? DG_EXIT_OK : dg_cli_fail(&err);

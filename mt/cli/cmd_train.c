@@ -172,8 +172,8 @@ static bool add_file(run *r, size_t i, dg_error *err) {
     return dg_error_context(err, "%s", f->path);
   size_t skipped = dg_examples_skipped(e, way.corpus);
   if (skipped)
-    dg_cli_say(r->cli, "%s: %zu pairs left out: empty or longer than %zu tokens\n", f->path, skipped,
-               dg_examples_most(e));
+    dg_cli_say(r->cli, "%s: %zu pairs left out: empty or longer than %zu tokens\n", f->path,
+               skipped, dg_examples_most(e));
   card->pairs -= skipped, card->skipped += skipped;
   if (f->role == DG_ROLE_DEV) {
     add_sets(r, &r->dev_list, f, way, (size_t)r->options.eval_sentences);
@@ -267,8 +267,10 @@ static bool add_mono(run *r, dg_error *err) {
   dg_key_set_free(&seen);
   if (!ok) return false;
   if (2 * f->text.count < f->read)
-    dg_cli_say(r->cli, "%s: most of its back-translations are no use: --reverse names an adapter that "
-                       "translates %s into %s better\n", f->path, t->pair.target, t->pair.source);
+    dg_cli_say(r->cli,
+               "%s: most of its back-translations are no use: --reverse names an adapter that "
+               "translates %s into %s better\n",
+               f->path, t->pair.target, t->pair.source);
   if (!dg_cli_given(r->cli, "temperature")) r->options.temperature = 5;
   r->directions[r->direction_count++] = way;
   size_t count = dg_examples_count(r->train, way.corpus);

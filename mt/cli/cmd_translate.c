@@ -28,7 +28,7 @@ typedef struct session {
 
 static bool load(session *s, dg_error *err) {
   s->choice.output = s->output;
-  if (!dg_cli_apart(&(dg_list){.items = &s->output, .count = 1}, &s->cli->rest, err) ||
+  if (!dg_cli_spares_all(s->output, &s->cli->rest, err) ||
       !dg_loaded_open(&s->models, &s->choice, s->cli, err))
     return false;
   s->network = dg_loaded_network(&s->models, true);

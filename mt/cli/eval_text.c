@@ -147,7 +147,8 @@ bool dg_texts_read(dg_texts *t, const char *path, int cut, dg_error *err) {
 
 void dg_texts_add(dg_texts *t, const char *name, char *const *lines, size_t count) {
   dg_text *text = new_text(t, dg_strdup(name));
-  for (size_t i = 0; i < count; i++) add_line(text, lines[i], dg_py_rstrip(lines[i], strlen(lines[i])));
+  for (size_t i = 0; i < count; i++)
+    add_line(text, lines[i], dg_py_rstrip(lines[i], strlen(lines[i])));
   settle(text);
 }
 

@@ -45,14 +45,10 @@ char *dg_find_model(const char *name, dg_error *err) {
   return found;
 }
 
-static bool apart(const dg_model_choice *c, const char *path, dg_error *err) {
-  const char *output = c->output;
-  return dg_cli_apart(&(dg_list){.items = &output, .count = 1},
-                      &(dg_list){.items = &path, .count = 1}, err);
-}
-
 static bool stack(dg_loaded *l, const dg_model_choice *c, const char *path, dg_error *err) {
-  if (!apart(c, path, err) || !dg_adapter_stacked_add(&l->adapters, path, l->base, err)) return false;
+  if (!dg_cli_spares(c->output, path, err) ||
+      !dg_adapter_stacked_add(&l->adapters, path, l->base, err))
+    return false;
   dg_strbuf_addf(&l->adapter_paths, "%s%s", l->adapters.count > 1 ? " + " : "", path);
   return true;
 }
@@ -108,7 +104,8 @@ static bool choose_pair(dg_loaded *l, const dg_model_choice *c, const dg_cli *cl
 bool dg_loaded_open(dg_loaded *l, const dg_model_choice *c, const dg_cli *cli, dg_error *err) {
   *l = (dg_loaded){0};
   if (!(l->base_path = dg_find_model(c->base ? c->base : "base", err)) ||
-      !apart(c, l->base_path, err) || !(l->base = dg_base_load(l->base_path, err)) || !stack_all(l, c, cli, err) ||
+      !dg_cli_spares(c->output, l->base_path, err) ||
+      !(l->base = dg_base_load(l->base_path, err)) || !stack_all(l, c, cli, err) ||
       !choose_pair(l, c, cli, err))
     return false;
   l->threads = dg_threads_new(cli->threads);

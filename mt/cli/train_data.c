@@ -77,8 +77,8 @@ static void report(const dg_train_file *f, const dg_check *c, bool keep, const d
     int n = shown(p->source), m = shown(p->target);
     dg_cli_say(cli, "%s: %zu pair%s %s, %s; the first is %zu: \"%.*s%s\" = \"%.*s%s\"\n", f->path,
                c->counts[k], c->counts[k] == 1 ? "" : "s", dg_problem_title((dg_problem)k),
-               keep ? "kept" : "left out", c->first[k] + 1, n, p->source, p->source[n] ? "..." : "", m,
-               p->target, p->target[m] ? "..." : "");
+               keep ? "kept" : "left out", c->first[k] + 1, n, p->source, p->source[n] ? "..." : "",
+               m, p->target, p->target[m] ? "..." : "");
   }
 }
 
@@ -93,7 +93,8 @@ static bool hopeless(const dg_train_file *f, const dg_check *c, dg_error *err) {
     return !dg_fail(err, DG_ERR_USAGE,
                     "%s: %zu of %zu pairs are not in the script of their languages, as pair %zu: "
                     "are -s and -t right? (--keep-problems trains on them as they are)",
-                    f->path, c->counts[DG_PROBLEM_SCRIPT], f->read, c->first[DG_PROBLEM_SCRIPT] + 1);
+                    f->path, c->counts[DG_PROBLEM_SCRIPT], f->read,
+                    c->first[DG_PROBLEM_SCRIPT] + 1);
   if (2 * c->counts[DG_PROBLEM_FOREIGN] > f->read) {
     char names[2][DG_LANG_MAX] = {"an unknown language", "an unknown language"};
     for (int k = 0; k < 2; k++)
@@ -109,7 +110,8 @@ static bool hopeless(const dg_train_file *f, const dg_check *c, dg_error *err) {
 bool dg_train_file_check(dg_train_file *f, const char *source, const char *target, bool keep,
                          dg_key_set *seen, const dg_key_set *held_out, const dg_cli *cli,
                          dg_error *err) {
-  bool stay = keep || f->role == DG_ROLE_DEV || f->role == DG_ROLE_TEST; /* scores stay comparable */
+  /* So that scores stay comparable. */
+  bool stay = keep || f->role == DG_ROLE_DEV || f->role == DG_ROLE_TEST;
   dg_check c;
   dg_check_pairs(&f->text, source, target, seen, held_out, &c);
   report(f, &c, stay, cli);
@@ -131,7 +133,8 @@ static bool check_files(const reader *r, dg_error *err) {
       dg_train_file *f = &d->files[i];
       const dg_train_data_options *o = &r->pairs[f->pair];
       if ((int)f->role == role)
-        ok = dg_train_file_check(f, o->source, o->target, r->keep, &seen, &d->held_out, r->cli, err);
+        ok = dg_train_file_check(f, o->source, o->target, r->keep, &seen, &d->held_out, r->cli,
+                                 err);
     }
     for (size_t i = 0; role != DG_ROLE_TRAIN && i < d->count; i++)
       for (size_t k = 0; (int)d->files[i].role == role && k < d->files[i].text.count; k++)
@@ -145,7 +148,8 @@ json_t *dg_train_problems_json(const dg_train_file *f) {
   json_t *j = json_object();
   for (int k = DG_PROBLEM_NONE + 1; k < DG_PROBLEMS; k++)
     if (f->problems[k])
-      json_object_set_new(j, dg_problem_name((dg_problem)k), json_integer((json_int_t)f->problems[k]));
+      json_object_set_new(j, dg_problem_name((dg_problem)k),
+                          json_integer((json_int_t)f->problems[k]));
   return j;
 }
 

@@ -152,8 +152,10 @@ static bool translate_on(const translator *t, const dg_train_mono_options *o, co
   for (size_t i = first; ok && i < l->count; i += CHUNK) {
     size_t n = l->count - i < CHUNK ? l->count - i : CHUNK;
     if (dg_cli_interrupted(NULL))
-      ok = dg_fail(err, DG_ERR_INTERRUPTED, "stopped while translating back sentence %zu of %zu; the "
-                   "same command goes on", i, l->count);
+      ok = dg_fail(err, DG_ERR_INTERRUPTED,
+                   "stopped while translating back sentence %zu of %zu; the "
+                   "same command goes on",
+                   i, l->count);
     ok = ok && dg_translate(&t->network, &base, t->from, t->to, &to,
                             (const char *const *)l->items + i, n, found, err);
     for (size_t k = 0; ok && k < n; k++) {
@@ -188,7 +190,8 @@ bool dg_train_mono(const dg_train_mono_options *o, const dg_cli *cli, dg_paralle
     clearerr(f);
     fseek(f, end, SEEK_SET);
     size_t kept = out->count - begun;
-    if (kept) dg_cli_say(cli, "%zu back-translations of an earlier run are taken from %s\n", kept, *path);
+    if (kept)
+      dg_cli_say(cli, "%zu back-translations of an earlier run are taken from %s\n", kept, *path);
     ok = ok && translate_on(&t, o, &l, kept, f, cli, out, err);
   }
   if (f && fclose(f) && ok) ok = dg_fail_errno(err, "%s", *path);

@@ -74,14 +74,17 @@ static void warn(const dg_train_summary *s) {
   bool begun = json_object_get(s->card, "init");
   bool cut = !begun && json_object_get(s->card, "tokens_per_word");
   if (fell || (learned && !rose))
-    fprintf(stderr, "dragoman: warning: chrF did not rise above the untouched base's: this adapter "
-                    "may do harm%s\n",
-            cut && !learned ? ". Its new pieces came to nothing: more pairs, or --new-pieces 0, may "
-                              "help"
-                            : "");
+    fprintf(stderr,
+            "dragoman: warning: chrF did not rise above the untouched base's: this adapter "
+            "may do harm%s\n",
+            cut && !learned
+                ? ". Its new pieces came to nothing: more pairs, or --new-pieces 0, may "
+                  "help"
+                : "");
   else if (!learned)
-    fprintf(stderr, "dragoman: warning: nothing was gained over the %s%s. More or cleaner pairs%s may "
-                    "help\n",
+    fprintf(stderr,
+            "dragoman: warning: nothing was gained over the %s%s. More or cleaner pairs%s may "
+            "help\n",
             begun ? "adapter that it begins from" : "untouched base",
             cut ? "" : "; the adapter leaves it as it is", begun ? "" : ", or a nearer --like,");
   else if (s->measure_count && !real)
@@ -170,9 +173,9 @@ static dg_curve curve(const dg_train_result *r, const char *label, bool scored, 
 }
 
 static void html_curves(const dg_train_result *r, dg_strbuf *out) {
-  dg_curve curves[] = {curve(r, "training loss", false, loss_of), curve(r, "dev loss", true, dev_loss_of),
-                       curve(r, "dev chrF", true, chrf_of),       curve(r, "dev BLEU", true, bleu_of),
-                       curve(r, "tokens/s", false, speed_of)};
+  dg_curve curves[] = {curve(r, "training loss", false, loss_of),
+                       curve(r, "dev loss", true, dev_loss_of), curve(r, "dev chrF", true, chrf_of),
+                       curve(r, "dev BLEU", true, bleu_of), curve(r, "tokens/s", false, speed_of)};
   dg_strbuf_add(out, "<h2>Curves</h2>\n");
   dg_page_curves(out, "Loss", "update", curves, 2);
   dg_page_curves(out, "Dev scores", "update", curves + 2, 2);

@@ -101,8 +101,8 @@ static void estimate(dg_training_log *log, const dg_train_point *p) {
   log->estimated = true;
   dg_progress_end(&log->progress);
   double minutes = spent / made * left / 60;
-  dg_cli_say(log->cli, "%.2g updates a second: the %.0f to come will take %.0f %s%s\n", made / spent,
-             left, minutes < 90 ? ceil(minutes) : round(minutes / 60),
+  dg_cli_say(log->cli, "%.2g updates a second: the %.0f to come will take %.0f %s%s\n",
+             made / spent, left, minutes < 90 ? ceil(minutes) : round(minutes / 60),
              minutes < 90 ? "minutes" : "hours",
              log->patient ? ", less if the dev score stops improving" : "");
 }
@@ -133,7 +133,8 @@ void dg_training_show(dg_training_log *log, const dg_train_report *r) {
       log->best_loss = r->history[i].dev_loss;
       log->best_chrf = r->history[i].dev_chrf;
     }
-  if (p->best > 0) log->best_update = p->update, log->best_loss = p->dev_loss, log->best_chrf = p->dev_chrf;
+  if (p->best > 0)
+    log->best_update = p->update, log->best_loss = p->dev_loss, log->best_chrf = p->dev_chrf;
   estimate(log, p);
   if (!r->scores) {
     show_progress(log, p);

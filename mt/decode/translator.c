@@ -30,7 +30,8 @@ typedef struct job {
   const dg_base *base;
   const dg_translate_options *o;
   int32_t source_tag, target_tag, prefix[DG_PREFIX_MOST];
-  size_t prefix_length, longest, around, comfortable; /* around: tokens that a source's format adds */
+  size_t prefix_length, longest, comfortable;
+  size_t around; /* tokens that a source's format adds */
   bool *banned;
   request *requests;
   size_t count, capacity;

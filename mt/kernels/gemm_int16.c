@@ -127,7 +127,8 @@ void dg_gemm_int16(const dg_int16_kernels *t, dg_threads *threads, bool transpos
   size_t longest = p.eight ? DG_INT16_K : DG_INT16_BOTH_K;
   p.most = p.eight ? DG_INT16_MOST : DG_INT16_BOTH_MOST;
   size_t step = k ? round_up(ceiling(k, ceiling(k, longest)), 2) : 0;
-  size_t held = round_up(round_up(m, t->lanes), t->rows), wide = least(round_up(n, t->lanes), COLUMNS);
+  size_t held = round_up(round_up(m, t->lanes), t->rows),
+         wide = least(round_up(n, t->lanes), COLUMNS);
   p.left_scale = dg_gemm_space((held + wide) * (step / 2 + 1) + step);
   p.right_scale = p.left_scale + held;
   p.by = p.right_scale + wide;

@@ -12,8 +12,9 @@ typedef struct dg_decoder dg_decoder;
 /* Encodes `sentences` packed sources: the tokens of sentence i are
  * source[offsets[i]..offsets[i+1]), counted from offsets[0]. Room for max_rows rows
  * of up to max_length tokens each. Returns NULL on an id or length the model has no row for. */
-dg_decoder *dg_decoder_new(const dg_network *network, const int32_t *source, const uint32_t *offsets,
-                           size_t sentences, size_t max_rows, size_t max_length, dg_error *err);
+dg_decoder *dg_decoder_new(const dg_network *network, const int32_t *source,
+                           const uint32_t *offsets, size_t sentences, size_t max_rows,
+                           size_t max_length, dg_error *err);
 void dg_decoder_free(dg_decoder *d);
 
 /* Row r continues row parents[r] of the previous step (ignored at the first

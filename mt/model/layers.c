@@ -156,7 +156,8 @@ void dg_bias_backward(const dg_pass *p, size_t rows, size_t width, const float *
 
 /* --- linear -------------------------------------------------------------- */
 
-void dg_linear_forward(const dg_pass *p, const dg_linear *l, size_t rows, const float *x, float *y) {
+void dg_linear_forward(const dg_pass *p, const dg_linear *l, size_t rows, const float *x,
+                       float *y) {
   const dg_network *n = p->network;
   const dg_packed *packed = dg_packed_model_find(n->packed, l);
   if (packed)
@@ -170,8 +171,8 @@ void dg_linear_backward(const dg_pass *p, const dg_linear *l, size_t rows, const
                         const float *dy, float beta, float *dx) {
   dg_threads *threads = p->network->threads;
   if (l->weight_grad)
-    dg_gemm(threads, p->network->precision, true, false, l->out, l->in, rows, dy, l->out, x, l->in, 1,
-            l->weight_grad, l->in);
+    dg_gemm(threads, p->network->precision, true, false, l->out, l->in, rows, dy, l->out, x, l->in,
+            1, l->weight_grad, l->in);
   if (l->bias_grad) dg_bias_backward(p, rows, l->out, dy, l->bias_grad);
   if (dx)
     dg_gemm_weight(threads, p->network->precision, false, rows, l->in, l->out, dy, l->out,

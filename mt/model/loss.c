@@ -180,7 +180,8 @@ static void output_loss(dg_pass *p, const dg_loss_options *o, size_t passes, siz
     output = part_of_output(p, &j);
   }
   size_t d = (size_t)m->config.d_model, classes = j.classes = output.out + j.added;
-  size_t block = LOGITS_BYTES / sizeof(float) / classes / passes / LOGITS_ROWS_LEAST * LOGITS_ROWS_LEAST;
+  size_t block =
+      LOGITS_BYTES / sizeof(float) / classes / passes / LOGITS_ROWS_LEAST * LOGITS_ROWS_LEAST;
   if (block < LOGITS_ROWS_LEAST) block = LOGITS_ROWS_LEAST;
   if (block > rows) block = rows;
   const float *states = scaled_states(p, passes * rows, x);
@@ -359,7 +360,8 @@ bool dg_encoder_states(const dg_network *n, const dg_batch *b, size_t layers, dg
 static size_t kept_floats(const dg_network *n, bool decoder, size_t lowest) {
   const dg_model_config *c = &n->model->config;
   size_t d = (size_t)c->d_model, inner = (size_t)c->heads * (size_t)c->head_dim, floats = 0;
-  size_t hidden = (size_t)c->ffn_dim, layers = (size_t)(decoder ? c->decoder_layers : c->encoder_layers);
+  size_t hidden = (size_t)c->ffn_dim,
+         layers = (size_t)(decoder ? c->decoder_layers : c->encoder_layers);
   bool all = n->model->params.grads != NULL, sums = !c->pre_norm;
   size_t input = d * (all || sums), first = c->gated_ffn ? 2 * hidden : hidden;
   for (size_t i = 0; i < layers; i++) {

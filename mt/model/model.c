@@ -12,7 +12,8 @@ static dg_linear rows_of(const dg_linear *l, size_t first, size_t count) {
   dg_linear part = {.out = count, .in = l->in};
   size_t rows = l->weight.block_rows;
   if (rows) {
-    for (size_t i = 0; i < count / rows; i++) part.weight.block[i] = l->weight.block[first / rows + i];
+    for (size_t i = 0; i < count / rows; i++)
+      part.weight.block[i] = l->weight.block[first / rows + i];
     if (count > rows) part.weight.block_rows = rows;
   } else {
     const float *floats = dg_matrix_floats(&l->weight);

@@ -88,8 +88,9 @@ bool dg_text_check(const dg_network *n, const dg_stack *stack, const dg_packed_t
   const char *side = stack == &n->model->encoder ? "source" : "target";
   for (size_t i = 0; i < t->total; i++)
     if (!is_known(n, stack, t->ids[i]))
-      return dg_fail(err, DG_ERR_USAGE, "%s token %zu has id %d; the model has ids 0 to %zu%s", side,
-                     i, t->ids[i], stack->vocab - 1, n->adapter_count ? " and its adapters'" : "");
+      return dg_fail(err, DG_ERR_USAGE, "%s token %zu has id %d; the model has ids 0 to %zu%s",
+                     side, i, t->ids[i], stack->vocab - 1,
+                     n->adapter_count ? " and its adapters'" : "");
   size_t most = dg_longest_text(&n->model->config);
   if (t->longest > most)
     return dg_fail(err, DG_ERR_USAGE, "a %s of %zu tokens is longer than the model's %zu", side,

@@ -55,7 +55,8 @@ dg_norm dg_stack_final_norm(dg_pass *p, const dg_stack *stack, bool decoder);
 
 /* Copies a row of an input embedding: the model's, or an adapter's for ids past the vocabulary. */
 void dg_embedding_row(const dg_network *n, const dg_stack *stack, int32_t id, float *out);
-const float *dg_position_row(const dg_model *m, const dg_stack *stack, size_t position); /* or NULL */
+/* Or NULL. */
+const float *dg_position_row(const dg_model *m, const dg_stack *stack, size_t position);
 float dg_embedding_scale(const dg_model_config *c);
 
 /* Relative-position biases by distance, [heads][2*span-1], into `out`. */

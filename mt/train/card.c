@@ -36,12 +36,13 @@ json_t *dg_card_new(const char *kind, const dg_train_options *o, const dg_train_
     if (json_object_size(data[i].problems)) json_object_set(j, "problems", data[i].problems);
     json_array_append_new(files, j);
   }
-  json_t *card = json_pack(
-      "{s:s,s:s,s:o,s:o,s:I,s:I,s:f,s:f,s:I,s:o}", "kind", kind, "made_with",
-      "dragoman " DRAGOMAN_VERSION, "data", files, "dev", dev, "updates", (json_int_t)r->updates,
-      "best_update", (json_int_t)r->best_update, "epochs", rounded(r->epochs, 1e-2), "minutes",
-      rounded(r->seconds / 60, 0.1), "trained_parameters", (json_int_t)dg_params_count(task->trained),
-      "settings", dg_options_to_json(dg_train_options_table, o));
+  json_t *card =
+      json_pack("{s:s,s:s,s:o,s:o,s:I,s:I,s:f,s:f,s:I,s:o}", "kind", kind, "made_with",
+                "dragoman " DRAGOMAN_VERSION, "data", files, "dev", dev, "updates",
+                (json_int_t)r->updates, "best_update", (json_int_t)r->best_update, "epochs",
+                rounded(r->epochs, 1e-2), "minutes", rounded(r->seconds / 60, 0.1),
+                "trained_parameters", (json_int_t)dg_params_count(task->trained), "settings",
+                dg_options_to_json(dg_train_options_table, o));
   if (r->averaged) json_object_set_new(card, "averaged", json_integer((json_int_t)r->averaged));
   if (notes) json_object_set_new(card, "notes", json_string(notes));
   char date[16];

@@ -411,7 +411,8 @@ const dg_sampled *dg_sampler_next(dg_sampler *s, size_t *count) {
 
 double dg_sampler_epochs(const dg_sampler *s) {
   size_t pairs = 0;
-  for (size_t i = 0; i < s->count; i++) pairs += s->examples->corpora[s->directions[i].corpus].count;
+  for (size_t i = 0; i < s->count; i++)
+    pairs += s->examples->corpora[s->directions[i].corpus].count;
   return pairs ? (double)(s->drawn_before + s->served_pairs) / (double)pairs : 0;
 }
 

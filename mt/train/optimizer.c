@@ -146,7 +146,8 @@ double dg_optimizer_update(dg_optimizer *z, double learning_rate) {
   return norm;
 }
 
-static double before_cooldown(dg_schedule_type type, double peak, double w, double updates, double s) {
+static double before_cooldown(dg_schedule_type type, double peak, double w, double updates,
+                              double s) {
   if (s < w) return peak * s / w;
   switch (type) {
     case DG_SCHEDULE_INVERSE_SQRT: return w > 0 ? peak * sqrt(w / s) : peak / sqrt(s);

@@ -51,7 +51,8 @@ static bool wait_for(dg_ranks *r, int began, MPI_Request *request, dg_error *err
     if (MPI_Test(request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) break;
     if (done) return true;
     nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
-    if (pause >= 1000000 && !r->rank && r->stop && r->stop(r->context) && ++waited > PATIENCE) break;
+    if (pause >= 1000000 && !r->rank && r->stop && r->stop(r->context) && ++waited > PATIENCE)
+      break;
   }
   r->lost = true;
   return dg_fail(err, DG_ERR_INTERRUPTED, "another process of this run was lost");
@@ -73,7 +74,8 @@ bool dg_ranks_sum(dg_ranks *r, float *x, size_t n, dg_error *err) {
 bool dg_ranks_share(dg_ranks *r, void *bytes, size_t n, dg_error *err) {
   if (r->size <= 1) return true;
   MPI_Request request;
-  return wait_for(r, MPI_Ibcast(bytes, (int)n, MPI_BYTE, 0, MPI_COMM_WORLD, &request), &request, err);
+  return wait_for(r, MPI_Ibcast(bytes, (int)n, MPI_BYTE, 0, MPI_COMM_WORLD, &request), &request,
+                  err);
 }
 
 #else

@@ -45,7 +45,8 @@ static bool add_data(dg_recipe *r, bool dev, const char *value, dg_error *err) {
                    value);
   dg_recipe_data d = {.dev = dev};
   char *codes[2] = {dg_strndup(a, (size_t)(a_end - a)), dg_strndup(b, (size_t)(b_end - b))};
-  bool ok = dg_lang_canonical(codes[0], d.source, err) && dg_lang_canonical(codes[1], d.target, err);
+  bool ok =
+      dg_lang_canonical(codes[0], d.source, err) && dg_lang_canonical(codes[1], d.target, err);
   free(codes[0]);
   free(codes[1]);
   if (!ok) return false;
@@ -82,7 +83,8 @@ bool dg_recipe_read(dg_recipe *r, const char *path, dg_error *err) {
   for (size_t i = 0; i < r->data_count; i++) train += !r->data[i].dev;
   if (train) return true;
   dg_recipe_free(r);
-  return dg_fail(err, DG_ERR_USAGE, "%s names no training text: add \"train = SRC TGT FILE\"", path);
+  return dg_fail(err, DG_ERR_USAGE, "%s names no training text: add \"train = SRC TGT FILE\"",
+                 path);
 }
 
 void dg_recipe_free(dg_recipe *r) {

@@ -121,14 +121,16 @@ static bool step(dg_trainer *t, double *norm, dg_error *err) {
   };
   dg_batch all = t->batch.batch;
   if (t->candidates)
-    lo.classes = dg_candidates_draw(t->candidates, all.labels, dg_batch_targets(&t->batch),
-                                    dg_rng_key((uint64_t)o->seed ^ UINT64_C(0x70617274), t->update));
+    lo.classes =
+        dg_candidates_draw(t->candidates, all.labels, dg_batch_targets(&t->batch),
+                           dg_rng_key((uint64_t)o->seed ^ UINT64_C(0x70617274), t->update));
   dg_loss_memory(&t->task->network, &all, &t->source_bytes, &t->target_bytes);
   dg_params_zero_grads(t->params);
   dg_loss loss = {0};
   /* Runs of sequences that fit the budgets, at least one in each; with several processes a run
    * for each. What is dropped goes by the whole update, so that it is the same in all. */
-  size_t most = (size_t)o->micro_tokens, share = all_targets(&all) / (size_t)t->ranks->size + longest(&all);
+  size_t most = (size_t)o->micro_tokens,
+         share = all_targets(&all) / (size_t)t->ranks->size + longest(&all);
   if (t->ranks->size > 1 && share < most) most = share;
   for (size_t first = 0, micro = 0; first < all.sequences; micro++) {
     size_t end = first + 1;
@@ -139,7 +141,8 @@ static bool step(dg_trainer *t, double *norm, dg_error *err) {
     first = end;
     if (micro % (size_t)t->ranks->size != (size_t)t->ranks->rank) continue;
     if (t->encoder_cache) {
-      part.begun = dg_encoder_cache_states(t->encoder_cache, pairs + (first - part.sequences), &part, err);
+      part.begun =
+          dg_encoder_cache_states(t->encoder_cache, pairs + (first - part.sequences), &part, err);
       if (!part.begun) return false;
     }
     if (!dg_loss_backward(&t->task->network, &part, &lo, t->arena, &loss, err)) return false;
@@ -170,7 +173,9 @@ static void swap_weights(dg_trainer *t, float *others) {
 }
 
 static double metric_of(const dg_trainer *t, const dg_dev_score *s) {
-  return t->o->metric == DG_METRIC_LOSS ? -s->loss : t->o->metric == DG_METRIC_BLEU ? s->bleu : s->chrf;
+  return t->o->metric == DG_METRIC_LOSS   ? -s->loss
+         : t->o->metric == DG_METRIC_BLEU ? s->bleu
+                                          : s->chrf;
 }
 
 static dg_train_point point(const dg_trainer *t, double norm) {
@@ -444,8 +449,10 @@ static bool begin_together(dg_trainer *t, dg_error *err) {
   float differ = memcmp(first, mine, sizeof first) != 0;
   if (!dg_ranks_sum(t->ranks, &differ, 1, err)) return false;
   return t->ranks->size == 1 || differ == 0 ||
-         dg_fail(err, DG_ERR_USAGE, "the processes differ in their text, settings or checkpoint %s: "
-                                    "they must read the same files", t->task->checkpoint_path);
+         dg_fail(err, DG_ERR_USAGE,
+                 "the processes differ in their text, settings or checkpoint %s: "
+                 "they must read the same files",
+                 t->task->checkpoint_path);
 }
 
 bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_result *result,
@@ -465,12 +472,16 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
                    dg_examples_most(task->examples));
   for (size_t i = 0; i < task->dev_count; i++)
     if (!dg_examples_count(task->dev_examples, task->dev_sets[i].direction.corpus))
-      return dg_fail(err, DG_ERR_USAGE, "no usable dev pairs for %s: all are empty or longer than %zu "
-                     "tokens", task->dev_sets[i].name, dg_examples_most(task->dev_examples));
+      return dg_fail(err, DG_ERR_USAGE,
+                     "no usable dev pairs for %s: all are empty or longer than %zu "
+                     "tokens",
+                     task->dev_sets[i].name, dg_examples_most(task->dev_examples));
   for (size_t i = 0; i < task->dev_count; i++)
     if (o->metric != DG_METRIC_LOSS && !task->dev_sets[i].sentences)
-      return dg_fail(err, DG_ERR_USAGE, "metric %s is of translations, and eval_sentences is 0: choose "
-                     "metric loss, or translate some", o->metric == DG_METRIC_BLEU ? "bleu" : "chrf");
+      return dg_fail(err, DG_ERR_USAGE,
+                     "metric %s is of translations, and eval_sentences is 0: choose "
+                     "metric loss, or translate some",
+                     o->metric == DG_METRIC_BLEU ? "bleu" : "chrf");
   t.sampler = dg_sampler_new(task->examples, task->directions, task->direction_count,
                              o->temperature, (size_t)o->batch_tokens, (uint64_t)o->seed);
   /* A base that learns has texts of so many pieces that only those of an update count. */
@@ -505,7 +516,8 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
     t.runners_up = dg_alloc_checked(n * (size_t)(o->average_best - 1), sizeof(float), err);
     if (!t.runners_up) goto done;
   }
-  if (!t.ranks->rank && !task->locked && !(lock = dg_lock_new(task->checkpoint_path, err))) goto done;
+  if (!t.ranks->rank && !task->locked && !(lock = dg_lock_new(task->checkpoint_path, err)))
+    goto done;
   t.dev_text = dev_text(task, o);
   if (task->evaluate_start && !access(task->checkpoint_path, F_OK)) {
     start = dg_alloc_checked(n, sizeof *start, err);
