@@ -5,15 +5,15 @@
 
 #include "mt/cli/models.h"
 #include "mt/cli/train_data.h"
-#include "mt/cli/train_mono.h"
-#include "mt/cli/train_pieces.h"
 #include "mt/cli/train_report.h"
-#include "mt/cli/train_sides.h"
-#include "mt/cli/trainee.h"
 #include "mt/cli/training.h"
 #include "mt/core/file.h"
 #include "mt/decode/translator.h"
+#include "mt/train/back_translation.h"
 #include "mt/train/defaults.h"
+#include "mt/train/sides.h"
+#include "mt/train/trainee.h"
+#include "mt/train/vocabulary.h"
 
 /* A pair of languages and its files. */
 typedef struct pair {
@@ -38,14 +38,16 @@ typedef struct run {
   bool keep_problems, bidirectional;
   char *checkpoint_path;
   dg_threads *threads;
-  char *base_path;
+  const char *init, *reverse;
+  dg_list below, like;
+  char *base_path, *init_path, *reverse_path, **below_paths;
   dg_base *base;
   dg_trainee trainee;
   dg_train_data data;
   dg_list mono_files; /* text of the target language, to translate back */
-  const char *reverse;
   dg_train_file mono; /* it and its translations */
   char *mono_path;
+  dg_progress translated;
   dg_examples *train, *dev;
   dg_direction *directions;
   size_t direction_count;
@@ -58,6 +60,30 @@ typedef struct run {
   dg_train_task task;
   dg_ranks ranks;
 } run;
+
+/* --- what is asked for ----------------------------------------------------------------------- */
+
+static bool find_model(const char *name, char **path, dg_error *err) {
+  return !name || (*path = dg_find_model(name, err)) != NULL;
+}
+
+static bool find_models(run *r, dg_error *err) {
+  r->below_paths = dg_calloc(r->below.count + 1, sizeof *r->below_paths);
+  bool ok = find_model(r->base_name, &r->base_path, err) && find_model(r->init, &r->init_path, err);
+  for (size_t i = 0; ok && i < r->below.count; i++)
+    ok = find_model(r->below.items[i], &r->below_paths[i], err);
+  if (!ok) return false;
+  return find_model(r->reverse, &r->reverse_path, err) || dg_error_context(err, "--reverse");
+}
+
+static bool begin_trainee(run *r, dg_error *err) {
+  dg_trainee *t = &r->trainee;
+  t->given = dg_cli_given, t->context = r->cli;
+  t->init = r->init_path;
+  t->below = (const char *const *)r->below_paths, t->below_count = r->below.count;
+  t->like = r->like.items, t->like_count = r->like.count;
+  return dg_trainee_begin(t, r->base, err);
+}
 
 /* --- pairs and their text -------------------------------------------------------------------- */
 
@@ -103,9 +129,9 @@ static void add_all(dg_list *to, const dg_list *from) {
 static bool check_outputs(const run *r, dg_error *err) {
   dg_list outputs = {0}, inputs = {0};
   const char *written[] = {r->output, r->log_path, r->report_path};
-  const char *read[] = {r->base_path, r->reverse, r->note_path};
+  const char *read[] = {r->base_path, r->reverse_path, r->note_path};
   for (size_t i = 0; i < 3; i++) dg_list_add(&outputs, written[i]), dg_list_add(&inputs, read[i]);
-  add_all(&inputs, &r->trainee.below);
+  for (size_t i = 0; i < r->below.count; i++) dg_list_add(&inputs, r->below_paths[i]);
   add_all(&inputs, &r->mono_files);
   for (size_t i = 0; i < r->pair_count; i++) {
     add_all(&inputs, &r->pairs[i].train);
@@ -120,12 +146,18 @@ static bool check_outputs(const run *r, dg_error *err) {
 
 /* Pieces come of the text, and what is trained has rows for them. */
 static bool build_trainee(run *r, dg_error *err) {
-  const dg_language_pair **ways = dg_calloc(r->pair_count + 1, sizeof *ways);
-  for (size_t i = 0; i < r->pair_count; i++) ways[i] = &r->pairs[i].ways[0].pair;
-  bool ok = dg_train_pieces(&r->trainee, &r->data, ways, r->cli, err) &&
-            dg_train_embeddings(&r->trainee, &r->data, ways, r->bidirectional, r->cli, err);
-  free(ways);
-  return ok && dg_trainee_build(&r->trainee, (uint64_t)r->options.seed, r->cli, err);
+  dg_trainee *t = &r->trainee;
+  size_t count = r->data.train_count;
+  dg_train_text *texts = dg_calloc(count + 1, sizeof *texts);
+  for (size_t i = 0; i < count; i++)
+    texts[i] = (dg_train_text){&r->data.files[i].text,
+                               &r->pairs[r->data.files[i].pair].ways[0].pair};
+  bool ok = dg_train_pieces(t, texts, count, err) &&
+            dg_train_embeddings(t, texts, count, r->bidirectional, err) &&
+            dg_trainee_build(t, (uint64_t)r->options.seed, err);
+  free(texts);
+  if (t->told.length) dg_cli_say(r->cli, "%s", t->told.text);
+  return ok;
 }
 
 /* Those of a direction's source and target. */
@@ -240,24 +272,42 @@ static bool read_texts(run *r, dg_error *err) {
   return ok;
 }
 
+static void show_translated(void *context, size_t done, size_t sentences) {
+  run *r = context;
+  dg_progress_show(&r->translated, (double)done, (double)sentences, "sentences", NULL);
+}
+
+static bool translate_back(run *r, const dg_train_way *t, dg_error *err) {
+  dg_back_translation o = {.files = r->mono_files.items, .file_count = r->mono_files.count,
+                           .reverse = r->reverse_path, .trainee = &r->trainee,
+                           .source = t->pair.source, .target = t->pair.target,
+                           .held_out = &r->data.held_out, .output = r->output,
+                           .threads = r->threads, .context = r,
+                           .stop = dg_cli_interrupted, .progress = show_translated};
+  size_t kept = 0;
+  dg_cli_catch_signals();
+  r->translated = dg_progress_begin(r->cli, "translating back");
+  bool ok = dg_back_translate(&o, &r->mono.text, &r->mono_path, &kept, err);
+  dg_progress_end(&r->translated);
+  if (kept)
+    dg_cli_say(r->cli, "%zu back-translations of an earlier run are taken from %s\n", kept,
+               r->mono_path);
+  return ok;
+}
+
 /* Back-translations stand beside the pairs; drawn more evenly than their numbers, so that
  * the pairs do not drown. */
 static bool add_mono(run *r, dg_error *err) {
   const dg_train_way *t = &r->pairs[0].ways[0];
-  dg_train_mono_options o = {.files = &r->mono_files, .reverse = r->reverse,
-                             .trainee = &r->trainee, .source = t->pair.source,
-                             .target = t->pair.target, .held_out = &r->data.held_out,
-                             .output = r->output, .threads = r->threads};
   dg_direction way = {.source_tag = t->source_tag, .target_tag = t->target_tag, .marked = true,
-                      .mark = dg_train_mono_mark(r->base)};
+                      .mark = dg_back_translation_mark(r->base)};
   dg_train_file *f = &r->mono;
   f->path = r->mono_files.items[0];
   f->role = DG_ROLE_MONO;
   dg_key_set seen = {0};
-  dg_cli_catch_signals();
   char made = 0; /* by rank 0; the others find its translations in the file */
   if (r->ranks.rank && !dg_ranks_share(&r->ranks, &made, 1, err)) return false;
-  if (!dg_train_mono(&o, r->cli, &f->text, &r->mono_path, err) ||
+  if (!translate_back(r, t, err) ||
       (!r->ranks.rank && !dg_ranks_share(&r->ranks, &made, 1, err)))
     return false;
   f->read = f->text.count;
@@ -429,10 +479,7 @@ static bool conclude(run *r, const dg_train_result *result, dg_error *err) {
 }
 
 static bool begins_from_output(const run *r) {
-  char *init = r->trainee.init ? dg_find_model(r->trainee.init, NULL) : NULL;
-  bool same = init && dg_same_file(init, r->output);
-  free(init);
-  return same;
+  return r->init_path && dg_same_file(r->init_path, r->output);
 }
 
 /* Said now rather than after the night. */
@@ -444,10 +491,8 @@ static bool report_possible(const run *r, dg_error *err) {
 
 static bool execute(run *r, dg_error *err) {
   if (r->note_path && !(r->note = dg_read_text(r->note_path, err))) return false;
-  if (!(r->base_path = dg_find_model(r->base_name, err)) ||
-      !(r->base = dg_base_load(r->base_path, err)) ||
-      !dg_trainee_begin(&r->trainee, r->base, r->cli, err) || !read_pairs(r, err) ||
-      !check_outputs(r, err) ||
+  if (!find_models(r, err) || !(r->base = dg_base_load(r->base_path, err)) ||
+      !begin_trainee(r, err) || !read_pairs(r, err) || !check_outputs(r, err) ||
       (!r->ranks.rank && !(r->lock = dg_lock_new(r->checkpoint_path, err))) || !read_data(r, err))
     return false;
   dg_train_result result = {0};
@@ -516,6 +561,10 @@ static void release(run *r) {
   dg_lock_free(r->lock);
   free(r->checkpoint_path);
   free(r->base_path);
+  free(r->init_path);
+  free(r->reverse_path);
+  for (char **path = r->below_paths; path && *path; path++) free(*path);
+  free(r->below_paths);
   dg_parallel_free(&r->mono.text);
   free(r->mono_path);
   free(r->note);
@@ -573,11 +622,11 @@ int dg_cmd_train(int argc, char **argv) {
       {"pair", 0, DG_FLAG_REPEAT, &r.pair_texts, "SPEC",
        "SRC:TGT:TRAIN[:DEV[:TEST]], a further pair for the same adapter"},
       {"bidirectional", 0, DG_FLAG_BOOL, &r.bidirectional, NULL, "one adapter for both directions"},
-      {"like", 0, DG_FLAG_REPEAT, &r.trainee.like, "[NEW=]CODE",
+      {"like", 0, DG_FLAG_REPEAT, &r.like, "[NEW=]CODE",
        "a new language's relative, or a mix: es:0.7,pt:0.3"},
-      {"adapter", 'a', DG_FLAG_REPEAT, &r.trainee.below, "ADAPTER",
+      {"adapter", 'a', DG_FLAG_REPEAT, &r.below, "ADAPTER",
        "a frozen adapter to stand on; again: on top of the former"},
-      {"init", 0, DG_FLAG_TEXT, &r.trainee.init, "ADAPTER", "weights to begin from"},
+      {"init", 0, DG_FLAG_TEXT, &r.init, "ADAPTER", "weights to begin from"},
       {"layers", 0, DG_FLAG_TEXT, &r.layers, "LIST", "--encoder-layers and --decoder-layers alike"},
       {"storage", 0, DG_FLAG_TEXT, &storage, "TYPE", "of the file: fp32, bf16 or int8 (bf16)"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},

@@ -19,7 +19,7 @@ awk -F'\t' '
   $column["base_hash"] != last { next }
   {
     p = $column["pair"]; m = $column["method"]; s = $column["size"]; bleu = $column["BLEU"]
-    if (m ~ /^stacked/ || bleu !~ /^[0-9]+(\.[0-9]+)?$/) next
+    if (m ~ /^stacked/ || bleu !~ /^[0-9]/) next
     sum[p, m, s] += bleu; n[p, m, s]++
     if (!(p in seen)) { seen[p] = 1; pair[++pairs] = p }
     if (s > 0 && s != 2000) several[p] = 1

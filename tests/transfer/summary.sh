@@ -19,7 +19,7 @@ awk -F'\t' '
   $column["base_hash"] != last { next }
   file == 2 {
     p = $column["pair"]; m = $column["method"]; s = $column["size"]
-    if ($column["BLEU"] !~ /^[0-9.]+$/) next
+    if ($column["BLEU"] !~ /^[0-9]/) next
     if (!(p in relative)) { pair[++pairs] = p; relative[p] = $column["relative"] }
     if (s + 0 && s != 2000) several[p] = 1
     k = p SUBSEP s SUBSEP m

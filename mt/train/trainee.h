@@ -1,10 +1,11 @@
-/* What `train` trains: a declared adapter for some pairs of languages, perhaps on top of
- * frozen ones, or every weight of the base. */
-#ifndef DG_CLI_TRAINEE_H
-#define DG_CLI_TRAINEE_H
+/* What is trained: a declared adapter for some pairs of languages, perhaps on top of frozen
+ * ones, or every weight of the base. In order: what is asked for, dg_trainee_begin, dg_trainee_add
+ * for every pair, mt/train/vocabulary.h, dg_trainee_build. */
+#ifndef DG_TRAIN_TRAINEE_H
+#define DG_TRAIN_TRAINEE_H
 
-#include "mt/cli/cli.h"
 #include "mt/model/adapter_file.h"
+#include "mt/train/defaults.h"
 
 /* One direction of translation. */
 typedef struct dg_train_way {
@@ -17,11 +18,16 @@ typedef struct dg_train_way {
 typedef struct dg_trainee {
   /* asked for: */
   dg_adapter_config config;
-  const char *init;   /* an adapter to begin from, or NULL */
-  dg_list below;      /* frozen adapters it stands on, in order */
-  dg_list like;       /* [NEW=]RELATIVE[:WEIGHT],... of new languages */
+  dg_keep_fn *given; /* whether a setting of config was asked for, and stays; or NULL: none */
+  void *context;     /* its */
+  const char *init;  /* file of an adapter to begin from, or NULL */
+  const char *const *below; /* files of frozen adapters it stands on, in order */
+  size_t below_count;
+  const char *const *like; /* [NEW=]RELATIVE[:WEIGHT],... of new languages */
+  size_t like_count;
   dg_storage storage; /* of its file */
   /* made: */
+  dg_strbuf told; /* remarks for people, a line each */
   const dg_base *base; /* borrowed */
   dg_adapter_stacked stack;
   dg_adapter_file *from;           /* what it begins from, or NULL */
@@ -37,7 +43,7 @@ typedef struct dg_trainee {
 
 bool dg_trainee_is_full(const dg_trainee *t);
 /* Loads what it stands on and begins from; settings that were not given are the latter's. */
-bool dg_trainee_begin(dg_trainee *t, const dg_base *base, const dg_cli *cli, dg_error *err);
+bool dg_trainee_begin(dg_trainee *t, const dg_base *base, dg_error *err);
 /* Adds a pair of languages, each known to the base or an adapter below, or new. */
 bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_train_way *way,
                     dg_error *err);
@@ -46,9 +52,10 @@ bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_tr
 const dg_language *dg_trainee_relative(const dg_trainee *t, const char *code, dg_side side);
 /* Whether it brings a language that nothing below knows. */
 bool dg_trainee_is_new(const dg_trainee *t, const char *code);
-/* After the last pair, and its new pieces: untrained weights, or those it begins from, with
- * gradients. */
-bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error *err);
+/* Whether a setting of config was asked for. */
+bool dg_trainee_given(const dg_trainee *t, const char *name);
+/* Untrained weights, or those it begins from, with gradients. */
+bool dg_trainee_build(dg_trainee *t, uint64_t seed, dg_error *err);
 void dg_trainee_free(dg_trainee *t);
 
 /* A learning rate that suits what is trained. */

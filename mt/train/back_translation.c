@@ -1,4 +1,4 @@
-#include "mt/cli/train_mono.h"
+#include "mt/train/back_translation.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +6,6 @@
 #include <xxhash.h>
 
 #include "data/check.h"
-#include "mt/cli/models.h"
 #include "mt/core/file.h"
 #include "mt/decode/translator.h"
 #include "mt/model/packed.h"
@@ -25,11 +24,11 @@ static bool wanted(const char *line, const dg_key_set *held_out, dg_key_set *see
          dg_key_set_add(seen, XXH3_64bits(line, strlen(line)));
 }
 
-static bool read_lines(const dg_train_mono_options *o, lines *out, dg_error *err) {
+static bool read_lines(const dg_back_translation *o, lines *out, dg_error *err) {
   dg_key_set seen = {0};
   bool ok = true;
-  for (size_t i = 0; ok && i < o->files->count; i++) {
-    dg_lines *r = dg_lines_open(o->files->items[i], err);
+  for (size_t i = 0; ok && i < o->file_count; i++) {
+    dg_lines *r = dg_lines_open(o->files[i], err);
     char *line;
     size_t n;
     int got = r ? 1 : -1;
@@ -47,7 +46,7 @@ static bool read_lines(const dg_train_mono_options *o, lines *out, dg_error *err
   return ok;
 }
 
-int32_t dg_train_mono_mark(const dg_base *b) {
+int32_t dg_back_translation_mark(const dg_base *b) {
   int32_t bos = dg_tokenizer_bos(b->tokenizer);
   const char *piece = bos >= 0 ? dg_tokenizer_piece(b->tokenizer, bos) : NULL;
   return piece && !strstr(b->model->config.source_format, piece) ? bos
@@ -65,7 +64,7 @@ typedef struct translator {
 } translator;
 
 /* Languages that no adapter at hand knows are read, or written, as a relative. */
-static bool find_tag(const dg_train_mono_options *o, const translator *t, const char *code,
+static bool find_tag(const dg_back_translation *o, const translator *t, const char *code,
                      dg_side side, int32_t *tag, dg_error *err) {
   char canonical[DG_LANG_MAX];
   const dg_base *b = o->trainee->base;
@@ -78,17 +77,15 @@ static bool find_tag(const dg_train_mono_options *o, const translator *t, const 
 }
 
 /* What goes back: the adapter named or, where those below do so, these; else the base alone. */
-static bool find_adapters(const dg_train_mono_options *o, translator *t, dg_error *err) {
+static bool find_adapters(const dg_back_translation *o, translator *t, dg_error *err) {
   t->stack = &t->named;
   if (!o->reverse) {
     if (dg_adapter_stacked_pair(&o->trainee->stack, o->target, o->source))
       t->stack = &o->trainee->stack;
     return true;
   }
-  char *path = dg_find_model(o->reverse, err);
-  bool ok = path && dg_adapter_stacked_add(&t->named, path, o->trainee->base, err);
-  free(path);
-  if (!ok) return dg_error_context(err, "--reverse");
+  if (!dg_adapter_stacked_add(&t->named, o->reverse, o->trainee->base, err))
+    return dg_error_context(err, "--reverse");
   return dg_adapter_stacked_pair(t->stack, o->target, o->source) ||
          dg_fail(err, DG_ERR_USAGE,
                  "--reverse %s does not translate from %s into %s: train such an adapter first, "
@@ -96,7 +93,7 @@ static bool find_adapters(const dg_train_mono_options *o, translator *t, dg_erro
                  o->reverse, o->target, o->source);
 }
 
-static bool load(const dg_train_mono_options *o, translator *t, dg_error *err) {
+static bool load(const dg_back_translation *o, translator *t, dg_error *err) {
   if (!find_adapters(o, t, err)) return false;
   dg_model *model = o->trainee->base->model;
   t->network = (dg_network){.model = model, .threads = o->threads, .precision = DG_BF16};
@@ -108,7 +105,7 @@ static bool load(const dg_train_mono_options *o, translator *t, dg_error *err) {
 }
 
 /* What decides the translations names their file. */
-static char *kept_path(const dg_train_mono_options *o, const translator *t) {
+static char *kept_path(const dg_back_translation *o, const translator *t) {
   dg_strbuf made_of = {0};
   dg_strbuf_addf(&made_of, "%s %d %d", o->trainee->base->hash, t->from, t->to);
   for (size_t i = 0; i < t->stack->count; i++)
@@ -140,22 +137,19 @@ static long take_kept(FILE *f, const lines *l, dg_parallel_text *out) {
   return end;
 }
 
-static bool translate_on(const translator *t, const dg_train_mono_options *o, const lines *l,
-                         size_t first, FILE *f, const dg_cli *cli, dg_parallel_text *out,
-                         dg_error *err) {
+static bool translate_on(const translator *t, const dg_back_translation *o, const lines *l,
+                         size_t first, FILE *f, dg_parallel_text *out, dg_error *err) {
   dg_translate_options to = dg_translate_defaults();
   to.beam = 1; /* where pairs are few, greedy serves as well as sampling (Edunov et al. 2018) */
   dg_translation found[CHUNK];
   dg_base base = dg_adapter_stacked_base(t->stack, o->trainee->base, o->target, o->source);
-  dg_progress progress = dg_progress_begin(cli, "translating back");
   bool ok = true;
   for (size_t i = first; ok && i < l->count; i += CHUNK) {
     size_t n = l->count - i < CHUNK ? l->count - i : CHUNK;
-    if (dg_cli_interrupted(NULL))
+    if (o->stop(o->context))
       ok = dg_fail(err, DG_ERR_INTERRUPTED,
-                   "stopped while translating back sentence %zu of %zu; the "
-                   "same command goes on",
-                   i, l->count);
+                   "stopped while translating back sentence %zu of %zu; the same command goes on", i,
+                   l->count);
     ok = ok && dg_translate(&t->network, &base, t->from, t->to, &to,
                             (const char *const *)l->items + i, n, found, err);
     for (size_t k = 0; ok && k < n; k++) {
@@ -165,14 +159,13 @@ static bool translate_on(const translator *t, const dg_train_mono_options *o, co
     }
     if (ok) dg_translations_free(found, n);
     if (ok && (fflush(f) || ferror(f))) ok = dg_fail_errno(err, "the back-translations");
-    dg_progress_show(&progress, (double)(i + n), (double)l->count, "sentences", NULL);
+    o->progress(o->context, i + n, l->count);
   }
-  dg_progress_end(&progress);
   return ok;
 }
 
-bool dg_train_mono(const dg_train_mono_options *o, const dg_cli *cli, dg_parallel_text *out,
-                   char **path, dg_error *err) {
+bool dg_back_translate(const dg_back_translation *o, dg_parallel_text *out, char **path,
+                       size_t *kept, dg_error *err) {
   lines l = {0};
   translator t = {0};
   FILE *f = NULL;
@@ -189,10 +182,8 @@ bool dg_train_mono(const dg_train_mono_options *o, const dg_cli *cli, dg_paralle
     if (ftruncate(fileno(f), end)) ok = dg_fail_errno(err, "%s", *path);
     clearerr(f);
     fseek(f, end, SEEK_SET);
-    size_t kept = out->count - begun;
-    if (kept)
-      dg_cli_say(cli, "%zu back-translations of an earlier run are taken from %s\n", kept, *path);
-    ok = ok && translate_on(&t, o, &l, kept, f, cli, out, err);
+    *kept = out->count - begun;
+    ok = ok && translate_on(&t, o, &l, *kept, f, out, err);
   }
   if (f && fclose(f) && ok) ok = dg_fail_errno(err, "%s", *path);
   dg_packed_model_free(t.packed);

@@ -1,4 +1,4 @@
-#include "mt/cli/train_pieces.h"
+#include "mt/train/vocabulary.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,16 +8,16 @@
 enum { EXAMPLES = 8 };
 static const double many = 3; /* tokens a word; the shipped base's own languages take 1.7 to 2.3 */
 
-/* One side after the other of the training files. */
+/* One side after the other of the training texts. */
 typedef struct reader {
-  const dg_train_data *data;
-  const dg_language_pair *const *ways;
+  const dg_train_text *texts;
+  size_t count;
   const dg_new_pieces *pieces;
-  size_t side, next; /* side: 2 * file, or one more for the second */
+  size_t side, next; /* side: 2 * text, or one more for the second */
 } reader;
 
 static const char *language_of(const reader *r, size_t side) {
-  const dg_language_pair *p = r->ways[r->data->files[side / 2].pair];
+  const dg_language_pair *p = r->texts[side / 2].languages;
   return side % 2 ? p->target : p->source;
 }
 
@@ -31,8 +31,8 @@ static bool wanted(const reader *r, size_t side) {
 static int next_sentence(void *context, const char **text, size_t *n, dg_error *err) {
   (void)err;
   reader *r = context;
-  while (r->side < 2 * r->data->train_count) {
-    const dg_parallel_text *t = &r->data->files[r->side / 2].text;
+  while (r->side < 2 * r->count) {
+    const dg_parallel_text *t = r->texts[r->side / 2].pairs;
     if (r->next < t->count && wanted(r, r->side)) {
       const dg_pair *p = &t->pairs[r->next++];
       *text = r->side % 2 ? p->target : p->source;
@@ -74,48 +74,46 @@ static bool measure(const dg_trainee *t, reader r, double out[2], dg_error *err)
   return ok;
 }
 
-static void tell(const dg_trainee *t, const dg_cli *cli) {
+static void tell(dg_trainee *t) {
   const dg_new_pieces *p = &t->file->pieces;
   dg_strbuf languages = {0}, examples = {0};
   for (size_t i = 0; i < p->language_count; i++)
     dg_strbuf_addf(&languages, "%s%s", i ? ", " : "", p->languages[i]);
   for (size_t i = 0; i < p->list.count && i < EXAMPLES; i++)
     dg_strbuf_addf(&examples, "%s%s", i ? " " : "", p->list.texts[i]);
-  dg_cli_say(cli,
-             "%zu new pieces for %s (%s ...): %.2f tokens a word, %.2f with the base's alone\n",
-             p->list.count, languages.text, examples.text, t->tokens_per_word[1],
-             t->tokens_per_word[0]);
+  dg_strbuf_addf(&t->told,
+                 "%zu new pieces for %s (%s ...): %.2f tokens a word, %.2f with the base's alone\n",
+                 p->list.count, languages.text, examples.text, t->tokens_per_word[1],
+                 t->tokens_per_word[0]);
   free(languages.text);
   free(examples.text);
 }
 
 /* Says that the base has few pieces for a new language, if so. */
-static bool advise(const dg_trainee *t, const dg_train_data *data,
-                   const dg_language_pair *const *ways, const dg_cli *cli, dg_error *err) {
+static bool advise(dg_trainee *t, const reader *r, dg_error *err) {
   bool ok = true;
   for (size_t i = 0; ok && t->file && i < t->file->language_count; i++) {
     if (!dg_trainee_is_new(t, t->file->languages[i].code)) continue;
     dg_new_pieces one = {0};
     double tokens[2];
     dg_new_pieces_for(&one, t->file->languages[i].code);
-    ok = measure(t, (reader){.data = data, .ways = ways, .pieces = &one}, tokens, err);
+    ok = measure(t, (reader){r->texts, r->count, &one, 0, 0}, tokens, err);
     if (ok && tokens[0] > many && !dg_adapter_stacked_pieces(&t->stack))
-      dg_cli_say(cli,
-                 "the base cuts a word of %s into %.2f pieces: --new-pieces 500 may help\n",
-                 one.languages[0], tokens[0]);
+      dg_strbuf_addf(&t->told,
+                     "the base cuts a word of %s into %.2f pieces: --new-pieces 500 may help\n",
+                     one.languages[0], tokens[0]);
     dg_new_pieces_free(&one);
   }
   return ok;
 }
 
 /* The languages that are new to the base or, when it knows all, the targets. */
-static void add_languages(const dg_trainee *t, const dg_train_data *data,
-                          const dg_language_pair *const *ways, dg_new_pieces *p) {
+static void add_languages(const dg_trainee *t, const reader *r, dg_new_pieces *p) {
   for (size_t i = 0; i < t->file->language_count; i++)
     if (dg_trainee_is_new(t, t->file->languages[i].code))
       dg_new_pieces_for(p, t->file->languages[i].code);
-  for (size_t i = 0; !p->language_count && i < data->train_count; i++)
-    dg_new_pieces_for(p, ways[data->files[i].pair]->target);
+  for (size_t i = 0; !p->language_count && i < r->count; i++)
+    dg_new_pieces_for(p, r->texts[i].languages->target);
 }
 
 /* Whether the base and the adapters below leave room for more. */
@@ -127,7 +125,7 @@ static bool may_learn(const dg_trainee *t) {
 /* Without any where none were asked for and the base's kind of tokenizer takes none. */
 static bool learn_pieces(const dg_trainee *t, reader r, bool given, dg_piece_list *out,
                          dg_error *err) {
-  while (r.side < 2 * r.data->train_count && !wanted(&r, r.side)) r.side++;
+  while (r.side < 2 * r.count && !wanted(&r, r.side)) r.side++;
   const dg_tokenizer *base = r.side % 2 ? t->base->target_tokenizer : t->base->tokenizer;
   if (!dg_piece_list_learn(base, (size_t)t->config.new_pieces, next_sentence, &r, out, err))
     return (!given && err->status == DG_ERR_UNSUPPORTED) || dg_error_context(err, "--new-pieces");
@@ -137,23 +135,23 @@ static bool learn_pieces(const dg_trainee *t, reader r, bool given, dg_piece_lis
                  "out");
 }
 
-bool dg_train_pieces(dg_trainee *t, const dg_train_data *data, const dg_language_pair *const *ways,
-                     const dg_cli *cli, dg_error *err) {
-  bool given = dg_cli_given((void *)cli, "new_pieces");
+bool dg_train_pieces(dg_trainee *t, const dg_train_text *texts, size_t count, dg_error *err) {
+  reader r = {.texts = texts, .count = count};
+  bool given = dg_trainee_given(t, "new_pieces");
   if (!given && !t->from && !may_learn(t)) t->config.new_pieces = 0;
-  if (!t->config.new_pieces) return given || advise(t, data, ways, cli, err);
+  if (!t->config.new_pieces) return given || advise(t, &r, err);
   if (!t->file)
     return dg_fail(err, DG_ERR_USAGE, "method full trains the base alone: no --new-pieces");
   dg_new_pieces *p = &t->file->pieces;
-  add_languages(t, data, ways, p);
-  reader r = {.data = data, .ways = ways, .pieces = p};
+  add_languages(t, &r, p);
+  r.pieces = p;
   if (t->from && t->from->pieces.list.count) dg_new_pieces_add(p, &t->from->pieces);
   else if (!learn_pieces(t, r, given, &p->list, err)) return false;
   t->config.new_pieces = (int)p->list.count;
   if (!t->config.new_pieces) return true;
   if (!dg_new_pieces_extend(p, t->base, err) || !measure(t, r, t->tokens_per_word, err))
     return false;
-  tell(t, cli);
+  tell(t);
   return true;
 }
 
@@ -194,13 +192,13 @@ static bool count_pieces(const dg_trainee *t, reader r, piece_count *counts, siz
 /* Where the languages stand. */
 static dg_embedding_side side_of(const reader *r, bool bidirectional) {
   bool sides[2] = {false, false};
-  for (size_t side = 0; side < 2 * r->data->train_count; side++)
+  for (size_t side = 0; side < 2 * r->count; side++)
     if (wanted(r, side)) sides[side % 2] = true;
   if (bidirectional || (sides[0] && sides[1])) return DG_EMBED_BOTH;
   return sides[0] ? DG_EMBED_SOURCE : DG_EMBED_TARGET;
 }
 
-static bool take_embeddings(dg_trainee *t, const dg_cli *cli, dg_error *err) {
+static bool take_embeddings(dg_trainee *t, dg_error *err) {
   const dg_adapter *from = t->from->adapter;
   size_t count = (size_t)from->config.embeddings;
   if (t->config.embeddings != from->config.embeddings ||
@@ -211,8 +209,8 @@ static bool take_embeddings(dg_trainee *t, const dg_cli *cli, dg_error *err) {
                    t->init, count);
   t->changed = memcpy(dg_malloc(count * sizeof *t->changed), from->changes.ids,
                       count * sizeof *t->changed);
-  dg_cli_say(cli, "%zu pieces of the base have embeddings that learn, those of %s\n", count,
-             t->init);
+  dg_strbuf_addf(&t->told, "%zu pieces of the base have embeddings that learn, those of %s\n",
+                 count, t->init);
   return true;
 }
 
@@ -221,17 +219,16 @@ static void choose_side(dg_trainee *t, const reader *r, bool bidirectional,
                         dg_new_pieces *languages) {
   dg_embedding_side asked = t->config.embedding_side;
   if (asked == DG_EMBED_AUTO) {
-    add_languages(t, r->data, r->ways, languages);
+    add_languages(t, r, languages);
     t->config.embedding_side = side_of(r, bidirectional);
     return;
   }
-  for (size_t side = 0; side < 2 * r->data->train_count; side++)
+  for (size_t side = 0; side < 2 * r->count; side++)
     if (asked == DG_EMBED_BOTH || side % 2 == (asked == DG_EMBED_TARGET))
       dg_new_pieces_for(languages, language_of(r, side));
 }
 
-static void take_frequent(dg_trainee *t, const piece_count *counts, size_t pieces, size_t sum,
-                          const dg_cli *cli) {
+static void take_frequent(dg_trainee *t, const piece_count *counts, size_t pieces, size_t sum) {
   size_t asked = (size_t)t->config.embeddings, taken = 0, covered = 0;
   t->changed = dg_malloc(asked * sizeof *t->changed);
   for (; taken < asked && taken < pieces && counts[taken].count > 1; taken++) {
@@ -240,28 +237,28 @@ static void take_frequent(dg_trainee *t, const piece_count *counts, size_t piece
   }
   t->config.embeddings = (int)taken;
   if (taken)
-    dg_cli_say(cli, "%zu pieces of the base, %.0f%% of the text, have embeddings that learn\n",
-               taken, 100 * (double)covered / (double)sum);
+    dg_strbuf_addf(&t->told,
+                   "%zu pieces of the base, %.0f%% of the text, have embeddings that learn\n",
+                   taken, 100 * (double)covered / (double)sum);
 }
 
-bool dg_train_embeddings(dg_trainee *t, const dg_train_data *data,
-                         const dg_language_pair *const *ways, bool bidirectional,
-                         const dg_cli *cli, dg_error *err) {
-  if (t->from && t->from->adapter->config.embeddings) return take_embeddings(t, cli, err);
+bool dg_train_embeddings(dg_trainee *t, const dg_train_text *texts, size_t count,
+                         bool bidirectional, dg_error *err) {
+  if (t->from && t->from->adapter->config.embeddings) return take_embeddings(t, err);
   if (!t->config.embeddings) return true;
   if (!t->file)
     return dg_fail(err, DG_ERR_USAGE, "method full trains all embeddings: no --embeddings");
   dg_new_pieces languages = {0};
-  reader r = {.data = data, .ways = ways, .pieces = &languages};
+  reader r = {.texts = texts, .count = count, .pieces = &languages};
   choose_side(t, &r, bidirectional, &languages);
-  bool given = dg_cli_given((void *)cli, "embeddings"), ok = true;
+  bool given = dg_trainee_given(t, "embeddings"), ok = true;
   if (t->base->tokenizer == t->base->target_tokenizer ||
       t->config.embedding_side != DG_EMBED_BOTH) {
     size_t pieces = (size_t)dg_first_extra(&t->base->model->config);
     piece_count *counts = dg_calloc(pieces, sizeof *counts);
     size_t sum = 0;
     ok = count_pieces(t, r, counts, pieces, &sum, err);
-    if (ok) take_frequent(t, counts, pieces, sum, cli);
+    if (ok) take_frequent(t, counts, pieces, sum);
     free(counts);
     if (ok && given && !t->config.embeddings)
       ok = dg_fail(err, DG_ERR_USAGE,

@@ -1,4 +1,4 @@
-#include "mt/cli/train_sides.h"
+#include "mt/train/sides.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* Whether a file of pairs has its sides the right way round, by what the base knows: letters
  * cannot tell two languages of one script apart, of which one is new. */
-#ifndef DG_CLI_TRAIN_SIDES_H
-#define DG_CLI_TRAIN_SIDES_H
+#ifndef DG_TRAIN_SIDES_H
+#define DG_TRAIN_SIDES_H
 
-#include "mt/cli/trainee.h"
 #include "mt/train/examples.h"
+#include "mt/train/trainee.h"
 
 /* Refuses text of which the base, with what the trainee stands on, finds the wrong way round far
  * likelier: a sample of each side is scored as the translation of the other into each language

@@ -1,10 +1,9 @@
-#include "mt/cli/trainee.h"
+#include "mt/train/trainee.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "mt/cli/models.h"
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
 
@@ -52,8 +51,8 @@ static bool parse_mix(const dg_base *b, const char *text, dg_side side, mix *m, 
 /* What --like says of a language: its own entry, or the one for all; NULL when there is none. */
 static const char *like(const dg_trainee *t, const char *code) {
   const char *found = NULL;
-  for (size_t i = 0; i < t->like.count; i++) {
-    const char *entry = t->like.items[i], *equals = strchr(entry, '=');
+  for (size_t i = 0; i < t->like_count; i++) {
+    const char *entry = t->like[i], *equals = strchr(entry, '=');
     char name[64], canonical[DG_LANG_MAX];
     if (!equals) {
       if (!found) found = entry;
@@ -67,41 +66,37 @@ static const char *like(const dg_trainee *t, const char *code) {
 
 /* --- pairs ---------------------------------------------------------------------------------- */
 
+bool dg_trainee_given(const dg_trainee *t, const char *name) {
+  return t->given && t->given(t->context, name);
+}
+
 /* What was not asked for is as in the adapter it begins from. */
-static void take_settings(dg_adapter_config *to, const dg_adapter_config *from,
-                          const dg_cli *cli) {
+static void take_settings(dg_trainee *t) {
   for (const dg_option *o = dg_adapter_config_options; o->name; o++) {
     dg_strbuf value = {0};
-    dg_options_get(o, from, &value);
-    if (!dg_cli_given((void *)cli, o->name))
-      dg_options_set(dg_adapter_config_options, to, o->name, value.text, NULL);
+    dg_options_get(o, &t->from->adapter->config, &value);
+    if (!dg_trainee_given(t, o->name))
+      dg_options_set(dg_adapter_config_options, &t->config, o->name, value.text, NULL);
     free(value.text);
   }
 }
 
-static bool load_init(dg_trainee *t, const dg_cli *cli, dg_error *err) {
+static bool load_init(dg_trainee *t, dg_error *err) {
   if (!t->init) return true;
-  char *path = dg_find_model(t->init, err);
-  t->from = path ? dg_adapter_file_load(path, t->base, err) : NULL;
-  free(path);
-  if (!t->from) return false;
-  if (t->from->pieces.list.count && dg_cli_given((void *)cli, "new_pieces"))
+  if (!(t->from = dg_adapter_file_load(t->init, t->base, err))) return false;
+  if (t->from->pieces.list.count && dg_trainee_given(t, "new_pieces"))
     return dg_fail(err, DG_ERR_USAGE, "--init %s brings its own pieces: leave out --new-pieces",
                    t->init);
-  take_settings(&t->config, &t->from->adapter->config, cli);
+  take_settings(t);
   return true;
 }
 
-bool dg_trainee_begin(dg_trainee *t, const dg_base *base, const dg_cli *cli, dg_error *err) {
+bool dg_trainee_begin(dg_trainee *t, const dg_base *base, dg_error *err) {
   t->base = base;
-  for (size_t i = 0; i < t->below.count; i++) {
-    char *path = dg_find_model(t->below.items[i], err);
-    bool ok = path && dg_adapter_stacked_add(&t->stack, path, base, err);
-    free(path);
-    if (!ok) return false;
-  }
+  for (size_t i = 0; i < t->below_count; i++)
+    if (!dg_adapter_stacked_add(&t->stack, t->below[i], base, err)) return false;
   if (dg_trainee_is_full(t)) {
-    if (t->below.count || t->init)
+    if (t->below_count || t->init)
       return dg_fail(err, DG_ERR_USAGE, "method full trains the base alone: no -a, no --init");
     return true;
   }
@@ -112,7 +107,7 @@ bool dg_trainee_begin(dg_trainee *t, const dg_base *base, const dg_cli *cli, dg_
   memcpy(t->file->base_hash, base->hash, sizeof base->hash);
   for (size_t i = 0; i < t->stack.count; i++)
     memcpy(t->file->over[t->file->over_count++], t->stack.files[i]->hash, DG_HASH_TEXT);
-  if (!load_init(t, cli, err) || !dg_method_parse(t->config.method, err)) return false;
+  if (!load_init(t, err) || !dg_method_parse(t->config.method, err)) return false;
   return !t->config.new_pieces || !dg_adapter_stacked_pieces(&t->stack) ||
          dg_fail(err, DG_ERR_USAGE, "an adapter below brings new pieces, and only one may: train "
                                     "without --new-pieces");
@@ -274,8 +269,8 @@ static bool begin_tag(dg_trainee *t, size_t i, float *row, dg_error *err) {
 }
 
 /* Takes over whatever the other adapter has of the same name; its tags by language. */
-static bool begin_from(dg_trainee *t, const dg_adapter_file *from, const dg_cli *cli,
-                       dg_error *err) {
+static bool begin_from(dg_trainee *t, dg_error *err) {
+  const dg_adapter_file *from = t->from;
   dg_adapter *a = t->file->adapter;
   size_t taken = 0, d = a->d_model;
   for (size_t i = 0; i < a->params.count; i++) {
@@ -297,7 +292,7 @@ static bool begin_from(dg_trainee *t, const dg_adapter_file *from, const dg_cli 
         taken++;
       }
   if (!taken) return dg_fail(err, DG_ERR_USAGE, "--init %s has nothing of this adapter", t->init);
-  dg_cli_say(cli, "begins from %s (%s)\n", t->init, from->adapter->config.method);
+  dg_strbuf_addf(&t->told, "begins from %s (%s)\n", t->init, from->adapter->config.method);
   return true;
 }
 
@@ -332,10 +327,10 @@ static bool build_whole(dg_trainee *t, dg_error *err) {
   return t->whole && dg_model_train(t->whole->model, err);
 }
 
-bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error *err) {
+bool dg_trainee_build(dg_trainee *t, uint64_t seed, dg_error *err) {
   const dg_model *m = t->base->model;
-  if (t->like.count && !t->relatives)
-    dg_cli_say(cli, "every language is known: --like %s has no effect\n", t->like.items[0]);
+  if (t->like_count && !t->relatives)
+    dg_strbuf_addf(&t->told, "every language is known: --like %s has no effect\n", t->like[0]);
   if (!t->file) return build_whole(t, err);
   dg_adapter_file *f = t->file;
   bool ok = (f->adapter = dg_adapter_new(&m->config, &t->config, f->language_count, err));
@@ -348,7 +343,7 @@ bool dg_trainee_build(dg_trainee *t, uint64_t seed, const dg_cli *cli, dg_error 
     if (ok && t->relatives[i])
       dg_strbuf_addf(&t->relatives_text, "%s%s", i ? ", " : "", t->relatives[i]->code);
   }
-  return ok && (!t->from || begin_from(t, t->from, cli, err)) && dg_adapter_train(f->adapter, err);
+  return ok && (!t->from || begin_from(t, err)) && dg_adapter_train(f->adapter, err);
 }
 
 void dg_trainee_free(dg_trainee *t) {
@@ -359,6 +354,7 @@ void dg_trainee_free(dg_trainee *t) {
   free(t->languages);
   free(t->relatives);
   free(t->relatives_text.text);
+  free(t->told.text);
   free(t->changed);
 }
 
@@ -397,23 +393,19 @@ dg_tokenizer *dg_trainee_tokenizer(const dg_trainee *t, bool trained, const char
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-static json_t *texts(const dg_list *l) {
-  json_t *list = json_array();
-  for (size_t i = 0; i < l->count; i++) json_array_append_new(list, json_string(l->items[i]));
-  return list;
-}
-
 json_t *dg_trainee_identity(const dg_trainee *t) {
-  json_t *pairs = json_array(), *over = json_array();
+  json_t *pairs = json_array(), *over = json_array(), *relatives = json_array();
   for (size_t i = 0; t->file && i < t->file->pair_count; i++)
     json_array_append_new(pairs, json_pack("[s,s]", t->file->pairs[i].source,
                                            t->file->pairs[i].target));
   for (size_t i = 0; i < t->stack.count; i++)
     json_array_append_new(over, json_string(t->stack.files[i]->hash));
+  for (size_t i = 0; i < t->like_count; i++)
+    json_array_append_new(relatives, json_string(t->like[i]));
   char *init = dg_utf8_repair(t->init ? t->init : "");
   json_t *j = json_pack("{s:s,s:o,s:o,s:o,s:o,s:s}", "base", t->base->hash, "adapter",
                         dg_adapter_config_json(&t->config), "pairs", pairs, "over", over, "like",
-                        texts(&t->like), "init", init);
+                        relatives, "init", init);
   free(init);
   return j;
 }
@@ -444,10 +436,10 @@ bool dg_trainee_save(dg_trainee *t, json_t *card, const char *path, dg_error *er
   char hash[DG_HASH_TEXT];
   json_object_set_new(card, "method", json_string(t->config.method));
   if (t->init) json_object_set_new(card, "init", dg_card_file(t->init));
-  if (t->below.count) {
+  if (t->below_count) {
     json_t *names = json_array();
-    for (size_t i = 0; i < t->below.count; i++)
-      json_array_append_new(names, dg_card_file(t->below.items[i]));
+    for (size_t i = 0; i < t->below_count; i++)
+      json_array_append_new(names, dg_card_file(t->below[i]));
     json_object_set_new(card, "on_top_of", names);
   }
   tell_relatives(t, card);
