@@ -26,7 +26,9 @@ ship() { # FILE AS
   ship work/corpus/manifest.tsv data/manifest.tsv
   ship work/base/base.safetensors $base
 }
-base_hash=$("$dragoman" info --json $base | jq -er .hash)
+# In two steps, for jq 1.6 takes no input at all for a success.
+card=$("$dragoman" info --json $base)
+base_hash=$(printf '%s\n' "$card" | jq -er .hash)
 
 # adapter SOURCE TARGET LANGUAGE RELATIVE FLAGS: 5,000 pairs of four words or more.
 adapter() {

@@ -146,8 +146,8 @@ no_scores() {
   [ $without -eq 0 ] && run 'gl-en 0' && rows 1 gl-en
 }
 check "without scores there is no row" no_scores
-wrong() {
-  ! BASE=nosuch run 'en-gl 0' && ! run en-xx && grep -q en-xx out/err &&
+wrong() { # lines that are there stay
+  ! BASE=nosuch run 'en-gl 0' && rows 1 'en-gl.*base' && ! run en-xx && grep -q en-xx out/err &&
     ! CORPUS=$TMPDIR/nosuch run 'en-gl 0' && cp -r corpus other && echo more >>other/manifest.tsv &&
     ! CORPUS=$TMPDIR/other run 'en-gl 0' && grep -q 'another corpus' out/err
 }
@@ -175,7 +175,7 @@ check "a chart" drawn
 summarized() { # what the tables say, as eval rounds it
   "$root/tests/transfer/summary.sh" "$TMPDIR/out/odd.tsv" >summary.md && ! grep -q 'en-[yz]\|nan\|inf' summary.md || return 1
   awk -F'\t' '
-    $3 == 500 || $4 == "base" { score[$4] = sprintf("%.1f / %.1f", $8, $10); bleu[$4] = $8; weights[$4] = $12 }
+    $1 == "en-gl" && ($3 == 500 || $4 == "base") { score[$4] = sprintf("%.1f / %.1f", $8, $10); bleu[$4] = $8; weights[$4] = $12 }
     END {
       printf "| en-gl | pt | 30 | 500 | %s | %s | %s | %s | %s |\n", score["base"], score["scratch"],
         score["bottleneck"], score["lora"], score["full"]

@@ -1,10 +1,15 @@
-# For the scripts of this folder, which source it: files that are there whole or not at all,
-# and runs of which one that fails does not stop the others.
+# For the scripts of this folder, which source it: files that are there whole or not at all, what
+# a model's card says, and runs of which one that fails does not stop the others.
 once() { # FILE COMMAND...
   wanted_file=$1
   shift
   [ ! -f "$wanted_file" ] || return 0
   { "$@" >"$wanted_file.$$" && mv "$wanted_file.$$" "$wanted_file"; } || { rm -f "$wanted_file.$$"; return 1; }
+}
+
+# In two steps, for jq 1.6 takes no input at all for a success.
+facts() { # MODEL FILTER
+  said=$("$dragoman" info --json "$1") && printf '%s\n' "$said" | jq -er "$2"
 }
 
 pairs_of() { gzip -t "$1" && gzip -dc "$1" | cut -f1,2; }

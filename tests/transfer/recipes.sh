@@ -18,7 +18,7 @@ table=${TABLE:-tests/transfer/recipes.tsv}
 export OPENBLAS_NUM_THREADS=1
 mkdir -p "$work"
 tab=$(printf '\t')
-base_hash=$("$dragoman" info --json "$base" | jq -er .hash) || { echo "$0: $base cannot be read" >&2; exit 1; }
+base_hash=$(facts "$base" .hash) || { echo "$0: $base cannot be read" >&2; exit 1; }
 [ -f "$table" ] ||
   printf 'pair\tsize\trun\tdev_loss\tBLEU\tchrF\tat_update\tof\tminutes\tsettings\tbase_hash\n' >"$table"
 

@@ -241,7 +241,7 @@ END
 # What a fully trained copy of the base still knows of the base's own languages. An
 # adapter leaves the base as it is, byte for byte.
 forgotten() { # MODEL NAME
-  trained_hash=$("$dragoman" info --json "$1" | jq -er .hash)
+  trained_hash=$(facts "$1" .hash)
   for other in es fr de pl ru tr; do
     printf '%s\n' "$languages" | grep -qx "$other" || continue
     held_out "$other"
@@ -374,8 +374,8 @@ start_table() { # FILE COLUMN...
 for tool in jq flock /usr/bin/time; do
   command -v "$tool" >/dev/null || die "$tool is missing (Debian packages jq, util-linux, time)"
 done
-base_hash=$("$dragoman" info --json "$base" | jq -er .hash) || die "$base cannot be read"
-languages=$("$dragoman" info --json "$base" | jq -r '.languages[].code')
+base_hash=$(facts "$base" .hash) || die "$base cannot be read"
+languages=$(facts "$base" '.languages[].code')
 short_hash=$(echo "$base_hash" | cut -c1-8)
 mkdir -p "$work/locks"
 once "$work/manifest.tsv" cat "$corpus/manifest.tsv"

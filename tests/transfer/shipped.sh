@@ -5,6 +5,7 @@
 # Needs jq. CORPUS (work/corpus) is where the corpus is.
 set -eu
 cd "$(dirname "$0")/../.."
+. tests/transfer/keep.sh
 dragoman=${1:-build/dragoman}
 models=data/models corpus=${CORPUS:-work/corpus}
 scratch=$(mktemp -d)
@@ -24,7 +25,7 @@ measure() {
 }
 
 printf 'pair\tsystem\tset\tsentences\tBLEU\tchrF\n'
-languages=$("$dragoman" info --json $models/base.safetensors | jq -er '.languages[].code | select(. != "en")')
+languages=$(facts $models/base.safetensors '.languages[].code | select(. != "en")')
 for language in $languages; do
   for part in dev test; do
     measure "en-$language" base "$part.$language" 1 -a none -s en -t "$language"
