@@ -153,7 +153,7 @@ static bool build_trainee(run *r, dg_error *err) {
     texts[i] = (dg_train_text){&r->data.files[i].text,
                                &r->pairs[r->data.files[i].pair].ways[0].pair};
   bool ok = dg_train_pieces(t, texts, count, err) &&
-            dg_train_embeddings(t, texts, count, r->bidirectional, err) &&
+            dg_train_embeddings(t, texts, count, err) &&
             dg_trainee_build(t, (uint64_t)r->options.seed, err);
   free(texts);
   if (t->told.length) dg_cli_say(r->cli, "%s", t->told.text);
@@ -334,17 +334,12 @@ static bool add_mono(run *r, dg_error *err) {
 
 /* What was not asked for is as in the adapter it begins from, or goes by the languages */
 static void set_adapter_defaults(run *r, dg_strbuf *told) {
-  const dg_trainee *t = &r->trainee;
-  bool sides[2] = {false, false};
-  for (size_t i = 0; i < r->pair_count; i++)
-    for (size_t w = 0; w < r->ways; w++) {
-      const dg_language_pair *p = &r->pairs[i].ways[w].pair;
-      sides[0] = sides[0] || dg_trainee_is_new(t, p->source);
-      sides[1] = sides[1] || dg_trainee_is_new(t, p->target);
-    }
+  dg_trainee *t = &r->trainee;
+  bool source, target;
+  dg_trainee_new_sides(t, &source, &target);
   if (!t->init && !dg_trainee_is_full(t))
-    dg_train_adapter_defaults(&r->trainee.config, training_pairs(r), sides[0], sides[1],
-                              dg_cli_given, r->cli, told);
+    dg_train_adapter_defaults(&t->config, training_pairs(r), source, target, dg_cli_given, r->cli,
+                              told);
 }
 
 /* and by the amount of text. */

@@ -188,6 +188,17 @@ bool dg_trainee_is_new(const dg_trainee *t, const char *code) {
   return own_relative(t, code) != NULL;
 }
 
+void dg_trainee_new_sides(const dg_trainee *t, bool *source, bool *target) {
+  const dg_language *list = t->file ? t->file->languages : t->languages;
+  size_t count = t->file ? t->file->language_count : t->language_count;
+  *source = *target = false;
+  for (size_t i = 0; i < count; i++) {
+    if (!t->relatives[i]) continue;
+    *source = *source || list[i].side != DG_SIDE_TARGET;
+    *target = *target || list[i].side != DG_SIDE_SOURCE;
+  }
+}
+
 /* --- weights -------------------------------------------------------------------------------- */
 
 /* The embedding of a tag of the base, or of an adapter below. */

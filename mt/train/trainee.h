@@ -52,6 +52,8 @@ bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_tr
 const dg_language *dg_trainee_relative(const dg_trainee *t, const char *code, dg_side side);
 /* Whether it brings a language that nothing below knows. */
 bool dg_trainee_is_new(const dg_trainee *t, const char *code);
+/* Whether such languages are read, whether they are said. */
+void dg_trainee_new_sides(const dg_trainee *t, bool *source, bool *target);
 /* Whether a setting of config was asked for. */
 bool dg_trainee_given(const dg_trainee *t, const char *name);
 /* Untrained weights, or those it begins from, with gradients. */

@@ -189,15 +189,6 @@ static bool count_pieces(const dg_trainee *t, reader r, piece_count *counts, siz
   return ok;
 }
 
-/* Where the languages stand. */
-static dg_embedding_side side_of(const reader *r, bool bidirectional) {
-  bool sides[2] = {false, false};
-  for (size_t side = 0; side < 2 * r->count; side++)
-    if (wanted(r, side)) sides[side % 2] = true;
-  if (bidirectional || (sides[0] && sides[1])) return DG_EMBED_BOTH;
-  return sides[0] ? DG_EMBED_SOURCE : DG_EMBED_TARGET;
-}
-
 static bool take_embeddings(dg_trainee *t, dg_error *err) {
   const dg_adapter *from = t->from->adapter;
   size_t count = (size_t)from->config.embeddings;
@@ -214,13 +205,24 @@ static bool take_embeddings(dg_trainee *t, dg_error *err) {
   return true;
 }
 
-/* The languages of the side asked for or, when none is, those that are new, where they stand. */
-static void choose_side(dg_trainee *t, const reader *r, bool bidirectional,
-                        dg_new_pieces *languages) {
+/* Whether a target is a source, too. */
+static bool goes_back(const dg_adapter_file *f) {
+  for (size_t i = 0; i < f->pair_count; i++)
+    for (size_t k = 0; k < f->pair_count; k++)
+      if (!strcmp(f->pairs[i].source, f->pairs[k].target)) return true;
+  return false;
+}
+
+/* The languages of the side asked for or, when none is, those that are new or, when the base
+ * knows all, the targets; where they stand. */
+static void choose_side(dg_trainee *t, const reader *r, dg_new_pieces *languages) {
   dg_embedding_side asked = t->config.embedding_side;
   if (asked == DG_EMBED_AUTO) {
+    bool source, target;
+    dg_trainee_new_sides(t, &source, &target);
+    if (!source && !target) target = true, source = goes_back(t->file);
     add_languages(t, r, languages);
-    t->config.embedding_side = side_of(r, bidirectional);
+    t->config.embedding_side = !source ? DG_EMBED_TARGET : target ? DG_EMBED_BOTH : DG_EMBED_SOURCE;
     return;
   }
   for (size_t side = 0; side < 2 * r->count; side++)
@@ -242,15 +244,14 @@ static void take_frequent(dg_trainee *t, const piece_count *counts, size_t piece
                    taken, 100 * (double)covered / (double)sum);
 }
 
-bool dg_train_embeddings(dg_trainee *t, const dg_train_text *texts, size_t count,
-                         bool bidirectional, dg_error *err) {
+bool dg_train_embeddings(dg_trainee *t, const dg_train_text *texts, size_t count, dg_error *err) {
   if (t->from && t->from->adapter->config.embeddings) return take_embeddings(t, err);
   if (!t->config.embeddings) return true;
   if (!t->file)
     return dg_fail(err, DG_ERR_USAGE, "method full trains all embeddings: no --embeddings");
   dg_new_pieces languages = {0};
   reader r = {.texts = texts, .count = count, .pieces = &languages};
-  choose_side(t, &r, bidirectional, &languages);
+  choose_side(t, &r, &languages);
   bool given = dg_trainee_given(t, "embeddings"), ok = true;
   if (t->base->tokenizer == t->base->target_tokenizer ||
       t->config.embedding_side != DG_EMBED_BOTH) {

@@ -20,7 +20,6 @@ bool dg_train_pieces(dg_trainee *t, const dg_train_text *texts, size_t count, dg
 /* Chooses the pieces of the base whose embeddings change: the most frequent in training text of
  * the side asked for or, when none is, of the same languages; fewer when there are no more.
  * After dg_train_pieces. */
-bool dg_train_embeddings(dg_trainee *t, const dg_train_text *texts, size_t count,
-                         bool bidirectional, dg_error *err);
+bool dg_train_embeddings(dg_trainee *t, const dg_train_text *texts, size_t count, dg_error *err);
 
 #endif

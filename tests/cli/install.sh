@@ -12,13 +12,19 @@ cat >"$TMPDIR/user.c" <<'END'
 #include <stdio.h>
 
 #include "mt/decode/translator.h"
+#include "mt/train/back_translation.h"
+#include "mt/train/sides.h"
+#include "mt/train/vocabulary.h"
 #include "tokenizer/lang.h"
 
 int main(void) {
   char code[DG_LANG_MAX];
   dg_error err;
+  dg_trainee t = {0};
   if (!dg_lang_canonical("glg", code, &err)) return 1;
-  printf("%s %zu\n", code, dg_translate_defaults().beam);
+  dg_options_defaults(dg_adapter_config_options, &t.config);
+  printf("%s %zu %d\n", code, dg_translate_defaults().beam, dg_trainee_is_full(&t));
+  dg_trainee_free(&t);
   return 0;
 }
 END
@@ -28,7 +34,7 @@ if nm "$DRAGOMAN_BUILD/dragoman" | grep -q __asan_init; then
 else
   user() {
     cc -o "$TMPDIR/user" "$TMPDIR/user.c" -I"$stage/usr/include/dragoman" -L"$stage/usr/lib" -ldragoman &&
-      LD_LIBRARY_PATH=$stage/usr/lib "$TMPDIR/user" | grep -qx 'gl 4'
+      LD_LIBRARY_PATH=$stage/usr/lib "$TMPDIR/user" | grep -qx 'gl 4 0'
   }
   check "a program on the library" user
 fi
