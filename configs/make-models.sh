@@ -34,7 +34,8 @@ base_hash=$(printf '%s\n' "$card" | jq -er .hash)
 adapter() {
   shipped=data/models/$1-$2.safetensors
   if [ -f "$shipped" ]; then
-    its_base=$("$dragoman" info --json "$shipped" | jq -er .base_hash)
+    card=$("$dragoman" info --json "$shipped")
+    its_base=$(printf '%s\n' "$card" | jq -er .base_hash)
     [ "$its_base" != "$base_hash" ] || return 0
   fi
   harvest

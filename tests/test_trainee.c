@@ -83,8 +83,9 @@ static bool given(void *context, const char *name) {
   return context && strstr(context, name);
 }
 
-static dg_trainee trainee(const char *const *like, size_t like_count, const char *asked) {
-  dg_trainee t = {.like = like, .like_count = like_count, .given = given, .context = (void *)asked};
+static dg_trainee trainee(const char **like, size_t like_count, const char *asked) {
+  dg_trainee t = {.given = given, .context = (void *)asked,
+                  .like = {.items = like, .count = like_count}};
   dg_options_defaults(dg_adapter_config_options, &t.config);
   t.config.width = 4;
   return t;
@@ -116,7 +117,7 @@ static int32_t tag_of(const char *code) {
 
 static void test_known(void **state) {
   (void)state;
-  static const char *const like[] = {"pt"};
+  static const char *like[] = {"pt"};
   dg_trainee t = trainee(like, 1, NULL);
   dg_train_way way = begin(&t, "eng", "es");
   assert_string_equal(way.pair.source, "en");
@@ -133,7 +134,7 @@ static void test_known(void **state) {
 }
 
 static void check_sides(const char *source, const char *target, bool back, bool read, bool said) {
-  static const char *const like[] = {"es"};
+  static const char *like[] = {"es"};
   dg_trainee t = trainee(like, 1, NULL);
   begin(&t, source, target);
   dg_train_way way;
@@ -157,7 +158,7 @@ static void test_sides(void **state) {
  * all; the heaviest speaks for it until it is trained. */
 static void test_relatives(void **state) {
   (void)state;
-  static const char *const like[] = {"en", "glg=pt:1,es:3"};
+  static const char *like[] = {"en", "glg=pt:1,es:3"};
   dg_trainee t = trainee(like, 2, NULL);
   dg_train_way way = begin(&t, "en", "gl");
   assert_int_equal(way.before_target, tag_of("es"));
@@ -210,7 +211,7 @@ static void test_refusals(void **state) {
 /* What was not asked for is as in what it begins from, weights too. */
 static void test_init(void **state) {
   (void)state;
-  static const char *const like[] = {"es"};
+  static const char *like[] = {"es"};
   dg_error err;
   dg_trainee t = trainee(like, 1, NULL);
   begin(&t, "en", "gl");
@@ -254,7 +255,7 @@ static void add_pairs(dg_parallel_text *text) {
 /* Words that fall to bits come whole, in the new language alone, begun as the mean of the bits. */
 static void test_pieces(void **state) {
   (void)state;
-  static const char *const like[] = {"es"};
+  static const char *like[] = {"es"};
   dg_error err;
   dg_parallel_text text = {0};
   add_pairs(&text);
@@ -294,7 +295,7 @@ static void test_pieces(void **state) {
 /* Of the side where the new language stands the commonest pieces, the commonest first. */
 static void test_embeddings(void **state) {
   (void)state;
-  static const char *const like[] = {"es"};
+  static const char *like[] = {"es"};
   dg_error err;
   dg_parallel_text text = {0};
   for (size_t i = 0; i < 9; i++) dg_parallel_add(&text, "one one one one one one", "two two red");

@@ -16,11 +16,6 @@ enum { THREADS_MOST = 1024 };
 
 /* --- flags ---------------------------------------------------------------------------- */
 
-void dg_list_add(dg_list *l, const char *word) {
-  DG_GROW(l->items, l->capacity, l->count + 1);
-  l->items[l->count++] = word;
-}
-
 static void print_flag(char letter, const char *name, const char *argument, const char *help) {
   char left[64];
   snprintf(left, sizeof left, "%c%c%s --%s %s", letter ? '-' : ' ', letter ? letter : ' ',

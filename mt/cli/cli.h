@@ -11,12 +11,6 @@
 
 enum { DG_EXIT_OK = 0, DG_EXIT_FAILURE = 1, DG_EXIT_USAGE = 2, DG_EXIT_INTERRUPTED = 130 };
 
-typedef struct dg_list {
-  const char **items;
-  size_t count, capacity;
-} dg_list;
-void dg_list_add(dg_list *l, const char *item); /* borrowed */
-
 typedef enum dg_flag_type {
   DG_FLAG_BOOL,   /* target: bool */
   DG_FLAG_INT,    /* target: int */

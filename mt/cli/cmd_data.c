@@ -2,9 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/check.h"
+#include "data/clean_text.h"
 #include "data/harvest.h"
-#include "data/key_set.h"
 #include "data/parallel.h"
 #include "data/split.h"
 #include "mt/cli/cli.h"
@@ -85,56 +84,13 @@ static bool read_all(dg_parallel_text *p, const dg_list *files, dg_error *err) {
   return true;
 }
 
-/* Both as it stands in the files and as cleaning would leave it: the text that is to be
- * kept apart from it may be either. */
 static bool hold_out(dg_key_set *held_out, const dg_list *files, const char *source,
                      const char *target, dg_error *err) {
-  dg_strbuf a = {0}, b = {0};
-  bool ok = true;
-  for (size_t f = 0; ok && f < files->count; f++) {
-    dg_parallel_text p = {0};
-    ok = dg_parallel_read(&p, files->items[f], err);
-    for (size_t i = 0; ok && i < p.count; i++) {
-      const dg_pair *x = &p.pairs[i];
-      dg_hold_out(held_out, x);
-      dg_clean_verdict v =
-          dg_clean_pair(x->source, x->target, source, target, DG_ACCELERATOR_NONE, &a, &b);
-      if (v != DG_CLEAN_CREDITS && v != DG_CLEAN_ENCODING)
-        dg_hold_out(held_out, &(dg_pair){a.text, b.text});
-    }
-    dg_parallel_free(&p);
-  }
-  free(a.text);
-  free(b.text);
+  dg_parallel_text p = {0};
+  bool ok = read_all(&p, files, err);
+  if (ok) dg_clean_hold_out(held_out, &p, source, target);
+  dg_parallel_free(&p);
   return ok;
-}
-
-static bool write_clean(const dg_parallel_text *p, const char *source, const char *target,
-                        const dg_key_set *held_out, const char *path,
-                        size_t verdicts[DG_CLEAN_VERDICTS], dg_error *err) {
-  dg_output *out = dg_output_open(path, err);
-  if (!out) return false;
-  dg_strbuf a = {0}, b = {0};
-  dg_key_set seen = {0};
-  bool ok = true;
-  for (size_t i = 0; i < p->count && ok; i++) {
-    dg_clean_verdict v = dg_clean_pair(p->pairs[i].source, p->pairs[i].target, source, target,
-                                       DG_ACCELERATOR_NONE, &a, &b);
-    if (v == DG_CLEAN_KEPT &&
-        !dg_key_set_add(&seen, dg_sentence_key(a.text) ^ 3 * dg_sentence_key(b.text)))
-      v = DG_CLEAN_DUPLICATE;
-    if (v == DG_CLEAN_KEPT && (dg_held_out(held_out, &p->pairs[i]) ||
-                               dg_held_out(held_out, &(dg_pair){a.text, b.text})))
-      v = DG_CLEAN_HELD_BACK;
-    verdicts[v]++;
-    if (v == DG_CLEAN_KEPT) ok = dg_output_printf(out, err, "%s\t%s\n", a.text, b.text);
-  }
-  free(a.text);
-  free(b.text);
-  dg_key_set_free(&seen);
-  if (ok) return dg_output_commit(out, err);
-  dg_output_abort(out);
-  return false;
 }
 
 static int clean(int argc, char **argv) {
@@ -173,7 +129,7 @@ static int clean(int argc, char **argv) {
               dg_cli_spares_all(output, &without, &err) &&
               dg_lang_canonical(source, from, &err) && dg_lang_canonical(target, to, &err) &&
               hold_out(&held_out, &without, from, to, &err) && read_all(&p, &cli.rest, &err) &&
-              write_clean(&p, from, to, &held_out, output, verdicts, &err);
+              dg_clean_write(&p, from, to, &held_out, output, verdicts, &err);
     code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
     if (ok && !cli.quiet) {
       if (cli.json) fputc('{', stderr);

@@ -441,8 +441,10 @@ static json_t *start_of(const json_t *set) {
  * once called untouched too). */
 static void measured(dg_strbuf *b, const json_t *list, bool init) {
   static const char *const names[2][8] = {
-      {"direction", "sentences", "loss", "BLEU", "chrF2", "base's loss", "base's BLEU", "base's chrF2"},
-      {"direction", "sentences", "loss", "BLEU", "chrF2", "init's loss", "init's BLEU", "init's chrF2"}};
+      {"direction", "sentences", "loss", "BLEU", "chrF2", "base's loss", "base's BLEU",
+       "base's chrF2"},
+      {"direction", "sentences", "loss", "BLEU", "chrF2", "init's loss", "init's BLEU",
+       "init's chrF2"}};
   static const char *const keys[] = {"loss", "bleu", "chrf"};
   table t = {.rows = 0};
   size_t i;

@@ -68,7 +68,8 @@ int dg_cmd_merge(int argc, char **argv) {
   const char *storage = "bf16";
   const dg_flag flags[] = {
       {"base", 'b', DG_FLAG_TEXT, &m.base, "BASE", "path or name of their base (base)"},
-      {"weights", 'w', DG_FLAG_LIST, &m.weights, "X...", "of the adapters, in their order (all alike)"},
+      {"weights", 'w', DG_FLAG_LIST, &m.weights, "X...",
+       "of the adapters, in their order (all alike)"},
       {"output", 'o', DG_FLAG_TEXT, &m.output, "ADAPTER", "the mean to write"},
       {"storage", 0, DG_FLAG_TEXT, &storage, "TYPE", "of the file: fp32, bf16 or int8 (bf16)"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},

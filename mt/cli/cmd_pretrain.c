@@ -5,6 +5,7 @@
 
 #include "mt/cli/training.h"
 #include "mt/core/file.h"
+#include "mt/train/card.h"
 #include "mt/train/recipe.h"
 
 /* One pretraining run, from recipe to base. */
@@ -181,7 +182,7 @@ static bool save(run *r, const dg_train_result *result, dg_error *err) {
 /* The best so far is always on disk as a usable base. */
 static bool best(void *context, const dg_train_report *report, dg_error *err) {
   run *r = context;
-  dg_train_result so_far = dg_training_so_far(report);
+  dg_train_result so_far = dg_train_so_far(report);
   return save(r, &so_far, err);
 }
 

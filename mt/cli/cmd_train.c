@@ -4,12 +4,13 @@
 #include <unistd.h>
 
 #include "mt/cli/models.h"
-#include "mt/cli/train_data.h"
 #include "mt/cli/train_report.h"
 #include "mt/cli/training.h"
 #include "mt/core/file.h"
 #include "mt/decode/translator.h"
 #include "mt/train/back_translation.h"
+#include "mt/train/card.h"
+#include "mt/train/data.h"
 #include "mt/train/defaults.h"
 #include "mt/train/sides.h"
 #include "mt/train/trainee.h"
@@ -39,7 +40,7 @@ typedef struct run {
   char *checkpoint_path;
   dg_threads *threads;
   const char *init, *reverse;
-  dg_list below, like;
+  dg_list below;
   char *base_path, *init_path, *reverse_path, **below_paths;
   dg_base *base;
   dg_trainee trainee;
@@ -61,6 +62,12 @@ typedef struct run {
   dg_ranks ranks;
 } run;
 
+/* What the library tells. */
+static void say(const run *r, dg_strbuf *told) {
+  if (told->length) dg_cli_say(r->cli, "%s", told->text);
+  dg_strbuf_clear(told);
+}
+
 /* --- what is asked for ----------------------------------------------------------------------- */
 
 static bool find_model(const char *name, char **path, dg_error *err) {
@@ -80,8 +87,7 @@ static bool begin_trainee(run *r, dg_error *err) {
   dg_trainee *t = &r->trainee;
   t->given = dg_cli_given, t->context = r->cli;
   t->init = r->init_path;
-  t->below = (const char *const *)r->below_paths, t->below_count = r->below.count;
-  t->like = r->like.items, t->like_count = r->like.count;
+  t->below = (dg_list){.items = (const char **)r->below_paths, .count = r->below.count};
   return dg_trainee_begin(t, r->base, err);
 }
 
@@ -131,7 +137,7 @@ static bool check_outputs(const run *r, dg_error *err) {
   const char *written[] = {r->output, r->log_path, r->report_path};
   const char *read[] = {r->base_path, r->reverse_path, r->note_path};
   for (size_t i = 0; i < 3; i++) dg_list_add(&outputs, written[i]), dg_list_add(&inputs, read[i]);
-  for (size_t i = 0; i < r->below.count; i++) dg_list_add(&inputs, r->below_paths[i]);
+  add_all(&inputs, &r->trainee.below);
   add_all(&inputs, &r->mono_files);
   for (size_t i = 0; i < r->pair_count; i++) {
     add_all(&inputs, &r->pairs[i].train);
@@ -156,7 +162,7 @@ static bool build_trainee(run *r, dg_error *err) {
             dg_train_embeddings(t, texts, count, err) &&
             dg_trainee_build(t, (uint64_t)r->options.seed, err);
   free(texts);
-  if (t->told.length) dg_cli_say(r->cli, "%s", t->told.text);
+  say(r, &t->told);
   return ok;
 }
 
@@ -237,12 +243,6 @@ static void tell_looks(const run *r, const dg_train_file *f) {
   }
 }
 
-static size_t training_pairs(const run *r) {
-  size_t pairs = 0;
-  for (size_t i = 0; i < r->data.train_count; i++) pairs += r->data.files[i].text.count;
-  return pairs;
-}
-
 /* Says why by what most pairs of the first file are. */
 static bool nothing_left(const dg_train_file *f, dg_error *err) {
   int most = DG_PROBLEM_NONE + 1;
@@ -259,10 +259,13 @@ static bool read_texts(run *r, dg_error *err) {
     o[i] = (dg_train_data_options){&p->train, &p->dev, &p->test, p->ways[0].pair.source,
                                    p->ways[0].pair.target, r->reversed && p->text == NULL};
   }
+  dg_strbuf told = {0};
   bool ok = dg_train_data_read(&r->data, o, r->pair_count, r->keep_problems,
-                               (uint64_t)r->options.seed, r->cli, err);
+                               (uint64_t)r->options.seed, &told, err);
+  say(r, &told);
+  free(told.text);
   free(o);
-  if (ok && !training_pairs(r)) return nothing_left(&r->data.files[0], err);
+  if (ok && !dg_train_data_pairs(&r->data)) return nothing_left(&r->data.files[0], err);
   for (size_t i = 0; ok && !r->keep_problems && i < r->data.count; i++) {
     const dg_train_file *f = &r->data.files[i];
     tell_looks(r, f);
@@ -274,24 +277,23 @@ static bool read_texts(run *r, dg_error *err) {
 
 static void show_translated(void *context, size_t done, size_t sentences) {
   run *r = context;
+  if (!r->translated.label) {
+    if (done)
+      dg_cli_say(r->cli, "%zu back-translations of an earlier run are taken from %s\n", done,
+                 r->mono_path);
+    r->translated = dg_progress_begin(r->cli, "translating back");
+  }
   dg_progress_show(&r->translated, (double)done, (double)sentences, "sentences", NULL);
 }
 
 static bool translate_back(run *r, const dg_train_way *t, dg_error *err) {
-  dg_back_translation o = {.files = r->mono_files.items, .file_count = r->mono_files.count,
-                           .reverse = r->reverse_path, .trainee = &r->trainee,
-                           .source = t->pair.source, .target = t->pair.target,
-                           .held_out = &r->data.held_out, .output = r->output,
-                           .threads = r->threads, .context = r,
+  dg_back_translation o = {.files = r->mono_files, .reverse = r->reverse_path,
+                           .trainee = &r->trainee, .source = t->pair.source,
+                           .target = t->pair.target, .held_out = &r->data.held_out,
+                           .output = r->output, .threads = r->threads, .context = r,
                            .stop = dg_cli_interrupted, .progress = show_translated};
-  size_t kept = 0;
-  dg_cli_catch_signals();
-  r->translated = dg_progress_begin(r->cli, "translating back");
-  bool ok = dg_back_translate(&o, &r->mono.text, &r->mono_path, &kept, err);
+  bool ok = dg_back_translate(&o, &r->mono.text, &r->mono_path, err);
   dg_progress_end(&r->translated);
-  if (kept)
-    dg_cli_say(r->cli, "%zu back-translations of an earlier run are taken from %s\n", kept,
-               r->mono_path);
   return ok;
 }
 
@@ -305,6 +307,8 @@ static bool add_mono(run *r, dg_error *err) {
   f->path = r->mono_files.items[0];
   f->role = DG_ROLE_MONO;
   dg_key_set seen = {0};
+  dg_strbuf told = {0};
+  dg_cli_catch_signals();
   char made = 0; /* by rank 0; the others find its translations in the file */
   if (r->ranks.rank && !dg_ranks_share(&r->ranks, &made, 1, err)) return false;
   if (!translate_back(r, t, err) ||
@@ -312,9 +316,11 @@ static bool add_mono(run *r, dg_error *err) {
     return false;
   f->read = f->text.count;
   bool ok = dg_train_file_check(f, t->pair.source, t->pair.target, r->keep_problems, &seen, NULL,
-                                r->cli, err) &&
-            add_examples(r, r->train, &f->text, t, &way.corpus, err);
+                                &told, err);
+  say(r, &told);
+  free(told.text);
   dg_key_set_free(&seen);
+  ok = ok && add_examples(r, r->train, &f->text, t, &way.corpus, err);
   if (!ok) return false;
   if (2 * f->text.count < f->read)
     dg_cli_say(r->cli,
@@ -338,13 +344,13 @@ static void set_adapter_defaults(run *r, dg_strbuf *told) {
   bool source, target;
   dg_trainee_new_sides(t, &source, &target);
   if (!t->init && !dg_trainee_is_full(t))
-    dg_train_adapter_defaults(&t->config, training_pairs(r), source, target, dg_cli_given, r->cli,
-                              told);
+    dg_train_adapter_defaults(&t->config, dg_train_data_pairs(&r->data), source, target,
+                              dg_cli_given, r->cli, told);
 }
 
 /* and by the amount of text. */
 static void set_defaults(run *r, dg_strbuf *adapter) {
-  size_t pairs = training_pairs(r);
+  size_t pairs = dg_train_data_pairs(&r->data);
   dg_strbuf told = {0};
   dg_train_defaults(&r->options, pairs, dg_cli_given, r->cli, &told);
   if (!dg_cli_given(r->cli, "learning_rate"))
@@ -416,7 +422,7 @@ static bool save(run *r, const dg_train_result *result, dg_error *err) {
 /* The best so far is always on disk as a usable adapter. */
 static bool best(void *context, const dg_train_report *report, dg_error *err) {
   run *r = context;
-  dg_train_result so_far = dg_training_so_far(report);
+  dg_train_result so_far = dg_train_so_far(report);
   return save(r, &so_far, err);
 }
 
@@ -426,7 +432,11 @@ static char *identity(const run *r) {
     for (size_t w = 0; w < r->ways; w++)
       json_array_append_new(ways, json_pack("[s,s]", r->pairs[i].ways[w].pair.source,
                                             r->pairs[i].ways[w].pair.target));
+  /* By the name that was given, for -o may be the same file, and better each time. */
+  char *init = dg_utf8_repair(r->init ? r->init : "");
+  json_object_set_new(made_of, "init", json_string(init));
   json_object_set_new(made_of, "ways", ways);
+  free(init);
   return dg_train_identity(&r->options, made_of, r->train);
 }
 
@@ -574,6 +584,8 @@ static int check(run *r, const char *storage) {
   if (any && !one->train.count) return dg_cli_usage(c, "--train is missing: parallel text");
   if (r->mono_files.count && (r->pair_texts.count || !any))
     return dg_cli_usage(c, "--mono goes with -s, -t and --train, not with --pair");
+  if (r->reverse && !r->mono_files.count)
+    return dg_cli_usage(c, "--reverse translates the text of --mono back: name that");
   if (!r->output) return dg_cli_usage(c, "say with -o where the adapter goes");
   if (c->rest.count) return dg_cli_usage(c, "\"%s\" is too much", c->rest.items[0]);
   dg_error err;
@@ -596,28 +608,32 @@ int dg_cmd_train(int argc, char **argv) {
   run r = {.base_name = "base"};
   const char *storage = "bf16";
   const dg_flag flags[] = {
-      {"base", 'b', DG_FLAG_TEXT, &r.base_name, "BASE", "path or name of the base, which stays as it is (base)"},
+      {"base", 'b', DG_FLAG_TEXT, &r.base_name, "BASE",
+       "path or name of the base, which stays as it is (base)"},
       {"source", 's', DG_FLAG_TEXT, &r.one.source, "SRC", "language code of the source"},
       {"target", 't', DG_FLAG_TEXT, &r.one.target, "TGT", "language code of the target"},
       {"train", 0, DG_FLAG_LIST, &r.one.train, "FILE...", "pairs to learn: .tsv or a.en,a.gl"},
       {"dev", 0, DG_FLAG_LIST, &r.one.dev, "FILE...",
        "pairs to choose and measure by (else set apart from --train)"},
-      {"test", 0, DG_FLAG_LIST, &r.one.test, "FILE...", "pairs to measure by at the end, only once"},
+      {"test", 0, DG_FLAG_LIST, &r.one.test, "FILE...",
+       "pairs to measure by at the end, only once"},
       {"reversed", 0, DG_FLAG_BOOL, &r.reversed, NULL, "the files have the target language first"},
       {"keep-problems", 0, DG_FLAG_BOOL, &r.keep_problems, NULL,
        "train also on pairs that look wrong"},
       {"mono", 0, DG_FLAG_LIST, &r.mono_files, "FILE...",
        "more text in the target language, to translate back"},
-      {"reverse", 0, DG_FLAG_TEXT, &r.reverse, "ADAPTER", "the adapter that does so (else -a, or the base)"},
+      {"reverse", 0, DG_FLAG_TEXT, &r.reverse, "ADAPTER",
+       "the adapter that does so (else -a, or the base)"},
       {"output", 'o', DG_FLAG_TEXT, &r.output, "ADAPTER", "the adapter to write"},
       {"log", 0, DG_FLAG_TEXT, &r.log_path, "FILE", "a table (TSV) of the run, kept up to date"},
       {"licence", 0, DG_FLAG_TEXT, &r.licence, "TEXT", "of the adapter, for its card"},
       {"note", 0, DG_FLAG_TEXT, &r.note_path, "FILE", "for its card: what it is for, its limits"},
-      {"report", 0, DG_FLAG_TEXT, &r.report_path, "FILE", "a page (HTML) about the run, at its end"},
+      {"report", 0, DG_FLAG_TEXT, &r.report_path, "FILE",
+       "a page (HTML) about the run, at its end"},
       {"pair", 0, DG_FLAG_REPEAT, &r.pair_texts, "SPEC",
        "SRC:TGT:TRAIN[:DEV[:TEST]], a further pair for the same adapter"},
       {"bidirectional", 0, DG_FLAG_BOOL, &r.bidirectional, NULL, "one adapter for both directions"},
-      {"like", 0, DG_FLAG_REPEAT, &r.like, "[NEW=]CODE",
+      {"like", 0, DG_FLAG_REPEAT, &r.trainee.like, "[NEW=]CODE",
        "a new language's relative, or a mix: es:0.7,pt:0.3"},
       {"adapter", 'a', DG_FLAG_REPEAT, &r.below, "ADAPTER",
        "a frozen adapter to stand on; again: on top of the former"},

@@ -3,7 +3,8 @@
 #ifndef DG_CLI_TRAIN_REPORT_H
 #define DG_CLI_TRAIN_REPORT_H
 
-#include "mt/cli/train_data.h"
+#include "mt/cli/cli.h"
+#include "mt/train/data.h"
 #include "mt/train/gain.h"
 
 /* The gain on one dev or test file. */

@@ -3,33 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-static const char **keep(dg_dev_list *l, const dg_parallel_text *text, size_t n, bool target) {
-  const char **list = dg_malloc((n + 1) * sizeof *list);
-  for (size_t i = 0; i < n; i++)
-    list[i] = target ? text->pairs[i].target : text->pairs[i].source;
-  DG_GROW(l->texts, l->text_capacity, l->text_count + 1);
-  return l->texts[l->text_count++] = list;
-}
-
-dg_dev_set *dg_dev_list_add(dg_dev_list *l, const char *source, const char *target,
-                            dg_direction direction, const dg_parallel_text *text, size_t limit) {
-  size_t n = text->count < limit ? text->count : limit;
-  DG_GROW(l->sets, l->capacity, l->count + 1);
-  dg_dev_set *s = &l->sets[l->count++];
-  *s = (dg_dev_set){.direction = direction, .sentences = n};
-  snprintf(s->name, sizeof s->name, "%s-%s", source, target);
-  s->sources = keep(l, text, n, direction.reversed);
-  s->references = keep(l, text, n, !direction.reversed);
-  return s;
-}
-
-void dg_dev_list_free(dg_dev_list *l) {
-  for (size_t i = 0; i < l->text_count; i++) free(l->texts[i]);
-  free(l->texts);
-  free(l->sets);
-  *l = (dg_dev_list){0};
-}
-
 /* --- the table ------------------------------------------------------------------------------ */
 
 static void write_point(FILE *f, const dg_train_point *p) {
@@ -163,14 +136,6 @@ void dg_training_log_close(dg_training_log *log) {
   dg_progress_end(&log->progress);
   if (log->table) fclose(log->table);
   log->table = NULL;
-}
-
-dg_train_result dg_training_so_far(const dg_train_report *r) {
-  const dg_train_point *p = &r->now;
-  return (dg_train_result){.updates = (uint64_t)p->update, .best_update = (uint64_t)p->update,
-                           .seconds = p->seconds, .epochs = p->epochs,
-                           .best = {p->dev_loss, p->dev_bleu, p->dev_chrf},
-                           .best_scores = (dg_dev_score *)r->scores};
 }
 
 const char *dg_training_kept(const dg_train_result *r, char *out, size_t size) {

@@ -137,6 +137,11 @@ size_t dg_arena_bytes(const dg_arena *a) {
   return sum;
 }
 
+void dg_list_add(dg_list *l, const char *item) {
+  DG_GROW(l->items, l->capacity, l->count + 1);
+  l->items[l->count++] = item;
+}
+
 bool dg_ends_with(const char *s, const char *end) {
   size_t n = strlen(s), k = strlen(end);
   return n >= k && !strcmp(s + n - k, end);

@@ -47,6 +47,13 @@ void dg_strbuf_addf(dg_strbuf *b, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void dg_strbuf_clear(dg_strbuf *b);
 
+/* Strings in order, borrowed; free(items) releases the list. */
+typedef struct dg_list {
+  const char **items;
+  size_t count, capacity;
+} dg_list;
+void dg_list_add(dg_list *l, const char *item);
+
 /* A bump allocator for buffers that live for one pass: mark, allocate, rewind.
  * It grows by whole blocks, so earlier pointers never move, and it keeps its
  * blocks: after the first batch a step allocates nothing. */

@@ -27,8 +27,8 @@ static bool wanted(const char *line, const dg_key_set *held_out, dg_key_set *see
 static bool read_lines(const dg_back_translation *o, lines *out, dg_error *err) {
   dg_key_set seen = {0};
   bool ok = true;
-  for (size_t i = 0; ok && i < o->file_count; i++) {
-    dg_lines *r = dg_lines_open(o->files[i], err);
+  for (size_t i = 0; ok && i < o->files.count; i++) {
+    dg_lines *r = dg_lines_open(o->files.items[i], err);
     char *line;
     size_t n;
     int got = r ? 1 : -1;
@@ -144,12 +144,13 @@ static bool translate_on(const translator *t, const dg_back_translation *o, cons
   dg_translation found[CHUNK];
   dg_base base = dg_adapter_stacked_base(t->stack, o->trainee->base, o->target, o->source);
   bool ok = true;
+  if (o->progress) o->progress(o->context, first, l->count);
   for (size_t i = first; ok && i < l->count; i += CHUNK) {
     size_t n = l->count - i < CHUNK ? l->count - i : CHUNK;
-    if (o->stop(o->context))
+    if (o->stop && o->stop(o->context))
       ok = dg_fail(err, DG_ERR_INTERRUPTED,
-                   "stopped while translating back sentence %zu of %zu; the same command goes on", i,
-                   l->count);
+                   "stopped while translating back sentence %zu of %zu; the same command goes on",
+                   i, l->count);
     ok = ok && dg_translate(&t->network, &base, t->from, t->to, &to,
                             (const char *const *)l->items + i, n, found, err);
     for (size_t k = 0; ok && k < n; k++) {
@@ -159,13 +160,13 @@ static bool translate_on(const translator *t, const dg_back_translation *o, cons
     }
     if (ok) dg_translations_free(found, n);
     if (ok && (fflush(f) || ferror(f))) ok = dg_fail_errno(err, "the back-translations");
-    o->progress(o->context, i + n, l->count);
+    if (ok && o->progress) o->progress(o->context, i + n, l->count);
   }
   return ok;
 }
 
 bool dg_back_translate(const dg_back_translation *o, dg_parallel_text *out, char **path,
-                       size_t *kept, dg_error *err) {
+                       dg_error *err) {
   lines l = {0};
   translator t = {0};
   FILE *f = NULL;
@@ -182,8 +183,7 @@ bool dg_back_translate(const dg_back_translation *o, dg_parallel_text *out, char
     if (ftruncate(fileno(f), end)) ok = dg_fail_errno(err, "%s", *path);
     clearerr(f);
     fseek(f, end, SEEK_SET);
-    *kept = out->count - begun;
-    ok = ok && translate_on(&t, o, &l, *kept, f, out, err);
+    ok = ok && translate_on(&t, o, &l, out->count - begun, f, out, err);
   }
   if (f && fclose(f) && ok) ok = dg_fail_errno(err, "%s", *path);
   dg_packed_model_free(t.packed);

@@ -8,8 +8,7 @@
 #include "mt/train/trainee.h"
 
 typedef struct dg_back_translation {
-  const char *const *files; /* a sentence a line */
-  size_t file_count;
+  dg_list files;       /* a sentence a line */
   const char *reverse; /* file of an adapter from the target into the source language; NULL: those
                         * below the trainee if they go back, else the base alone */
   const dg_trainee *trainee;
@@ -17,16 +16,17 @@ typedef struct dg_back_translation {
   const dg_key_set *held_out;
   const char *output; /* what is made stays in OUTPUT.back-HASH.tsv, and is taken from there */
   dg_threads *threads;
-  void *context; /* of these: */
+  void *context;                    /* of these, each of which may be NULL: */
   bool (*stop)(void *context);
-  void (*progress)(void *context, size_t done, size_t sentences);
+  void (*progress)(void *context, size_t done, size_t sentences); /* first, with what an earlier
+                                                                   * run did */
 } dg_back_translation;
 
 /* Appends "back-translation = sentence" pairs, in the order of the files; each sentence once,
- * none that is held out; *kept of them are an earlier run's. Stopped, it goes on where it was.
- * *path is the caller's to free. */
+ * none that is held out. Stopped, it goes on where it was. *path, set before any progress, is the
+ * caller's to free. */
 bool dg_back_translate(const dg_back_translation *o, dg_parallel_text *out, char **path,
-                       size_t *kept, dg_error *err);
+                       dg_error *err);
 
 /* The token that marks such sources: one that no source of this base ever holds. */
 int32_t dg_back_translation_mark(const dg_base *b);

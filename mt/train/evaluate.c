@@ -1,10 +1,38 @@
 #include "mt/train/evaluate.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "eval/metrics.h"
 #include "mt/decode/translator.h"
 #include "mt/model/packed.h"
+
+static const char **keep(dg_dev_list *l, const dg_parallel_text *text, size_t n, bool target) {
+  const char **list = dg_malloc((n + 1) * sizeof *list);
+  for (size_t i = 0; i < n; i++)
+    list[i] = target ? text->pairs[i].target : text->pairs[i].source;
+  DG_GROW(l->texts, l->text_capacity, l->text_count + 1);
+  return l->texts[l->text_count++] = list;
+}
+
+dg_dev_set *dg_dev_list_add(dg_dev_list *l, const char *source, const char *target,
+                            dg_direction direction, const dg_parallel_text *text, size_t limit) {
+  size_t n = text->count < limit ? text->count : limit;
+  DG_GROW(l->sets, l->capacity, l->count + 1);
+  dg_dev_set *s = &l->sets[l->count++];
+  *s = (dg_dev_set){.direction = direction, .sentences = n};
+  snprintf(s->name, sizeof s->name, "%s-%s", source, target);
+  s->sources = keep(l, text, n, direction.reversed);
+  s->references = keep(l, text, n, !direction.reversed);
+  return s;
+}
+
+void dg_dev_list_free(dg_dev_list *l) {
+  for (size_t i = 0; i < l->text_count; i++) free(l->texts[i]);
+  free(l->texts);
+  free(l->sets);
+  *l = (dg_dev_list){0};
+}
 
 bool dg_evaluate_loss(const dg_network *n, const dg_examples *e, const dg_direction *d,
                       size_t micro_tokens, dg_arena *arena, double *loss, dg_error *err) {

@@ -4,6 +4,17 @@
 
 #include "mt/train/trainer.h"
 
+/* Dev sets over texts that outlive them; grows as sets are added. */
+typedef struct dg_dev_list {
+  dg_dev_set *sets;
+  const char ***texts; /* the arrays behind sources and references */
+  size_t count, capacity, text_count, text_capacity;
+} dg_dev_list;
+/* `limit` sentences at most are translated. */
+dg_dev_set *dg_dev_list_add(dg_dev_list *l, const char *source, const char *target,
+                            dg_direction direction, const dg_parallel_text *text, size_t limit);
+void dg_dev_list_free(dg_dev_list *l);
+
 bool dg_evaluate_loss(const dg_network *n, const dg_examples *e, const dg_direction *d,
                       size_t micro_tokens, dg_arena *arena, double *loss, dg_error *err);
 

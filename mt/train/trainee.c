@@ -9,6 +9,10 @@
 
 bool dg_trainee_is_full(const dg_trainee *t) { return !strcmp(t->config.method, "full"); }
 
+bool dg_trainee_given(const dg_trainee *t, const char *name) {
+  return t->given && t->given(t->context, name);
+}
+
 /* --- relatives -------------------------------------------------------------------------------- */
 
 enum { MIX_MOST = 16 };
@@ -51,8 +55,8 @@ static bool parse_mix(const dg_base *b, const char *text, dg_side side, mix *m, 
 /* What --like says of a language: its own entry, or the one for all; NULL when there is none. */
 static const char *like(const dg_trainee *t, const char *code) {
   const char *found = NULL;
-  for (size_t i = 0; i < t->like_count; i++) {
-    const char *entry = t->like[i], *equals = strchr(entry, '=');
+  for (size_t i = 0; i < t->like.count; i++) {
+    const char *entry = t->like.items[i], *equals = strchr(entry, '=');
     char name[64], canonical[DG_LANG_MAX];
     if (!equals) {
       if (!found) found = entry;
@@ -65,10 +69,6 @@ static const char *like(const dg_trainee *t, const char *code) {
 }
 
 /* --- pairs ---------------------------------------------------------------------------------- */
-
-bool dg_trainee_given(const dg_trainee *t, const char *name) {
-  return t->given && t->given(t->context, name);
-}
 
 /* What was not asked for is as in the adapter it begins from. */
 static void take_settings(dg_trainee *t) {
@@ -93,10 +93,10 @@ static bool load_init(dg_trainee *t, dg_error *err) {
 
 bool dg_trainee_begin(dg_trainee *t, const dg_base *base, dg_error *err) {
   t->base = base;
-  for (size_t i = 0; i < t->below_count; i++)
-    if (!dg_adapter_stacked_add(&t->stack, t->below[i], base, err)) return false;
+  for (size_t i = 0; i < t->below.count; i++)
+    if (!dg_adapter_stacked_add(&t->stack, t->below.items[i], base, err)) return false;
   if (dg_trainee_is_full(t)) {
-    if (t->below_count || t->init)
+    if (t->below.count || t->init)
       return dg_fail(err, DG_ERR_USAGE, "method full trains the base alone: no -a, no --init");
     return true;
   }
@@ -340,8 +340,9 @@ static bool build_whole(dg_trainee *t, dg_error *err) {
 
 bool dg_trainee_build(dg_trainee *t, uint64_t seed, dg_error *err) {
   const dg_model *m = t->base->model;
-  if (t->like_count && !t->relatives)
-    dg_strbuf_addf(&t->told, "every language is known: --like %s has no effect\n", t->like[0]);
+  if (t->like.count && !t->relatives)
+    dg_strbuf_addf(&t->told, "every language is known: --like %s has no effect\n",
+                   t->like.items[0]);
   if (!t->file) return build_whole(t, err);
   dg_adapter_file *f = t->file;
   bool ok = (f->adapter = dg_adapter_new(&m->config, &t->config, f->language_count, err));
@@ -411,14 +412,11 @@ json_t *dg_trainee_identity(const dg_trainee *t) {
                                            t->file->pairs[i].target));
   for (size_t i = 0; i < t->stack.count; i++)
     json_array_append_new(over, json_string(t->stack.files[i]->hash));
-  for (size_t i = 0; i < t->like_count; i++)
-    json_array_append_new(relatives, json_string(t->like[i]));
-  char *init = dg_utf8_repair(t->init ? t->init : "");
-  json_t *j = json_pack("{s:s,s:o,s:o,s:o,s:o,s:s}", "base", t->base->hash, "adapter",
-                        dg_adapter_config_json(&t->config), "pairs", pairs, "over", over, "like",
-                        relatives, "init", init);
-  free(init);
-  return j;
+  for (size_t i = 0; i < t->like.count; i++)
+    json_array_append_new(relatives, json_string(t->like.items[i]));
+  return json_pack("{s:s,s:o,s:o,s:o,s:o}", "base", t->base->hash, "adapter",
+                   dg_adapter_config_json(&t->config), "pairs", pairs, "over", over, "like",
+                   relatives);
 }
 
 /* One new language and its one relative are two words; more are objects. */
@@ -447,10 +445,10 @@ bool dg_trainee_save(dg_trainee *t, json_t *card, const char *path, dg_error *er
   char hash[DG_HASH_TEXT];
   json_object_set_new(card, "method", json_string(t->config.method));
   if (t->init) json_object_set_new(card, "init", dg_card_file(t->init));
-  if (t->below_count) {
+  if (t->below.count) {
     json_t *names = json_array();
-    for (size_t i = 0; i < t->below_count; i++)
-      json_array_append_new(names, dg_card_file(t->below[i]));
+    for (size_t i = 0; i < t->below.count; i++)
+      json_array_append_new(names, dg_card_file(t->below.items[i]));
     json_object_set_new(card, "on_top_of", names);
   }
   tell_relatives(t, card);

@@ -1,6 +1,7 @@
 /* What is trained: a declared adapter for some pairs of languages, perhaps on top of frozen
  * ones, or every weight of the base. In order: what is asked for, dg_trainee_begin, dg_trainee_add
- * for every pair, mt/train/vocabulary.h, dg_trainee_build. */
+ * for every pair, mt/train/vocabulary.h, dg_trainee_build. Errors call settings by their flags in
+ * `dragoman train`. */
 #ifndef DG_TRAIN_TRAINEE_H
 #define DG_TRAIN_TRAINEE_H
 
@@ -18,16 +19,14 @@ typedef struct dg_train_way {
 typedef struct dg_trainee {
   /* asked for: */
   dg_adapter_config config;
-  dg_keep_fn *given; /* whether a setting of config was asked for, and stays; or NULL: none */
-  void *context;     /* its */
-  const char *init;  /* file of an adapter to begin from, or NULL */
-  const char *const *below; /* files of frozen adapters it stands on, in order */
-  size_t below_count;
-  const char *const *like; /* [NEW=]RELATIVE[:WEIGHT],... of new languages */
-  size_t like_count;
+  dg_keep_fn *given;  /* whether a setting of config was asked for, and stays; or NULL: none */
+  void *context;      /* its */
+  const char *init;   /* file of an adapter to begin from, or NULL */
+  dg_list below;      /* files of frozen adapters it stands on, in order */
+  dg_list like;       /* [NEW=]RELATIVE[:WEIGHT],... of new languages */
   dg_storage storage; /* of its file */
   /* made: */
-  dg_strbuf told; /* remarks for people, a line each */
+  dg_strbuf told;      /* remarks for people, a line each */
   const dg_base *base; /* borrowed */
   dg_adapter_stacked stack;
   dg_adapter_file *from;           /* what it begins from, or NULL */
@@ -42,6 +41,8 @@ typedef struct dg_trainee {
 } dg_trainee;
 
 bool dg_trainee_is_full(const dg_trainee *t);
+/* Whether a setting of config was asked for. */
+bool dg_trainee_given(const dg_trainee *t, const char *name);
 /* Loads what it stands on and begins from; settings that were not given are the latter's. */
 bool dg_trainee_begin(dg_trainee *t, const dg_base *base, dg_error *err);
 /* Adds a pair of languages, each known to the base or an adapter below, or new. */
@@ -52,10 +53,8 @@ bool dg_trainee_add(dg_trainee *t, const char *source, const char *target, dg_tr
 const dg_language *dg_trainee_relative(const dg_trainee *t, const char *code, dg_side side);
 /* Whether it brings a language that nothing below knows. */
 bool dg_trainee_is_new(const dg_trainee *t, const char *code);
-/* Whether such languages are read, whether they are said. */
+/* Whether languages that nothing below knows are read, whether they are said. */
 void dg_trainee_new_sides(const dg_trainee *t, bool *source, bool *target);
-/* Whether a setting of config was asked for. */
-bool dg_trainee_given(const dg_trainee *t, const char *name);
 /* Untrained weights, or those it begins from, with gradients. */
 bool dg_trainee_build(dg_trainee *t, uint64_t seed, dg_error *err);
 void dg_trainee_free(dg_trainee *t);
@@ -70,7 +69,7 @@ void dg_trainee_use(const dg_trainee *t, bool trained, dg_network *n);
 /* What cuts up a language on a side, with or without the trainee. Borrowed. */
 dg_tokenizer *dg_trainee_tokenizer(const dg_trainee *t, bool trained, const char *language,
                                    dg_side side);
-/* What decides the untrained weights; a new object. */
+/* What decides the untrained weights, but for what they begin from; a new object. */
 json_t *dg_trainee_identity(const dg_trainee *t);
 /* Adds to a card what the trainee is; takes the card over and writes the file. */
 bool dg_trainee_save(dg_trainee *t, json_t *card, const char *path, dg_error *err);

@@ -579,6 +579,14 @@ done:
   return ok;
 }
 
+dg_train_result dg_train_so_far(const dg_train_report *r) {
+  const dg_train_point *p = &r->now;
+  return (dg_train_result){.updates = (uint64_t)p->update, .best_update = (uint64_t)p->update,
+                           .seconds = p->seconds, .epochs = p->epochs,
+                           .best = {p->dev_loss, p->dev_bleu, p->dev_chrf},
+                           .best_scores = (dg_dev_score *)r->scores};
+}
+
 void dg_train_result_free(dg_train_result *r) {
   free(r->start_scores);
   free(r->best_scores);

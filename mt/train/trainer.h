@@ -105,6 +105,8 @@ typedef struct dg_train_result {
   size_t history_count;
 } dg_train_result;
 void dg_train_result_free(dg_train_result *r);
+/* What a run would have if it ended with this report, whose scores it borrows: not to be freed. */
+dg_train_result dg_train_so_far(const dg_train_report *r);
 
 /* Trains, or goes on training. Leaves the best weights in task->trained. On
  * DG_ERR_INTERRUPTED the checkpoint holds everything up to the last update. */

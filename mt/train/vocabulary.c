@@ -178,6 +178,7 @@ static bool count_pieces(const dg_trainee *t, reader r, piece_count *counts, siz
   for (size_t i = 0; i < pieces; i++) counts[i] = (piece_count){.id = (int32_t)i};
   while (ok && next_sentence(&r, &text, &n, err) > 0) {
     dg_side side = r.side % 2 ? DG_SIDE_TARGET : DG_SIDE_SOURCE;
+    if (t->config.embedding_side == (r.side % 2 ? DG_EMBED_SOURCE : DG_EMBED_TARGET)) continue;
     const dg_tokenizer *cut = dg_trainee_tokenizer(t, true, language_of(&r, r.side), side);
     ok = dg_tokenizer_encode(cut, text, n, &list, err);
     for (size_t i = 0; ok && i < list.count; i++)

@@ -12,9 +12,8 @@ typedef struct dg_train_text {
   const dg_language_pair *languages;
 } dg_train_text;
 
-/* Gives the trainee the new pieces it asks for, or those it begins from, and says what they
- * shorten. They are for the languages new to the base or, when it knows all, for the targets.
- * Before dg_trainee_build. */
+/* Gives the trainee the new pieces it asks for, or those it begins from. They are for the languages new to the base or, when it knows all, for the targets.
+ * Before dg_trainee_build. Adds to t->told. */
 bool dg_train_pieces(dg_trainee *t, const dg_train_text *texts, size_t count, dg_error *err);
 
 /* Chooses the pieces of the base whose embeddings change: the most frequent in training text of

@@ -180,7 +180,7 @@ summarized() { # what the tables say, as eval rounds it
       printf "| en-gl | pt | 30 | 500 | %s | %s | %s | %s | %s |\n", score["base"], score["scratch"],
         score["bottleneck"], score["lora"], score["full"]
       difference = bleu["bottleneck"] - bleu["full"]
-      printf "Adapters less all weights: median %+.2f BLEU (%+.2f to %+.2f, 1 runs), with", difference, difference, difference
+      printf "Adapters less all weights: median %+.2f BLEU (%+.2f to %+.2f, of 1 pairs and sizes), with", difference, difference, difference
       share = 100 * weights["bottleneck"] / weights["full"]
       printf " %.2f%% of the parameters (%.2f%% to %.2f%%).\n", share, share, share
     }' "$TABLE" >want

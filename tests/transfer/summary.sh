@@ -7,14 +7,14 @@ set -eu
 cd "$(dirname "$0")/../.."
 table=${1:-tests/transfer/table.tsv}
 directory=$(dirname "$table")
-awk -F'\t' '
+awk -F'\t' -v name="$table" '
   BEGIN {
     methods = split("scratch bottleneck lora full", method, " ")
     label["scratch"] = "from scratch"; label["bottleneck"] = "adapter"
     label["lora"] = "LoRA"; label["full"] = "all weights"
     steps = split("500 2000 20000", step, " ")
   }
-  FNR == 1 { file++; delete column; for (i = 1; i <= NF; i++) column[$i] = i; next }
+  FNR == 1 { delete column; for (i = 1; i <= NF; i++) column[$i] = i; next }
   file == 1 { last = $column["base_hash"]; next }
   $column["base_hash"] != last { next }
   file == 2 {
@@ -27,7 +27,8 @@ awk -F'\t' '
     trained[k] = $column["pairs"]; tested[k] = $column["test"]; weights[k] = $column["parameters"]
     if (s == 2000 && m !~ /^stacked/) {
       parameters[m, ++count[m]] = $column["parameters"]
-      minutes[m, count[m]] = $column["minutes"]; memory[m, count[m]] = $column["peak_MiB"]
+      minutes[m, count[m]] = $column["minutes"] * $column["threads"]
+      memory[m, count[m]] = $column["peak_MiB"]
     }
     next
   }
@@ -69,7 +70,7 @@ awk -F'\t' '
     return 1
   }
   END {
-    if (!pairs) { print "there is nothing in " ARGV[1] >"/dev/stderr"; exit 1 }
+    if (!pairs) { print "there is nothing in " name >"/dev/stderr"; exit 1 }
     print "BLEU / chrF2 by the number of pairs trained on:\n"
     print "| pair | as | test | pairs | untouched base | from scratch | adapter | LoRA" \
       " | all weights |"
@@ -90,7 +91,7 @@ awk -F'\t' '
           scores(pair[i], 2000, "full"), versus(pair[i], 2000, "bottleneck", "base"),
           versus(pair[i], 2000, "bottleneck", "full")
     print "\nWhat a run of 2,000 pairs takes, medians:\n"
-    print "| method | parameters | minutes | memory |\n|---|--:|--:|--:|"
+    print "| method | parameters | minutes of a core | memory |\n|---|--:|--:|--:|"
     for (i = 1; i <= methods; i++) {
       m = method[i]
       if (count[m])
@@ -113,7 +114,7 @@ awk -F'\t' '
       }
     if (rows) {
       printf "Adapters less all weights: median %+.2f BLEU", median(differences, rows)
-      printf " (%+.2f to %+.2f, %d runs)", least, most, rows
+      printf " (%+.2f to %+.2f, of %d pairs and sizes)", least, most, rows
       printf ", with %.2f%% of the parameters", median(share, rows)
       printf " (%.2f%% to %.2f%%).\n", least, most
     }
@@ -124,4 +125,4 @@ awk -F'\t' '
       printf " (%.2f to %.2f, %d measured); adapters, nothing: the base is the same bytes.\n",
         least, most, models
     }
-  }' "$table" "$table" "$directory/paired.tsv" "$directory/forgetting.tsv"
+  }' file=1 "$table" file=2 "$table" file=3 "$directory/paired.tsv" file=4 "$directory/forgetting.tsv"

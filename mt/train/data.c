@@ -1,4 +1,4 @@
-#include "mt/cli/train_data.h"
+#include "mt/train/data.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@ typedef struct reader {
   size_t count;
   bool keep;
   uint64_t seed;
-  const dg_cli *cli;
+  dg_strbuf *told;
 } reader;
 
 static dg_train_file *add_file(dg_train_data *d, dg_train_role role, size_t pair,
@@ -70,15 +70,15 @@ static int shown(const char *text) {
   return n;
 }
 
-static void report(const dg_train_file *f, const dg_check *c, bool keep, const dg_cli *cli) {
+static void tell(const dg_train_file *f, const dg_check *c, bool keep, dg_strbuf *told) {
   for (int k = DG_PROBLEM_NONE + 1; k < DG_PROBLEMS; k++) {
     if (!c->counts[k]) continue;
     const dg_pair *p = &f->text.pairs[c->first[k]];
     int n = shown(p->source), m = shown(p->target);
-    dg_cli_say(cli, "%s: %zu pair%s %s, %s; the first is %zu: \"%.*s%s\" = \"%.*s%s\"\n", f->path,
-               c->counts[k], c->counts[k] == 1 ? "" : "s", dg_problem_title((dg_problem)k),
-               keep ? "kept" : "left out", c->first[k] + 1, n, p->source, p->source[n] ? "..." : "",
-               m, p->target, p->target[m] ? "..." : "");
+    dg_strbuf_addf(told, "%s: %zu pair%s %s, %s; the first is %zu: \"%.*s%s\" = \"%.*s%s\"\n",
+                   f->path, c->counts[k], c->counts[k] == 1 ? "" : "s",
+                   dg_problem_title((dg_problem)k), keep ? "kept" : "left out", c->first[k] + 1, n,
+                   p->source, p->source[n] ? "..." : "", m, p->target, p->target[m] ? "..." : "");
   }
 }
 
@@ -108,13 +108,13 @@ static bool hopeless(const dg_train_file *f, const dg_check *c, dg_error *err) {
 }
 
 bool dg_train_file_check(dg_train_file *f, const char *source, const char *target, bool keep,
-                         dg_key_set *seen, const dg_key_set *held_out, const dg_cli *cli,
+                         dg_key_set *seen, const dg_key_set *held_out, dg_strbuf *told,
                          dg_error *err) {
   /* So that scores stay comparable. */
   bool stay = keep || f->role == DG_ROLE_DEV || f->role == DG_ROLE_TEST;
   dg_check c;
   dg_check_pairs(&f->text, source, target, seen, held_out, &c);
-  report(f, &c, stay, cli);
+  tell(f, &c, stay, told);
   bool ok = keep || f->role == DG_ROLE_MONO || !hopeless(f, &c, err);
   for (int k = DG_PROBLEM_NONE + 1; k < DG_PROBLEMS; k++) f->problems[k] = c.counts[k];
   memcpy(f->looks, c.looks, sizeof f->looks);
@@ -133,7 +133,7 @@ static bool check_files(const reader *r, dg_error *err) {
       dg_train_file *f = &d->files[i];
       const dg_train_data_options *o = &r->pairs[f->pair];
       if ((int)f->role == role)
-        ok = dg_train_file_check(f, o->source, o->target, r->keep, &seen, &d->held_out, r->cli,
+        ok = dg_train_file_check(f, o->source, o->target, r->keep, &seen, &d->held_out, r->told,
                                  err);
     }
     for (size_t i = 0; role != DG_ROLE_TRAIN && i < d->count; i++)
@@ -193,7 +193,7 @@ static bool split_pair(const reader *r, dg_train_file *dev, dg_error *err) {
   return true;
 }
 
-static size_t training_pairs(const dg_train_data *d) {
+size_t dg_train_data_pairs(const dg_train_data *d) {
   size_t pairs = 0;
   for (size_t i = 0; i < d->train_count; i++) pairs += d->files[i].text.count;
   return pairs;
@@ -202,7 +202,7 @@ static size_t training_pairs(const dg_train_data *d) {
 /* What says the same as a dev pair on either side, in whatever file, is not trained on. */
 static bool split_files(const reader *r, dg_error *err) {
   dg_train_data *d = r->d;
-  size_t before = training_pairs(d), apart = 0;
+  size_t before = dg_train_data_pairs(d), apart = 0;
   for (size_t i = d->train_count; i < d->train_count + d->dev_count; i++)
     if (d->files[i].apart) {
       if (!split_pair(r, &d->files[i], err)) return false;
@@ -216,14 +216,14 @@ static bool split_files(const reader *r, dg_error *err) {
     dg_parallel_remove(t, same);
     free(same);
   }
-  dg_cli_say(r->cli, "%zu pairs set apart as dev text, and %zu that say the same left out\n", apart,
-             before - training_pairs(d) - apart);
+  dg_strbuf_addf(r->told, "%zu pairs set apart as dev text, and %zu that say the same left out\n",
+                 apart, before - dg_train_data_pairs(d) - apart);
   return true;
 }
 
 bool dg_train_data_read(dg_train_data *d, const dg_train_data_options *pairs, size_t count,
-                        bool keep_problems, uint64_t seed, const dg_cli *cli, dg_error *err) {
-  reader r = {d, pairs, count, keep_problems, seed, cli};
+                        bool keep_problems, uint64_t seed, dg_strbuf *told, dg_error *err) {
+  reader r = {d, pairs, count, keep_problems, seed, told};
   return read_files(&r, err) && check_files(&r, err) && split_files(&r, err);
 }
 

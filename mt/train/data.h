@@ -1,11 +1,12 @@
-/* The parallel text `train` reads: checked, faulty pairs left out, dev text set apart. */
-#ifndef DG_CLI_TRAIN_DATA_H
-#define DG_CLI_TRAIN_DATA_H
+/* The parallel text an adapter is trained on and measured by: checked, faulty pairs left out, dev
+ * text set apart. */
+#ifndef DG_TRAIN_DATA_H
+#define DG_TRAIN_DATA_H
 
 #include <jansson.h>
 
 #include "data/check.h"
-#include "mt/cli/cli.h"
+#include "mt/core/mem.h"
 
 typedef enum dg_train_role {
   DG_ROLE_TRAIN,
@@ -39,19 +40,20 @@ typedef struct dg_train_data_options {
   bool reversed;
 } dg_train_data_options;
 
-/* Reads the files of all pairs and reports what is wrong with them; faulty training pairs are
+/* Reads the files of all pairs and adds what is wrong with them to *told; faulty training pairs are
  * left out unless they are to be kept, and so is what says the same as the dev or test text of
  * any pair. A pair without dev files gets a tenth of its training text, 500 sentences at most,
  * set apart by sentence. Refuses text that is mostly the wrong way round or in the wrong script.
  * Release with dg_train_data_free either way. */
 bool dg_train_data_read(dg_train_data *d, const dg_train_data_options *pairs, size_t count,
-                        bool keep_problems, uint64_t seed, const dg_cli *cli, dg_error *err);
-/* Reports what is wrong with a file's pairs and leaves faulty ones out, if they are for training
+                        bool keep_problems, uint64_t seed, dg_strbuf *told, dg_error *err);
+/* Tells what is wrong with a file's pairs and leaves faulty ones out, if they are for training
  * and not to be kept; refuses one that is mostly wrong, unless it was made here. See
  * dg_check_pairs. */
 bool dg_train_file_check(dg_train_file *f, const char *source, const char *target, bool keep,
-                         dg_key_set *seen, const dg_key_set *held_out, const dg_cli *cli,
+                         dg_key_set *seen, const dg_key_set *held_out, dg_strbuf *told,
                          dg_error *err);
+size_t dg_train_data_pairs(const dg_train_data *d); /* those to train on */
 void dg_train_data_free(dg_train_data *d);
 /* {"duplicate": 12, ...}: the problems a file has. */
 json_t *dg_train_problems_json(const dg_train_file *f);
