@@ -258,6 +258,8 @@ mono_killed() {
 check "killed, started again" mono_killed
 check "another adapter does not go back" refuses 2 'does not translate' train --quiet --train train.gl.tsv \
   --mono mono.gl --reverse logged.safetensors -o w.safetensors
+check "--reverse without --mono" refuses 2 'of --mono' train --quiet --train train.gl.tsv --reverse gl-en.safetensors \
+  -o w.safetensors
 
 check "a report that cannot be" refuses 1 'no/such' train --quiet --train train.gl.tsv --report no/such.html -o w.safetensors
 begun() { # no gain over the adapter it begins from, which had gained much
