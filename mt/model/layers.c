@@ -604,3 +604,45 @@ float *dg_attention_around(dg_pass *p, const dg_style *style, const dg_attention
         mark);
   return y;
 }
+
+/* --- memory ------------------------------------------------------------------- */
+
+/* As dg_product_keep allocates it. */
+static size_t product_kept(const dg_parts *parts, dg_product product) {
+  size_t numbers = 0;
+  for (size_t k = 0; k < parts->count; k++) {
+    const dg_low_rank *r = &parts->at[k]->product[product].low_rank;
+    if (r->count) numbers += r->down.out;
+  }
+  return numbers;
+}
+
+/* As `begin` allocates it, and the sublayer's result. */
+static size_t sublayer_kept(bool pre_norm, const dg_norm *norm, const dg_linear *in,
+                            const dg_parts *parts) {
+  size_t width = in->in, numbers = width + 2; /* mean and rstd */
+  if (!pre_norm || (norm->gain && dg_product_keeps_input(in, parts, DG_PRODUCT_IN)))
+    numbers += width;
+  numbers += product_kept(parts, DG_PRODUCT_IN) + product_kept(parts, DG_PRODUCT_OUT);
+  if (dg_parts_have_blocks(parts)) numbers += width;
+  for (size_t k = 0; k < parts->count; k++) {
+    const dg_block *b = dg_parts_block(parts, k);
+    if (b) numbers += dg_ffn_kept(true, &b->ffn, &no_parts);
+  }
+  return numbers;
+}
+
+size_t dg_ffn_kept(bool pre_norm, const dg_ffn *f, const dg_parts *parts) {
+  size_t hidden = f->out.in;
+  return sublayer_kept(pre_norm, &f->norm, &f->in, parts) + f->in.out +
+         hidden * dg_product_keeps_input(&f->out, parts, DG_PRODUCT_OUT) +
+         hidden * dg_parts_train_scale(parts);
+}
+
+size_t dg_attention_kept(bool pre_norm, const dg_attention *a, const dg_parts *parts,
+                         size_t *memory) {
+  const dg_linear *in = memory ? &a->q : &a->qkv;
+  size_t inner = a->q.out, unscaled = 2 * inner * dg_parts_train_scale(parts);
+  if (memory) *memory = a->kv.out + unscaled + product_kept(parts, DG_PRODUCT_MEMORY);
+  return sublayer_kept(pre_norm, &a->norm, in, parts) + in->out + inner + (memory ? 0 : unscaled);
+}

@@ -127,6 +127,12 @@ void dg_attention_backward(dg_pass *p, const dg_style *style, const dg_attention
 void dg_attention_memory(dg_pass *p, const dg_attention *a, const dg_parts *parts, size_t rows,
                          const float *memory, float *kv, dg_sublayer_saved *s);
 
+/* The numbers that these two keep of a row for the backward pass; attention, of what it attends to,
+ * besides, in *memory (NULL: to itself). */
+size_t dg_ffn_kept(bool pre_norm, const dg_ffn *f, const dg_parts *parts);
+size_t dg_attention_kept(bool pre_norm, const dg_attention *a, const dg_parts *parts,
+                         size_t *memory);
+
 /* The sublayer around an attention that the caller does: `in` projects normalised
  * rows to q [rows, in->out], attend turns them into o [rows, inner]. */
 typedef void dg_attend_fn(void *context, const float *q, float *o);

@@ -355,36 +355,37 @@ bool dg_encoder_states(const dg_network *n, const dg_batch *b, size_t layers, dg
   return true;
 }
 
-/* What the layers from `lowest` on keep of a token, as dg_attention_forward and dg_ffn_forward
- * allocate it; and what passes through one layer's backward pass. */
-static size_t kept_floats(const dg_network *n, bool decoder, size_t lowest) {
-  const dg_model_config *c = &n->model->config;
-  size_t d = (size_t)c->d_model, inner = (size_t)c->heads * (size_t)c->head_dim, floats = 0;
-  size_t hidden = (size_t)c->ffn_dim,
-         layers = (size_t)(decoder ? c->decoder_layers : c->encoder_layers);
-  bool all = n->model->params.grads != NULL, sums = !c->pre_norm;
-  size_t input = d * (all || sums), first = c->gated_ffn ? 2 * hidden : hidden;
-  for (size_t i = 0; i < layers; i++) {
+/* What the layers from `lowest` on keep of a token, of what they attend to in *memory, and what
+ * passes through one layer's backward pass. */
+static size_t kept_floats(const dg_network *n, bool decoder, size_t lowest, size_t *memory) {
+  const dg_stack *s = decoder ? &n->model->decoder : &n->model->encoder;
+  bool pre_norm = n->model->config.pre_norm;
+  size_t floats = 0, cross;
+  *memory = 0;
+  for (size_t i = 0; i < s->count; i++) {
     if (lowest > dg_depth(i, DG_AFTER)) continue;
+    const dg_layer *l = &s->layers[i];
     dg_layer_parts parts = dg_network_parts(n, decoder, i);
-    floats += d + input + 4 * inner;
-    if (decoder) floats += d + input + 2 * inner;
-    floats += d + input + first + (all ? hidden : 0);
-    for (size_t k = 0; k < parts.after_count; k++) floats += 2 * d + 2 * parts.after[k]->ffn.in.out;
+    floats += dg_attention_kept(pre_norm, &l->self, &parts.self, NULL) +
+              dg_ffn_kept(pre_norm, &l->ffn, &parts.ffn);
+    if (decoder) {
+      floats += dg_attention_kept(pre_norm, &l->cross, &parts.cross, &cross);
+      *memory += cross;
+    }
+    for (size_t k = 0; k < parts.after_count; k++)
+      floats += dg_ffn_kept(true, &parts.after[k]->ffn, &(dg_parts){0});
   }
-  return floats + 4 * d + 2 * first;
+  const dg_ffn *f = &s->layers->ffn;
+  return floats + 4 * f->in.in + 2 * f->in.out;
 }
 
 void dg_loss_memory(const dg_network *n, const dg_batch *b, size_t *source, size_t *target) {
-  const dg_model_config *c = &n->model->config;
   walk w;
-  size_t encoder, decoder;
+  size_t encoder, decoder, none, memory;
   pack(b, &w);
   find_lowest(n, &w, &encoder, &decoder);
-  size_t inner = (size_t)c->heads * (size_t)c->head_dim;
-  size_t kv = decoder == DG_DEPTH_NONE ? 0 : 2 * inner * (size_t)c->decoder_layers;
-  *source = (kept_floats(n, false, encoder) + kv) * sizeof(float);
-  *target = kept_floats(n, true, decoder) * sizeof(float);
+  *target = kept_floats(n, true, decoder, &memory) * sizeof(float);
+  *source = (kept_floats(n, false, encoder, &none) + memory) * sizeof(float);
 }
 
 bool dg_logits(const dg_network *n, const dg_batch *b, dg_arena *arena, float *logits,
