@@ -60,6 +60,11 @@ BENCH_C := $(sort $(wildcard tests/bench/*.c))
 FUZZ_LIB_C := tests/fuzz/input.c
 FUZZ_C := $(filter-out $(FUZZ_LIB_C) tests/fuzz/replay.c,$(sort $(wildcard tests/fuzz/*.c)))
 
+# What others may include; the rest serves its own folder.
+PUBLIC_HEADERS := $(filter-out $(patsubst %,mt/model/%.h,layers parts stack output) tokenizer/model.h, \
+  $(wildcard mt/core/*.h mt/model/*.h mt/decode/*.h mt/train/*.h tokenizer/*.h data/*.h eval/*.h) \
+  $(patsubst %,mt/kernels/%.h,gemm isa matrix) $(patsubst %,mt/import/%.h,checkpoint exchange family import))
+
 obj = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 LIB_O := $(call obj,$(LIB_C) $(LIB_CC))
 CLI_O := $(call obj,$(CLI_C))
@@ -126,7 +131,7 @@ install: build ## install under $(DESTDIR)$(PREFIX)
 	ln -sf libdragoman.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libdragoman.so.0
 	ln -sf libdragoman.so.0 $(DESTDIR)$(PREFIX)/lib/libdragoman.so
 	install -m 644 $(BUILD)/dragoman.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
-	for h in $(wildcard mt/core/*.h mt/kernels/gemm.h mt/kernels/matrix.h mt/kernels/isa.h mt/model/*.h mt/decode/*.h mt/train/*.h mt/import/checkpoint.h mt/import/family.h mt/import/import.h mt/import/exchange.h $(filter-out tokenizer/model.h,$(wildcard tokenizer/*.h)) data/*.h eval/*.h); do \
+	for h in $(PUBLIC_HEADERS); do \
 	  install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/dragoman/$$h; done
 	install -D -m 644 mt/import/attach_adapter.py $(DESTDIR)$(PREFIX)/share/dragoman/attach_adapter.py
 	for f in data/models/*.safetensors; do [ ! -f $$f ] || \

@@ -8,6 +8,14 @@ if ls data/models/*.safetensors >/dev/null 2>&1; then
   models() { (cd "$TMPDIR" && unset DRAGOMAN_MODELS && echo 'Open the file' | "$stage/usr/bin/dragoman" translate -t es --quiet | grep -q .); }
   check "it finds the installed models" models
 fi
+headers() { # each by itself
+  (cd "$stage/usr/include/dragoman" && find . -name '*.h') >"$TMPDIR/list"
+  [ -s "$TMPDIR/list" ] && while read -r header; do
+    echo "#include \"${header#./}\"" >"$TMPDIR/header.c"
+    cc -fsyntax-only -I"$stage/usr/include/dragoman" "$TMPDIR/header.c" || return 1
+  done <"$TMPDIR/list"
+}
+check "headers that others may include" headers
 cat >"$TMPDIR/user.c" <<'END'
 #include <stdio.h>
 
