@@ -47,7 +47,7 @@ static bool better(const candidate *a, const candidate *b) {
   return a->row < b->row;
 }
 
-static int by_rank(const void *a, const void *b) { return better(a, b) ? -1 : 1; }
+static int by_rank(const void *a, const void *b) { return better(a, b) ? -1 : better(b, a); }
 
 /* The row's `width` best continuations, by insertion: few survive the threshold. */
 static void expand_row(void *context, size_t row, int worker) {

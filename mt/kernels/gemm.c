@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mt/core/mem.h"
+#include "mt/kernels/blocks.h"
 #include "mt/kernels/gemm_int16.h"
 #include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
@@ -18,10 +19,7 @@ enum { K_WORDS = 256, B_COLUMNS = 48 * 42, SMALL = 1 << 18, CACHE_LINE = 64 };
 enum { ROUNDED_LEAST = 48 }; /* rows and columns of a weight in fp32 that is worth rounding */
 enum { FAR = 1 << 18 }; /* numbers of a weight that will not be in the caches of a core */
 
-static size_t least(size_t x, size_t y) { return x < y ? x : y; }
 static size_t most(size_t x, size_t y) { return x > y ? x : y; }
-static size_t ceiling(size_t x, size_t y) { return (x + y - 1) / y; }
-static size_t round_up(size_t x, size_t to) { return ceiling(x, to) * to; }
 
 static const dg_gemm_kernels *kernels(dg_precision precision) {
 #if defined(__x86_64__)

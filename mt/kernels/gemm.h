@@ -40,7 +40,7 @@ void dg_gemm_weight(dg_threads *threads, dg_precision precision, bool transpose_
 
 /* A weight W [out,in] laid out once for y = x W^T with few rows, where packing W
  * for every product would cost more than the product (decoding). The result is
- * bit for bit that of dg_gemm. */
+ * bit for bit that of dg_gemm; DG_ROUNDED is packed as DG_BF16. */
 typedef struct dg_packed dg_packed;
 
 /* What W borrows must outlive the handle, which need not copy it. NULL with an error when

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "mt/kernels/blocks.h"
 #include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
 #include "mt/kernels/widen.h"
@@ -9,10 +10,6 @@
 /* Blocks of the right operand are as wide as a shared cache holds; of the left one ROWS stay in
  * the second-level cache. */
 enum { COLUMNS = 2016, ROWS = 96, SMALL = 1 << 18 };
-
-static size_t least(size_t x, size_t y) { return x < y ? x : y; }
-static size_t ceiling(size_t x, size_t y) { return (x + y - 1) / y; }
-static size_t round_up(size_t x, size_t to) { return ceiling(x, to) * to; }
 
 const dg_int16_kernels *dg_int16_best(void) {
 #if defined(__x86_64__)
@@ -29,7 +26,7 @@ bool dg_int16_fits(const dg_matrix *b) {
   return b->block[0].data && (type == DG_STORE_INT8 || type == DG_STORE_FP32);
 }
 
-static const char *row_of(const dg_matrix *b, size_t cols, size_t row, size_t first,
+static const void *row_of(const dg_matrix *b, size_t cols, size_t row, size_t first,
                           float *scale) {
   dg_stored_row r = dg_find_row(b, cols, row, first);
   *scale = r.scale;
@@ -52,7 +49,7 @@ static void left_task(void *context, size_t task, int worker) {
   (void)worker;
   const product *p = context;
   size_t i = task * ROWS, n = least(ROWS, p->m - i);
-  const float *lines[DG_INT16_K];
+  const void *lines[DG_INT16_K];
   for (size_t r = 0; r < (p->ta ? p->k : n); r++)
     lines[r] = p->ta ? p->a + r * p->lda + i : p->a + (i + r) * p->lda;
   int32_t *words = p->left + i * p->steps;
@@ -64,17 +61,16 @@ static void left_task(void *context, size_t task, int worker) {
 
 /* Lines that lie across the rows of b. */
 static void right_across(const product *p, size_t j, size_t n) {
-  const char *rows[DG_INT16_K];
+  const void *rows[DG_INT16_K];
   float unused;
   for (size_t r = 0; r < p->k; r++)
     rows[r] = row_of(p->b, p->cols, p->row + r, p->column + j, &unused);
   int32_t *words = p->right + j * p->steps;
   if (!p->eight) {
-    p->t->pack_across(true, n, p->k, (const float *const *)rows, p->most, words,
-                      p->right_scale + j);
+    p->t->pack_across(true, n, p->k, rows, p->most, words, p->right_scale + j);
     return;
   }
-  p->t->pack_across8(n, p->k, (const int8_t *const *)rows, words);
+  p->t->pack_across8(n, p->k, rows, words);
   for (size_t i = 0; i < n; i++) p->right_scale[j + i] = 1;
 }
 
@@ -82,7 +78,7 @@ static void right_task(void *context, size_t task, int worker) {
   (void)worker;
   const product *p = context;
   size_t j = task * p->columns, end = least(p->n, j + p->columns);
-  const char *lines[DG_INT16_K];
+  const void *lines[DG_INT16_K];
   if (!p->tb) right_across(p, j, end - j);
   for (size_t n; p->tb && j < end; j += n) {
     float *scale = p->right_scale + j;
@@ -90,9 +86,9 @@ static void right_task(void *context, size_t task, int worker) {
     for (size_t r = 0; r < n; r++)
       lines[r] = row_of(p->b, p->cols, p->row + j + r, p->column, &scale[r]);
     int32_t *words = p->right + j * p->steps;
-    if (p->eight) p->t->pack_lines8(n, p->k, (const int8_t *const *)lines, words);
+    if (p->eight) p->t->pack_lines8(n, p->k, lines, words);
     else
-      p->t->pack_lines(true, n, p->k, (const float *const *)lines, NULL, p->most, words, scale);
+      p->t->pack_lines(true, n, p->k, lines, NULL, p->most, words, scale);
   }
 }
 

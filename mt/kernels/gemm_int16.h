@@ -14,7 +14,7 @@
 #include "mt/kernels/matrix.h"
 
 /* Steps along k that are summed as integers, and the largest of those that numbers become:
- * 512 * 127 * 32767 and 256 * 2896 * 2896 are less than 2^31. */
+ * 512 * 128 * 32767 and 256 * 2896 * 2896 are less than 2^31. */
 enum {
   DG_INT16_K = 512,
   DG_INT16_MOST = 32767, /* times 8 bits */
@@ -28,17 +28,17 @@ enum {
  * inside a panel the words of one step lie together. */
 typedef struct dg_int16_kernels {
   size_t rows, columns, lanes;
-  /* n lines of k numbers, times by[k] (NULL: 1), rounded: about integer * scale of the line, the
+  /* n lines of k floats, times by[k] (NULL: 1), rounded: about integer * scale of the line, the
    * largest integer being `most`. A line with NaN or infinity becomes zeros with a NaN scale.
    * Lines are written up to a multiple of `lanes`; there is room for whole panels. */
-  void (*pack_lines)(bool right, size_t n, size_t k, const float *const *line, const float *by,
+  void (*pack_lines)(bool right, size_t n, size_t k, const void *const *line, const float *by,
                      float most, int32_t *words, float *scale);
   /* The same of lines that lie across k rows. */
-  void (*pack_across)(bool right, size_t n, size_t k, const float *const *row, float most,
+  void (*pack_across)(bool right, size_t n, size_t k, const void *const *row, float most,
                       int32_t *words, float *scale);
-  /* Of a right operand in 8 bits. */
-  void (*pack_lines8)(size_t n, size_t k, const int8_t *const *line, int32_t *words);
-  void (*pack_across8)(size_t n, size_t k, const int8_t *const *row, int32_t *words);
+  /* Of a right operand in 8 bits, int8_t. */
+  void (*pack_lines8)(size_t n, size_t k, const void *const *line, int32_t *words);
+  void (*pack_across8)(size_t n, size_t k, const void *const *row, int32_t *words);
   /* C[m,n] = sums * (scale of the row * scale of the column) (+ C when `add`). */
   void (*multiply)(size_t m, size_t n, size_t steps, const int32_t *left, const float *left_scale,
                    const int32_t *right, const float *right_scale, bool add, float *c, size_t ldc);

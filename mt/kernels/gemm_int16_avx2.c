@@ -3,14 +3,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "mt/kernels/blocks.h"
 #include "mt/kernels/gemm_int16.h"
 #include "mt/kernels/transpose_avx2.h"
 #include "mt/kernels/unroll.h"
 
 enum { V = 8, MR = 6, NV = 2, NR = NV * V };
 
-static inline size_t least(size_t x, size_t y) { return x < y ? x : y; }
-static inline size_t round_up(size_t x, size_t to) { return (x + to - 1) / to * to; }
 static inline void store(void *p, __m256i x) { _mm256_storeu_si256((__m256i *)p, x); }
 static inline __m256i load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 
@@ -91,7 +90,7 @@ static inline void put_words(bool right, const place *to, size_t s, __m256i word
   _mm_storeh_pd((double *)(void *)(to->pair[3] + at), _mm_castsi128_pd(high));
 }
 
-static void pack_lines(bool right, size_t n, size_t k, const float *const *line, const float *by,
+static void pack_lines(bool right, size_t n, size_t k, const void *const *line, const float *by,
                        float most, int32_t *words, float *scale) {
   size_t steps = (k + 1) / 2;
   int16_t q[V][DG_INT16_K];
@@ -111,14 +110,14 @@ static void pack_lines(bool right, size_t n, size_t k, const float *const *line,
   }
 }
 
-/* Eight numbers of a row, or the first n. */
-static inline __m256 load_part(const float *x, size_t n) {
-  if (n >= V) return _mm256_loadu_ps(x);
+/* Eight numbers of a row of n, or what there is of them. */
+static inline __m256 load_part(const float *x, size_t at, size_t n) {
+  if (n - at >= V) return _mm256_loadu_ps(x + at);
   __m256i all = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  return _mm256_maskload_ps(x, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), all));
+  return _mm256_maskload_ps(x + at, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n - at)), all));
 }
 
-static void pack_across(bool right, size_t n, size_t k, const float *const *row, float most,
+static void pack_across(bool right, size_t n, size_t k, const void *const *row, float most,
                         int32_t *words, float *scale) {
   enum { STRIP = 8 }; /* vectors: then a row is read in whole cache lines */
   size_t steps = (k + 1) / 2;
@@ -130,7 +129,7 @@ static void pack_across(bool right, size_t n, size_t k, const float *const *row,
     for (size_t v = 0; v < STRIP; v++) top[v] = _mm256_setzero_si256();
     for (size_t p = 0; p < k; p++)
       for (size_t v = 0; v < vectors; v++) {
-        __m256i x = _mm256_castps_si256(load_part(row[p] + j + v * V, n - j - v * V));
+        __m256i x = _mm256_castps_si256(load_part(row[p], j + v * V, n));
         top[v] = _mm256_max_epi32(top[v], _mm256_and_si256(x, magnitude));
       }
     for (size_t v = 0; v < vectors; v++) {
@@ -147,30 +146,30 @@ static void pack_across(bool right, size_t n, size_t k, const float *const *row,
     for (size_t s = 0; s < steps; s++)
       for (size_t v = 0; v < vectors; v++) {
         size_t at = j + v * V;
-        __m256i even = turn(load_part(row[2 * s] + at, n - at), inverse[v]);
+        __m256i even = turn(load_part(row[2 * s], at, n), inverse[v]);
         __m256i odd = _mm256_setzero_si256();
-        if (2 * s + 1 < k) odd = turn(load_part(row[2 * s + 1] + at, n - at), inverse[v]);
+        if (2 * s + 1 < k) odd = turn(load_part(row[2 * s + 1], at, n), inverse[v]);
         put_words(right, &to[v], s, _mm256_blend_epi16(even, _mm256_slli_epi32(odd, 16), 0xaa));
       }
   }
 }
 
-static inline __m256 widen(const int8_t *x, size_t n) { /* words, whatever they hold */
+/* Words, whatever they hold, of sixteen numbers of a line of n, or of what there is of them. */
+static inline __m256 widen(const int8_t *x, size_t at, size_t n) {
   int8_t t[2 * V] = {0};
-  if (n < 2 * V) x = memcpy(t, x, n);
+  x = n - at < 2 * V ? memcpy(t, x + at, n - at) : x + at;
   return _mm256_castsi256_ps(
       _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)x)));
 }
 
-static void pack_lines8(size_t n, size_t k, const int8_t *const *line, int32_t *words) {
+static void pack_lines8(size_t n, size_t k, const void *const *line, int32_t *words) {
   size_t steps = (k + 1) / 2;
   for (size_t j = 0; j < n; j += V) {
     place to = place_of(true, n, steps, j, words);
     for (size_t p = 0; p < steps; p += V) {
       __m256 t[V];
       for (size_t i = 0; i < V; i++)
-        t[i] = j + i < n ? widen(line[j + i] + 2 * p, least(2 * V, k - 2 * p))
-                         : _mm256_setzero_ps();
+        t[i] = j + i < n ? widen(line[j + i], 2 * p, k) : _mm256_setzero_ps();
       transpose(t);
       for (size_t s = 0; s < least(V, steps - p); s++)
         put_words(true, &to, p + s, _mm256_castps_si256(t[s]));
@@ -178,14 +177,16 @@ static void pack_lines8(size_t n, size_t k, const int8_t *const *line, int32_t *
   }
 }
 
-static void pack_across8(size_t n, size_t k, const int8_t *const *row, int32_t *words) {
+static void pack_across8(size_t n, size_t k, const void *const *row, int32_t *words) {
   static const int8_t none[V] = {0};
   size_t steps = (k + 1) / 2;
   for (size_t j = 0; j < n; j += V) {
     place to = place_of(true, n, steps, j, words);
     size_t held = least(V, n - j);
     for (size_t p = 0; p < steps; p++) {
-      const int8_t *even = row[2 * p] + j, *odd = 2 * p + 1 < k ? row[2 * p + 1] + j : none;
+      const int8_t *even = row[2 * p], *odd = 2 * p + 1 < k ? row[2 * p + 1] : NULL;
+      even += j;
+      odd = odd ? odd + j : none;
       int8_t t[2][V] = {{0}};
       if (held < V) {
         even = memcpy(t[0], even, held);
@@ -298,12 +299,16 @@ static void multiply(size_t m, size_t n, size_t steps, const int32_t *left, cons
     for (size_t i = 0; i < m; i += MR) {
       size_t height = least(MR, m - i);
       tile_fn *f = tiles[height - 1][nv - 1];
-      float *to = c + i * ldc + j, t[MR * NR];
-      bool whole = width % V == 0;
-      f(steps, left + i * steps, left_scale + i, right + j * steps, right_scale + j, whole && add,
-        whole ? to : t, whole ? ldc : NR);
-      for (size_t r = 0; !whole && r < height; r++, to += ldc)
-        for (size_t q = 0; q < width; q++) to[q] = add ? to[q] + t[r * NR + q] : t[r * NR + q];
+      float *to = c + i * ldc + j;
+      if (width % V == 0) {
+        f(steps, left + i * steps, left_scale + i, right + j * steps, right_scale + j, add, to, ldc);
+        continue;
+      }
+      float t[MR * NR] = {0};
+      for (size_t r = 0; add && r < height; r++)
+        memcpy(t + r * NR, to + r * ldc, width * sizeof *t);
+      f(steps, left + i * steps, left_scale + i, right + j * steps, right_scale + j, add, t, NR);
+      for (size_t r = 0; r < height; r++) memcpy(to + r * ldc, t + r * NR, width * sizeof *t);
     }
   }
 }

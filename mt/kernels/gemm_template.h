@@ -1,5 +1,5 @@
-/* The body of every gemm_*.c, after Goto & van de Geijn 2008 and Van Zee & van
- * de Geijn 2015 (BLIS). The including file defines GEMM_TABLE, GEMM_ROWS, the
+/* The body of every gemm_*.c but those of 16-bit integers, after Goto & van de Geijn 2008 and Van
+ * Zee & van de Geijn 2015 (BLIS). The including file defines GEMM_TABLE, GEMM_ROWS, the
  * constants V (words in a vector) and PER_WORD, the type `vec`, and
  *   load, store, zero, splat    whole vectors of words
  *   dot(s, a, b)                s + a*b, in fp32
@@ -10,14 +10,12 @@
  *   transpose(v[V])             in place */
 #include <string.h>
 
+#include "mt/kernels/blocks.h"
 #include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/unroll.h"
 #include "mt/kernels/widen.h"
 
 enum { MR = V / 2, NV = 3, NR = NV * V };
-
-static inline size_t least(size_t x, size_t y) { return x < y ? x : y; }
-static inline size_t round_up(size_t x, size_t to) { return (x + to - 1) / to * to; }
 
 /* Up to V rows to pack along: floats of step ld, or stored rows, all of one type or mixed. */
 enum { FLOATS = -2, MIXED = -1 };

@@ -24,7 +24,8 @@ static uint64_t xcr0(void) {
  * the operating system must save (Intel SDM vol. 1, 13.3). */
 static dg_isa best(void) {
   enum { OSXSAVE = 1 << 27, FMA = 1 << 12, F16C = 1 << 29, AVX = 1 << 28 };
-  enum { AVX2 = 1 << 5, F = 1 << 16, DQ = 1 << 17, BW = 1 << 30 };
+  enum { AVX2 = 1 << 5, F = 1 << 16, DQ = 1 << 17, BW = 1 << 30 }; /* leaf 7.0 EBX */
+  enum { BF16 = 1 << 5 };                                          /* leaf 7.1 EAX */
   const uint32_t need1 = OSXSAVE | FMA | F16C | AVX, vl = 1u << 31;
   const uint32_t need7 = F | DQ | BW | vl;
   const uint64_t ymm = 0x6, zmm = 0xe6;
@@ -33,8 +34,8 @@ static dg_isa best(void) {
     return DG_ISA_GENERIC;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & AVX2)) return DG_ISA_GENERIC;
   if ((b & need7) != need7 || (xcr0() & zmm) != zmm) return DG_ISA_AVX2;
-  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & AVX2)) return DG_ISA_AVX512;
-  return DG_ISA_AVX512_BF16; /* leaf 7.1 EAX bit 5, the same place as AVX2 in leaf 7.0 EBX */
+  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & BF16)) return DG_ISA_AVX512;
+  return DG_ISA_AVX512_BF16;
 }
 static bool has_vnni(void) {
   uint32_t a, b, c, d;

@@ -5,15 +5,12 @@
 #include <string.h>
 
 #include "mt/core/mem.h"
+#include "mt/kernels/blocks.h"
 #include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
 #include "mt/kernels/qgemm_kernels.h"
 
 enum { SMALL = 1 << 19 }; /* multiplications not worth waking a thread for */
-
-static size_t least(size_t x, size_t y) { return x < y ? x : y; }
-static size_t ceiling(size_t x, size_t y) { return (x + y - 1) / y; }
-static size_t round_up(size_t x, size_t to) { return ceiling(x, to) * to; }
 
 static const dg_qgemm_kernels *kernels(void) {
 #if defined(__x86_64__)

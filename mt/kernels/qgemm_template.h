@@ -6,12 +6,11 @@
  *   finish(s, excess, scale, x_scale, y)   y[0,V) = (s - excess) * (x_scale * scale) */
 #include <string.h>
 
+#include "mt/kernels/blocks.h"
 #include "mt/kernels/qgemm_kernels.h"
 #include "mt/kernels/unroll.h"
 
 enum { NR = NV * V };
-
-static inline size_t least(size_t x, size_t y) { return x < y ? x : y; }
 
 /* m rows by nv vectors, both constants once inlined. */
 static inline __attribute__((always_inline)) void tile(size_t m, size_t nv, size_t words,

@@ -226,7 +226,8 @@ static dg_tokenizer *read_tokenizer(const dg_safetensors *s, const char *name, b
   return t;
 }
 
-/* What the file holds bounds what its configuration may make us allocate. */
+/* What the file holds bounds what its configuration may make us allocate, but for positions that
+ * are computed. */
 static bool plausible(const dg_safetensors *s, const dg_model_config *c, dg_error *err) {
   double bytes = 0, d = c->d_model, h = (double)c->heads * c->head_dim;
   for (size_t i = 0; i < dg_safetensors_count(s); i++)

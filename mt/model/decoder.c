@@ -43,7 +43,7 @@ dg_decoder *dg_decoder_new(const dg_network *network, const int32_t *source,
   d->heads = (size_t)c->heads;
   d->width = (size_t)c->head_dim;
   d->inner = d->heads * d->width;
-  d->scale = c->attention_scale > 0 ? (float)c->attention_scale : 1.0f / sqrtf((float)d->width);
+  d->scale = dg_attention_scale(c);
   d->max_rows = max_rows;
   d->max_length = max_length;
   d->steps = dg_calloc(max_length, sizeof *d->steps);
@@ -177,22 +177,16 @@ void dg_decoder_step(dg_decoder *d, size_t rows, const int32_t *tokens, const ui
   dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = d->scratch};
   dg_style base = dg_base_style(&p);
   attend_job j = {.d = d, .ops = p.ops, .rows = rows, .sources = sources};
-  j.most_keys = (t + 1 > d->source.longest ? t + 1 : d->source.longest) + 16;
+  j.most_keys = t + 1 > d->source.longest ? t + 1 : d->source.longest;
   size_t workers = (size_t)dg_threads_count(n->threads);
   j.scores = dg_pass_floats(&p, workers, j.most_keys);
   j.keys = dg_arena_alloc(p.arena, workers * 2 * j.most_keys, sizeof *j.keys);
 
   float *x = dg_pass_floats(&p, rows, width);
-  const float *position = dg_position_row(m, stack, t);
-  float scale = dg_embedding_scale(c);
-  for (size_t r = 0; r < rows; r++) {
-    float *e = x + r * width;
-    dg_embedding_row(n, stack, tokens[r], e);
-    for (size_t i = 0; i < width; i++) e[i] = e[i] * scale + (position ? position[i] : 0);
-  }
+  for (size_t r = 0; r < rows; r++) dg_embed_token(n, stack, tokens[r], t, x + r * width);
   float *mean = dg_pass_floats(&p, rows, 1), *rstd = dg_pass_floats(&p, rows, 1);
   if (c->embedding_norm) {
-    dg_norm norm = dg_stack_embedding_norm(&p, stack, true);
+    dg_norm norm = dg_stack_norm(&p, stack, true);
     dg_norm_forward(&p, base.rms, base.eps, &norm, rows, width, x, x, mean, rstd);
   }
   for (size_t i = 0; i < stack->count; i++) {
@@ -209,7 +203,7 @@ void dg_decoder_step(dg_decoder *d, size_t rows, const int32_t *tokens, const ui
       x = dg_block_forward(&p, parts.after[k], rows, x, &unused);
   }
   if (c->final_norm) {
-    dg_norm norm = dg_stack_final_norm(&p, stack, true);
+    dg_norm norm = dg_stack_norm(&p, stack, false);
     dg_norm_forward(&p, base.rms, base.eps, &norm, rows, width, x, x, mean, rstd);
   }
   if ((float)c->output_scale != 1.0f)

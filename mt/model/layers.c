@@ -35,6 +35,10 @@ dg_dropout dg_pass_dropout(dg_pass *p, float rate) {
   return d;
 }
 
+float dg_attention_scale(const dg_model_config *c) {
+  return c->attention_scale > 0 ? (float)c->attention_scale : 1.0f / sqrtf((float)c->head_dim);
+}
+
 /* --- row-parallel kernels ------------------------------------------------ */
 
 typedef struct row_job {
@@ -43,8 +47,10 @@ typedef struct row_job {
   bool rms, accumulate, gated;
   int activation;
   float eps;
-  const float *x, *gain, *bias, *dy;
-  float *y, *mean, *rstd, *gain_grad, *bias_grad;
+  const float *x, *onto, *gain, *bias, *mean, *rstd, *dy;
+  float *y, *gain_grad, *bias_grad;
+  float *mean_out, *rstd_out; /* of a norm's forward pass */
+  float *h;                   /* what is activated; the bias is added to it */
   dg_dropout drop;
 } row_job;
 
@@ -52,14 +58,14 @@ static void norm_rows(void *context, size_t task, int worker) {
   (void)worker;
   const row_job *j = context;
   size_t r = task * ROW_BLOCK, n = span(j->rows, ROW_BLOCK, task), at = r * j->width;
-  j->p->ops->norm(j->rms, n, j->width, j->eps, j->x + at, j->gain, j->bias, j->y + at, j->mean + r,
-                  j->rstd + r);
+  j->p->ops->norm(j->rms, n, j->width, j->eps, j->x + at, j->gain, j->bias, j->y + at,
+                  j->mean_out + r, j->rstd_out + r);
 }
 
 void dg_norm_forward(const dg_pass *p, bool rms, float eps, const dg_norm *n, size_t rows,
                      size_t width, const float *x, float *y, float *mean, float *rstd) {
   row_job j = {.p = p, .rows = rows, .width = width, .rms = rms, .eps = eps, .x = x,
-               .gain = n->gain, .bias = n->bias, .y = y, .mean = mean, .rstd = rstd};
+               .gain = n->gain, .bias = n->bias, .y = y, .mean_out = mean, .rstd_out = rstd};
   dg_parallel(p->network->threads, tasks_for(rows, ROW_BLOCK), norm_rows, &j);
 }
 
@@ -83,7 +89,7 @@ void dg_norm_gradients(const dg_pass *p, bool rms, const dg_norm *n, size_t rows
                        const float *x, const float *mean, const float *rstd, const float *dy) {
   if (!n->gain_grad) return;
   row_job j = {.p = p, .rows = rows, .width = width, .rms = rms, .x = x, .dy = dy,
-               .mean = (float *)mean, .rstd = (float *)rstd, .gain_grad = n->gain_grad,
+               .mean = mean, .rstd = rstd, .gain_grad = n->gain_grad,
                .bias_grad = n->bias_grad};
   dg_parallel(p->network->threads, tasks_for(width, COLUMN_STRIP), norm_gradient_columns, &j);
 }
@@ -93,7 +99,7 @@ void dg_norm_backward(const dg_pass *p, bool rms, const dg_norm *n, size_t rows,
                       float *dx, bool accumulate) {
   dg_norm_gradients(p, rms, n, rows, width, x, mean, rstd, dy);
   row_job j = {.p = p, .rows = rows, .width = width, .rms = rms, .accumulate = accumulate, .x = x,
-               .gain = n->gain, .dy = dy, .y = dx, .mean = (float *)mean, .rstd = (float *)rstd};
+               .gain = n->gain, .dy = dy, .y = dx, .mean = mean, .rstd = rstd};
   dg_parallel(p->network->threads, tasks_for(rows, ROW_BLOCK), norm_gradient_rows, &j);
 }
 
@@ -114,7 +120,7 @@ static void activate_rows(void *context, size_t task, int worker) {
   (void)worker;
   const row_job *j = context;
   size_t r = task * ROW_BLOCK, n = span(j->rows, ROW_BLOCK, task);
-  j->p->ops->activate(j->activation, j->gated, r, n, j->width, j->bias, j->mean + r * j->stride,
+  j->p->ops->activate(j->activation, j->gated, r, n, j->width, j->bias, j->h + r * j->stride,
                       j->y + r * j->width, j->drop);
 }
 
@@ -130,7 +136,14 @@ static void residual_rows(void *context, size_t task, int worker) {
   (void)worker;
   const row_job *j = context;
   size_t r = task * ROW_BLOCK, n = span(j->rows, ROW_BLOCK, task), at = r * j->width;
-  j->p->ops->residual(r, n, j->width, j->x + at, j->dy + at, j->bias, j->y + at, j->drop);
+  j->p->ops->residual(r, n, j->width, j->onto + at, j->x + at, j->bias, j->y + at, j->drop);
+}
+
+void dg_residual(const dg_pass *p, size_t rows, size_t width, const float *onto, const float *x,
+                 const float *bias, float *y, dg_dropout drop) {
+  row_job j = {.p = p, .rows = rows, .width = width, .onto = onto, .x = x, .bias = bias, .y = y,
+               .drop = drop};
+  dg_parallel(p->network->threads, tasks_for(rows, ROW_BLOCK), residual_rows, &j);
 }
 
 static void drop_rows(void *context, size_t task, int worker) {
@@ -138,6 +151,12 @@ static void drop_rows(void *context, size_t task, int worker) {
   const row_job *j = context;
   size_t r = task * ROW_BLOCK, n = span(j->rows, ROW_BLOCK, task), at = r * j->width;
   j->p->ops->drop(r, n, j->width, j->x + at, j->y + at, j->drop);
+}
+
+void dg_drop(const dg_pass *p, size_t rows, size_t width, const float *x, float *y,
+             dg_dropout drop) {
+  row_job j = {.p = p, .rows = rows, .width = width, .x = x, .y = y, .drop = drop};
+  dg_parallel(p->network->threads, tasks_for(rows, ROW_BLOCK), drop_rows, &j);
 }
 
 static void column_sums(void *context, size_t task, int worker) {
@@ -258,9 +277,7 @@ static void leave(dg_pass *p, const dg_style *style, const dg_parts *parts, cons
     r = blocks_forward(p, parts, rows, s);
     bias = NULL;
   }
-  row_job j = {.p = p, .rows = rows, .width = width, .x = onto, .dy = r, .bias = bias, .y = sum,
-               .drop = s->drop};
-  dg_parallel(p->network->threads, tasks_for(rows, ROW_BLOCK), residual_rows, &j);
+  dg_residual(p, rows, width, onto, r, bias, sum, s->drop);
   if (!style->pre_norm)
     dg_norm_forward(p, style->rms, style->eps, &s->norm, rows, width, sum, y, s->mean, s->rstd);
   if (!s->projection) dg_arena_rewind(p->arena, mark);
@@ -291,8 +308,7 @@ static const float *enter_backward(dg_pass *p, const dg_style *style, const dg_p
   }
   if (!s->drop.threshold && style->scale == 1 && !s->projection) return g;
   float *dr = dg_pass_floats(p, rows, width);
-  row_job j = {.p = p, .rows = rows, .width = width, .x = g, .y = dr, .drop = s->drop};
-  dg_parallel(p->network->threads, tasks_for(rows, ROW_BLOCK), drop_rows, &j);
+  dg_drop(p, rows, width, g, dr, s->drop);
   for (size_t k = parts->count; k-- > 0;) {
     const dg_block *b = dg_parts_block(parts, k);
     if (!b) continue;
@@ -347,7 +363,7 @@ float *dg_ffn_forward(dg_pass *p, const dg_style *style, const dg_ffn *f, const 
                      &s->sub.product[DG_PRODUCT_IN]);
   row_job j = {.p = p, .rows = rows, .width = hidden, .stride = f->in.out, .gated = style->gated,
                .activation = style->activation,
-               .bias = dg_parts_bias(p, &f->in, parts, DG_PRODUCT_IN), .mean = h, .y = unscaled,
+               .bias = dg_parts_bias(p, &f->in, parts, DG_PRODUCT_IN), .h = h, .y = unscaled,
                .drop = s->drop};
   dg_parallel(p->network->threads, tasks_for(rows, ROW_BLOCK), activate_rows, &j);
   if (s->sub.scale)
@@ -471,8 +487,7 @@ static attention_job attention_begin(dg_pass *p, const dg_attention_context *c,
   attention_job j = {.p = p, .c = c, .s = s, .heads = (size_t)config->heads,
                      .width = (size_t)config->head_dim};
   j.inner = j.heads * j.width;
-  j.scale = config->attention_scale > 0 ? (float)config->attention_scale
-                                        : 1.0f / sqrtf((float)j.width);
+  j.scale = dg_attention_scale(config);
   j.scratch_floats = (dg_attention_scratch(c->keys.longest, j.width) + 15) / 16 * 16;
   j.scratch = dg_pass_floats(p, (size_t)dg_threads_count(p->network->threads), j.scratch_floats);
   return j;

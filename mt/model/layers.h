@@ -33,6 +33,14 @@ dg_packed_text dg_pack_text(size_t count, const int32_t *ids, const uint32_t *of
 
 float *dg_pass_floats(dg_pass *p, size_t rows, size_t cols);
 dg_dropout dg_pass_dropout(dg_pass *p, float rate);
+float dg_attention_scale(const dg_model_config *c); /* of queries times keys */
+
+/* y = dropped x; y may be x. */
+void dg_drop(const dg_pass *p, size_t rows, size_t width, const float *x, float *y,
+             dg_dropout drop);
+/* y = onto + dropped (x + bias); bias may be NULL, y one of the others. */
+void dg_residual(const dg_pass *p, size_t rows, size_t width, const float *onto, const float *x,
+                 const float *bias, float *y, dg_dropout drop);
 
 void dg_norm_forward(const dg_pass *p, bool rms, float eps, const dg_norm *n, size_t rows,
                      size_t width, const float *x, float *y, float *mean, float *rstd);

@@ -120,14 +120,17 @@ static void plan_model(dg_plan *p, void *structure) {
   dg_plan_align(p);
 }
 
-static void make_sinusoids(dg_model *m) {
+/* Where positions are sinusoids. */
+static bool make_sinusoids(dg_model *m, dg_error *err) {
   const dg_model_config *c = &m->config;
+  if (c->position != DG_POSITION_SINUSOIDAL) return true;
   size_t rows = (size_t)c->max_positions, d = (size_t)c->d_model;
   /* An odd width: M2M-100 leaves the last column zero, Marian has one more sine. */
   size_t cosines = d / 2, sines = c->sinusoid_inclusive ? cosines : d - cosines;
   double step = c->sinusoid_inclusive ? (cosines > 1 ? 1.0 / (double)(cosines - 1) : 0)
                                       : 2.0 / (double)d;
-  m->sinusoids = dg_calloc(rows * d, sizeof(float));
+  if (!(m->sinusoids = dg_alloc_checked(rows * d, sizeof(float), err))) return false;
+  memset(m->sinusoids, 0, rows * d * sizeof(float));
   for (size_t i = 0; i < sines; i++) {
     double frequency = pow(10000.0, -step * (double)i);
     for (size_t r = 0; r < rows; r++) {
@@ -135,6 +138,7 @@ static void make_sinusoids(dg_model *m) {
       if (i < cosines) m->sinusoids[r * d + sines + i] = (float)cos((double)r * frequency);
     }
   }
+  return true;
 }
 
 dg_model *dg_model_outline(const dg_model_config *config, dg_error *err) {
@@ -152,18 +156,15 @@ dg_model *dg_model_outline(const dg_model_config *config, dg_error *err) {
 
 dg_model *dg_model_new(const dg_model_config *config, dg_error *err) {
   dg_model *m = dg_model_outline(config, err);
-  if (m && !dg_params_allocate(&m->params, plan_model, m, err)) {
+  if (m && (!dg_params_allocate(&m->params, plan_model, m, err) || !make_sinusoids(m, err))) {
     dg_model_free(m);
     return NULL;
   }
-  if (m && m->config.position == DG_POSITION_SINUSOIDAL) make_sinusoids(m);
   return m;
 }
 
 bool dg_model_hold(dg_model *m, dg_error *err) {
-  if (!dg_params_hold(&m->params, plan_model, m, err)) return false;
-  if (m->config.position == DG_POSITION_SINUSOIDAL) make_sinusoids(m);
-  return true;
+  return dg_params_hold(&m->params, plan_model, m, err) && make_sinusoids(m, err);
 }
 
 void dg_model_initialize(dg_model *m, uint64_t seed) {

@@ -81,46 +81,13 @@ const float *dg_parts_scale(dg_pass *p, size_t width, const dg_parts *parts) {
 
 /* --- low-rank products ---------------------------------------------------------------------- */
 
-typedef struct block_job {
-  const dg_pass *p;
-  size_t rows, width, x_stride, y_stride;
-  const float *x, *by;
-  float *y;
-  dg_dropout drop;
-} block_job;
-
-static size_t block_of(const block_job *j, size_t task) {
-  size_t left = j->rows - task * ROWS;
-  return left < ROWS ? left : ROWS;
-}
-
-static void drop_block(void *context, size_t task, int worker) {
-  (void)worker;
-  const block_job *j = context;
-  size_t r = task * ROWS, at = r * j->width;
-  j->p->ops->drop(r, block_of(j, task), j->width, j->x + at, j->y + at, j->drop);
-}
-
-static void add_dropped_block(void *context, size_t task, int worker) {
-  (void)worker;
-  const block_job *j = context;
-  size_t r = task * ROWS, at = r * j->width;
-  j->p->ops->residual(r, block_of(j, task), j->width, j->y + at, j->x + at, NULL, j->y + at,
-                      j->drop);
-}
-
-static void run(dg_pass *p, dg_task_fn *f, block_job *j) {
-  dg_parallel(p->network->threads, tasks_for(j->rows, ROWS), f, j);
-}
-
 /* What LoRA reads: x, or x with some of it dropped. */
 static const float *low_rank_input(dg_pass *p, size_t rows, size_t width, const float *x,
                                    dg_dropout drop) {
   if (!drop.threshold) return x;
-  block_job j = {.p = p, .rows = rows, .width = width, .x = x, .drop = drop};
-  j.y = dg_pass_floats(p, rows, width);
-  run(p, drop_block, &j);
-  return j.y;
+  float *y = dg_pass_floats(p, rows, width);
+  dg_drop(p, rows, width, x, y, drop);
+  return y;
 }
 
 static void scale_all(float *x, size_t n, float by) {
@@ -165,8 +132,7 @@ static void low_rank_backward(dg_pass *p, const dg_low_rank *r, const dg_linear 
   float *into = drop.threshold ? dg_pass_floats(p, rows, l->in) : dx;
   dg_gemm_weight(threads, precision, false, rows, l->in, wide, d_low, wide, &r->down.weight, l->in,
                  drop.threshold ? 0 : 1, into, l->in);
-  block_job j = {.p = p, .rows = rows, .width = l->in, .x = into, .y = dx, .drop = drop};
-  if (drop.threshold) run(p, add_dropped_block, &j);
+  if (drop.threshold) dg_residual(p, rows, l->in, dx, into, NULL, dx, drop);
 }
 
 /* --- products ------------------------------------------------------------------------------- */
@@ -218,10 +184,16 @@ bool dg_product_keeps_input(const dg_linear *l, const dg_parts *parts, dg_produc
 
 /* --- factors ----------------------------------------------------------------------------- */
 
+typedef struct scale_job {
+  size_t rows, width, x_stride, y_stride;
+  const float *x, *by;
+  float *y;
+} scale_job;
+
 static void scale_block(void *context, size_t task, int worker) {
   (void)worker;
-  const block_job *j = context;
-  size_t first = task * ROWS, n = block_of(j, task);
+  const scale_job *j = context;
+  size_t first = task * ROWS, n = j->rows - first < ROWS ? j->rows - first : ROWS;
   for (size_t r = first; r < first + n; r++) {
     const float *x = j->x + r * j->x_stride;
     float *y = j->y + r * j->y_stride;
@@ -231,9 +203,9 @@ static void scale_block(void *context, size_t task, int worker) {
 
 void dg_scale_columns(dg_pass *p, size_t rows, size_t width, const float *scale, const float *x,
                       size_t x_stride, float *y, size_t y_stride) {
-  block_job j = {.p = p, .rows = rows, .width = width, .x_stride = x_stride, .y_stride = y_stride,
+  scale_job j = {.rows = rows, .width = width, .x_stride = x_stride, .y_stride = y_stride,
                  .x = x, .by = scale, .y = y};
-  run(p, scale_block, &j);
+  dg_parallel(p->network->threads, tasks_for(rows, ROWS), scale_block, &j);
 }
 
 bool dg_parts_train_scale(const dg_parts *parts) {

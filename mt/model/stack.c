@@ -42,7 +42,7 @@ static row extra_row(const dg_network *n, const dg_stack *stack, int32_t id) {
   return (row){0};
 }
 
-void dg_embedding_row(const dg_network *n, const dg_stack *stack, int32_t id, float *out) {
+static void embedding_row(const dg_network *n, const dg_stack *stack, int32_t id, float *out) {
   size_t d = (size_t)n->model->config.d_model;
   if ((size_t)id >= stack->vocab) {
     memcpy(out, extra_row(n, stack, id).value, d * sizeof *out);
@@ -73,14 +73,23 @@ static bool is_known(const dg_network *n, const dg_stack *stack, int32_t id) {
          (id >= dg_first_extra(&n->model->config) && extra_row(n, stack, id).value);
 }
 
-const float *dg_position_row(const dg_model *m, const dg_stack *stack, size_t position) {
+/* Or NULL. */
+static const float *position_row(const dg_model *m, const dg_stack *stack, size_t position) {
   const float *table = m->sinusoids ? m->sinusoids : stack->positions;
   if (!table) return NULL;
   return table + (position + (size_t)m->config.position_offset) * (size_t)m->config.d_model;
 }
 
-float dg_embedding_scale(const dg_model_config *c) {
+static float embedding_scale(const dg_model_config *c) {
   return c->embedding_scale > 0 ? (float)c->embedding_scale : sqrtf((float)c->d_model);
+}
+
+void dg_embed_token(const dg_network *n, const dg_stack *stack, int32_t id, size_t at, float *out) {
+  const float *position = position_row(n->model, stack, at);
+  float scale = embedding_scale(&n->model->config);
+  embedding_row(n, stack, id, out);
+  for (size_t c = 0; c < (size_t)n->model->config.d_model; c++)
+    out[c] = out[c] * scale + (position ? position[c] : 0);
 }
 
 bool dg_text_check(const dg_network *n, const dg_stack *stack, const dg_packed_text *t,
@@ -152,18 +161,12 @@ static size_t added_norms(const dg_network *n, bool decoder, bool embedding,
   return n->adapter_count;
 }
 
-dg_norm dg_stack_embedding_norm(dg_pass *p, const dg_stack *stack, bool decoder) {
+dg_norm dg_stack_norm(dg_pass *p, const dg_stack *stack, bool embedding) {
+  const dg_model *m = p->network->model;
   const dg_norm *added[DG_ADAPTERS_MAX];
-  size_t count = added_norms(p->network, decoder, true, added);
-  return dg_parts_norm(p, &stack->embedding_norm, (size_t)p->network->model->config.d_model, count,
-                       added);
-}
-
-dg_norm dg_stack_final_norm(dg_pass *p, const dg_stack *stack, bool decoder) {
-  const dg_norm *added[DG_ADAPTERS_MAX];
-  size_t count = added_norms(p->network, decoder, false, added);
-  return dg_parts_norm(p, &stack->final_norm, (size_t)p->network->model->config.d_model, count,
-                       added);
+  size_t count = added_norms(p->network, stack == &m->decoder, embedding, added);
+  return dg_parts_norm(p, embedding ? &stack->embedding_norm : &stack->final_norm,
+                       (size_t)m->config.d_model, count, added);
 }
 
 /* g becomes the gradient of x. */
@@ -196,12 +199,8 @@ static void embed_sequence(void *context, size_t task, int worker) {
   size_t d = (size_t)n->model->config.d_model;
   size_t first = j->text->offsets[task] - j->text->offsets[0];
   size_t length = j->text->offsets[task + 1] - j->text->offsets[task];
-  for (size_t i = 0; i < length; i++) {
-    const float *position = dg_position_row(n->model, j->stack, i);
-    float *y = j->y + (first + i) * d;
-    dg_embedding_row(n, j->stack, j->text->ids[first + i], y);
-    for (size_t c = 0; c < d; c++) y[c] = y[c] * j->scale + (position ? position[c] : 0);
-  }
+  for (size_t i = 0; i < length; i++)
+    dg_embed_token(n, j->stack, j->text->ids[first + i], i, j->y + (first + i) * d);
 }
 
 static void drop_sequence(void *context, size_t task, int worker) {
@@ -242,7 +241,7 @@ static void embed_gradient_columns(void *context, size_t task, int worker) {
 
 static embed_job embed_begin(const dg_pass *p, const dg_stack *stack, const dg_packed_text *text) {
   return (embed_job){.p = p, .stack = stack, .text = text,
-                     .scale = dg_embedding_scale(&p->network->model->config)};
+                     .scale = embedding_scale(&p->network->model->config)};
 }
 
 static float *embed_forward(dg_pass *p, dg_stack_walk *w) {
@@ -256,7 +255,7 @@ static float *embed_forward(dg_pass *p, dg_stack_walk *w) {
     w->embedded_mean = dg_pass_floats(p, rows, 1);
     w->embedded_rstd = dg_pass_floats(p, rows, 1);
     x = dg_pass_floats(p, rows, d);
-    w->embedding_norm = dg_stack_embedding_norm(p, w->stack, w->decoder);
+    w->embedding_norm = dg_stack_norm(p, w->stack, true);
     dg_norm_forward(p, c->norm == DG_RMSNORM, (float)c->norm_eps, &w->embedding_norm, rows, d,
                     w->embedded, x, w->embedded_mean, w->embedded_rstd);
   }
@@ -378,7 +377,7 @@ float *dg_stack_forward(dg_pass *p, const dg_stack *stack, const dg_packed_text 
   p->save = save;
   if (!c->final_norm) return x;
   w->last = x;
-  w->final_norm = dg_stack_final_norm(p, stack, w->decoder);
+  w->final_norm = dg_stack_norm(p, stack, false);
   w->last_mean = dg_pass_floats(p, rows, 1);
   w->last_rstd = dg_pass_floats(p, rows, 1);
   float *y = dg_pass_floats(p, rows, d);

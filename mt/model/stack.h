@@ -49,15 +49,12 @@ float *dg_stack_forward(dg_pass *p, const dg_stack *stack, const dg_packed_text 
  * wanted, w->lowest is dg_depth(0, DG_CROSS) at most) is added to. */
 void dg_stack_backward(dg_pass *p, const dg_stack_walk *w, float *g, float *d_memory);
 
-/* The norms of a stack with what adapters add. */
-dg_norm dg_stack_embedding_norm(dg_pass *p, const dg_stack *stack, bool decoder);
-dg_norm dg_stack_final_norm(dg_pass *p, const dg_stack *stack, bool decoder);
+/* A stack's norm after the embedding, or its last, with what adapters add. */
+dg_norm dg_stack_norm(dg_pass *p, const dg_stack *stack, bool embedding);
 
-/* Copies a row of an input embedding: the model's, or an adapter's for ids past the vocabulary. */
-void dg_embedding_row(const dg_network *n, const dg_stack *stack, int32_t id, float *out);
-/* Or NULL. */
-const float *dg_position_row(const dg_model *m, const dg_stack *stack, size_t position);
-float dg_embedding_scale(const dg_model_config *c);
+/* What a token at a position of its sentence is as the stack's input: a row of the model's
+ * embedding, or of an adapter's for ids past the vocabulary, scaled, and its position's. */
+void dg_embed_token(const dg_network *n, const dg_stack *stack, int32_t id, size_t at, float *out);
 
 /* Relative-position biases by distance, [heads][2*span-1], into `out`. */
 void dg_relative_biases(const dg_model_config *c, const float *table, bool bidirectional,

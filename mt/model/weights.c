@@ -156,7 +156,7 @@ static bool check_finite(const dg_tensor *t, const dg_matrix *m, dg_error *err) 
   size_t r = 0;
   for (; r < rows && !bad; r++) {
     dg_matrix_rows(&looked, cols, r, 1, row);
-    for (size_t c = 0; integers && c < cols; c++) row[c] *= 127;
+    for (size_t c = 0; integers && c < cols; c++) row[c] *= 128; /* the largest that a file may hold */
     bad = first_non_finite(row, cols);
   }
   size_t at = bad ? (r - 1) * cols + (size_t)(bad - row) : 0;

@@ -1,5 +1,5 @@
 /* What base and adapter files have in common: how tensors, languages and their
- * metadata lie in a safetensors file. Private to mt/model and mt/import. */
+ * metadata lie in a safetensors file. */
 #ifndef DG_MODEL_WEIGHTS_H
 #define DG_MODEL_WEIGHTS_H
 
