@@ -18,11 +18,15 @@
 #include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
 #include "tests/guard.h"
+#include "tests/wide.h"
 
-/* The kernels this process may use: BLAS, then each instruction set. */
-static size_t usable(const dg_gemm_kernels *out[4]) {
+/* The kernels this process may use: BLAS, wide vectors in plain C, then each instruction set. */
+enum { TABLES = 6 };
+static size_t usable(const dg_gemm_kernels *out[TABLES]) {
   size_t n = 0;
   out[n++] = NULL;
+  out[n++] = &wide_gemm;
+  out[n++] = &wide_gemm_bf16;
 #if defined(__x86_64__)
   const dg_gemm_kernels *all[] = {&dg_gemm_avx2, &dg_gemm_avx512, &dg_gemm_avx512_bf16};
   for (int i = DG_ISA_AVX2; i <= (int)dg_isa_level(); i++) out[n++] = all[i - 1];
@@ -132,7 +136,7 @@ static void check_product(const dg_gemm_kernels *t, dg_threads *threads, const p
 
 static void test_tails(void **state) {
   (void)state;
-  const dg_gemm_kernels *t[4];
+  const dg_gemm_kernels *t[TABLES];
   size_t kinds = usable(t), lengths[] = {1, 2, 3, 15, 16, 17, 31, 32, 33, 40};
   for (size_t m = 1; m <= 40; m++)
     for (size_t n = 1; n <= 40; n++) {
@@ -148,7 +152,7 @@ static void test_tails(void **state) {
 
 static void test_orientations(void **state) {
   (void)state;
-  const dg_gemm_kernels *t[4];
+  const dg_gemm_kernels *t[TABLES];
   size_t kinds = usable(t);
   size_t sizes[][3] = {{1, 1, 1},     {7, 49, 600}, {64, 97, 513},   {200, 300, 257},
                        {5, 2100, 40}, {433, 48, 8}, {24, 144, 1030}, {100, 1, 1},
@@ -164,7 +168,7 @@ static void test_orientations(void **state) {
 
 static void test_random_sizes_and_threads(void **state) {
   (void)state;
-  const dg_gemm_kernels *t[4];
+  const dg_gemm_kernels *t[TABLES];
   size_t kinds = usable(t);
   dg_threads *threads = dg_threads_new(3);
   dg_rng r = {dg_rng_key(11, 0), 0};
@@ -187,7 +191,7 @@ static void run(const dg_gemm_kernels *t, dg_threads *threads, const problem *p,
 
 static void test_threads_change_nothing(void **state) {
   (void)state;
-  const dg_gemm_kernels *t[4];
+  const dg_gemm_kernels *t[TABLES];
   size_t kinds = usable(t), sizes[][3] = {{900, 700, 600}, {3, 5000, 300}, {2500, 50, 530}};
   for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
     size_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2];
@@ -218,7 +222,7 @@ static void test_threads_change_nothing(void **state) {
 /* A sentence's translation must not depend on the others in its batch. */
 static void test_rows_do_not_depend_on_each_other(void **state) {
   (void)state;
-  const dg_gemm_kernels *t[4];
+  const dg_gemm_kernels *t[TABLES];
   size_t kinds = usable(t), m = 45, n = 300, k = 700;
   problem p = problem_new(m, n, k, 3);
   float *all = dg_malloc(m * n * sizeof *all), *row = dg_malloc(n * sizeof *row);
@@ -236,7 +240,7 @@ static void test_rows_do_not_depend_on_each_other(void **state) {
 
 static void test_packed_weights_give_the_same_bits(void **state) {
   (void)state;
-  const dg_gemm_kernels *t[4];
+  const dg_gemm_kernels *t[TABLES];
   size_t kinds = usable(t), sizes[][3] = {{1, 1, 1}, {1, 16, 2}, {3, 500, 256}, {70, 33, 515},
                                           {8, 5000, 300}, {300, 129, 1025}};
   dg_threads *threads = dg_threads_new(2);
@@ -267,7 +271,7 @@ static void test_packed_weights_give_the_same_bits(void **state) {
 /* As files store them, in three blocks at odd places, alike or not, rows chosen or in order. */
 static void test_stored_weights_give_the_same_bits(void **state) {
   (void)state;
-  const dg_gemm_kernels *t[4];
+  const dg_gemm_kernels *t[TABLES];
   size_t kinds = usable(t), sizes[][3] = {{1, 1, 3}, {5, 7, 30}, {70, 260, 513}, {130, 1030, 300}};
   dg_threads *threads = dg_threads_new(2);
   for (size_t s = 0; s < 4 * 4 * 2; s++) {
@@ -496,7 +500,7 @@ static void test_int16_products(void **state) {
 
 static void test_special_values_stay_in_their_row_and_column(void **state) {
   (void)state;
-  const dg_gemm_kernels *t[4];
+  const dg_gemm_kernels *t[TABLES];
   size_t kinds = usable(t), m = 21, n = 53, k = 37;
   problem p = problem_new(m, n, k, 5);
   p.a[4 * k + 36] = INFINITY;
@@ -521,7 +525,7 @@ static void test_special_values_stay_in_their_row_and_column(void **state) {
 
 static void test_empty(void **state) {
   (void)state;
-  const dg_gemm_kernels *t[4];
+  const dg_gemm_kernels *t[TABLES];
   size_t kinds = usable(t);
   for (size_t i = 0; i < kinds; i++) {
     float c[6] = {1, 2, 3, 4, 5, 6};

@@ -16,9 +16,12 @@
 #include "mt/kernels/ops.h"
 #include "mt/kernels/ops_tables.h"
 #include "tests/guard.h"
+#include "tests/wide.h"
 
-static size_t usable(const dg_ops *out[3]) {
+enum { TABLES = 4 };
+static size_t usable(const dg_ops *out[TABLES]) {
   size_t n = 0;
+  out[n++] = &wide_ops;
   out[n++] = &dg_ops_generic;
 #if defined(__x86_64__)
   if (dg_isa_level() >= DG_ISA_AVX2) out[n++] = &dg_ops_avx2;
@@ -60,7 +63,7 @@ static void clear(bench *b) {
 
 /* Calls check(b, width) for every table, both ends, and widths with every kind of tail. */
 static void for_widths(void check(bench *, size_t)) {
-  const dg_ops *tables[3];
+  const dg_ops *tables[TABLES];
   size_t kinds = usable(tables);
   for (size_t i = 0; i < kinds; i++)
     for (int end = 0; end < 2; end++)
@@ -256,7 +259,7 @@ static void check_residual(bench *b, size_t n) {
 
 static void test_dropout(void **state) {
   (void)state;
-  const dg_ops *tables[3];
+  const dg_ops *tables[TABLES];
   size_t kinds = usable(tables);
   enum { N = 300, R = 400 };
   static float first[N * R];
@@ -484,7 +487,7 @@ static void test_rdrop(void **state) {
   const int32_t *labels = dg_safetensors_find(s, "labels")->data;
   const double *losses = dg_safetensors_find(s, "losses")->data;
   const double *grads = dg_safetensors_find(s, "grads")->data;
-  const dg_ops *tables[3];
+  const dg_ops *tables[TABLES];
   size_t kinds = usable(tables);
   for (size_t t = 0; t < kinds; t++) {
     bench b = {.ops = tables[t], .at_end = true, .random = {3, 0}};
@@ -509,7 +512,7 @@ static void test_rdrop(void **state) {
 
 static void test_long_rows(void **state) {
   (void)state;
-  const dg_ops *tables[3];
+  const dg_ops *tables[TABLES];
   size_t kinds = usable(tables);
   for (size_t t = 0; t < kinds; t++) {
     bench b = {.ops = tables[t], .at_end = true, .random = {3, 0}};
@@ -523,7 +526,7 @@ static void test_long_rows(void **state) {
 /* The exponential every softmax is made of: the gradient at the wrong classes is it alone. */
 static void test_exponential(void **state) {
   (void)state;
-  const dg_ops *tables[3];
+  const dg_ops *tables[TABLES];
   size_t kinds = usable(tables);
   enum { N = 4000 };
   for (size_t t = 0; t < kinds; t++) {
@@ -549,7 +552,7 @@ static void test_exponential(void **state) {
 
 static void test_table_in_use(void **state) {
   (void)state;
-  const dg_ops *tables[3];
+  const dg_ops *tables[TABLES];
   assert_ptr_equal(dg_ops_get(), tables[usable(tables) - 1]);
 }
 

@@ -14,10 +14,13 @@
 #include "mt/kernels/qgemm.h"
 #include "mt/kernels/qgemm_kernels.h"
 #include "tests/guard.h"
+#include "tests/wide.h"
 
-static size_t usable(const dg_qgemm_kernels *out[3]) {
+enum { TABLES = 4 };
+static size_t usable(const dg_qgemm_kernels *out[TABLES]) {
   size_t n = 0;
   out[n++] = &dg_qgemm_generic;
+  out[n++] = &wide_qgemm;
 #if defined(__x86_64__)
   if (dg_isa_level() >= DG_ISA_AVX2) out[n++] = &dg_qgemm_avx2;
   if (dg_isa_vnni()) out[n++] = &dg_qgemm_avx512_vnni;
@@ -82,7 +85,7 @@ static void check(const dg_qgemm_kernels *t, dg_threads *threads, size_t rows, s
 
 static void test_tails(void **state) {
   (void)state;
-  const dg_qgemm_kernels *t[3];
+  const dg_qgemm_kernels *t[TABLES];
   size_t kinds = usable(t);
   for (size_t e = 0; e < kinds; e++)
     for (size_t rows = 1; rows <= 18; rows++)
@@ -92,7 +95,7 @@ static void test_tails(void **state) {
 
 static void test_sizes_and_threads(void **state) {
   (void)state;
-  const dg_qgemm_kernels *t[3];
+  const dg_qgemm_kernels *t[TABLES];
   size_t kinds = usable(t), sizes[][3] = {{1, 3000, 256}, {8, 1024, 256}, {5, 256, 1024},
                                           {64, 512, 300}, {450, 100, 70}, {2, 3, 1000}};
   for (size_t e = 0; e < kinds; e++)
@@ -106,14 +109,14 @@ static void test_sizes_and_threads(void **state) {
 
 static void test_longest_sums_do_not_overflow(void **state) {
   (void)state;
-  const dg_qgemm_kernels *t[3];
+  const dg_qgemm_kernels *t[TABLES];
   size_t kinds = usable(t);
   for (size_t e = 0; e < kinds; e++) check(t[e], NULL, 3, 20, DG_QGEMM_IN_MAX, true);
 }
 
 static void test_odd_rows_stay_alone(void **state) {
   (void)state;
-  const dg_qgemm_kernels *t[3];
+  const dg_qgemm_kernels *t[TABLES];
   size_t kinds = usable(t);
   enum { ROWS = 6, OUT = 21, IN = 19 };
   float x[ROWS * IN], scale[OUT], y[ROWS * OUT], want[OUT];

@@ -8,7 +8,9 @@
 
 /* Vectors of the machine's own width: wider ones GCC takes apart, comparisons number by
  * number. L floats each. */
-#if defined(__AVX512F__)
+#if defined(OPS_LANES)
+enum { L = OPS_LANES };
+#elif defined(__AVX512F__)
 enum { L = 16 };
 #elif defined(__AVX__)
 enum { L = 8 };
