@@ -35,7 +35,7 @@ static bool foreign(const char *text, const bool *usual, size_t least) {
 }
 
 /* Three times the same one to eight words in a row, or six times the same one to eight bytes
- * of letters that make twelve at least. */
+ * without a blank that make twelve at least. */
 static bool repeats(const char *text) {
   const char *words[1024], *s = text, *end = text + strlen(text);
   size_t lengths[1024], n = 0;

@@ -76,9 +76,9 @@ static void measure_task(void *context, size_t task, int worker) {
       if (r->lists[k][c->from + i]) list[count++] = r->lists[k][c->from + i];
     if (!count)
       dg_fail(&c->errors[task], DG_ERR_FORMAT, "segment %zu has no reference", c->from + i + 1);
-    else
-      m->kind->measure(m, c->scratch[worker], c->hypotheses[c->from + i], list, count,
-                       c->out + i * m->width, &c->errors[task]);
+    else if (!m->kind->measure(m, c->scratch[worker], c->hypotheses[c->from + i], list, count,
+                               c->out + i * m->width, &c->errors[task]))
+      dg_error_context(&c->errors[task], "segment %zu", c->from + i + 1);
   }
   if (list != few) free(list);
 }

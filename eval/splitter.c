@@ -368,6 +368,10 @@ dg_splitter *dg_splitter_new(const char *name, const char *model, dg_error *err)
             name);
     return NULL;
   }
+  if (model && known[i].kind != SPLIT_SPM && known[i].kind != SPLIT_MECAB) {
+    dg_fail(err, DG_ERR_USAGE, "the tokenizer %s takes no model: those of spm and MeCab do", name);
+    return NULL;
+  }
   dg_splitter *s = dg_calloc(1, sizeof *s);
   s->kind = known[i].kind;
   snprintf(s->signature, sizeof s->signature, "%s", known[i].signature);

@@ -340,9 +340,10 @@ static size_t edits(scratch *s) {
   return shifts + (size_t)before;
 }
 
+enum { CELLS_MOST = 1 << 28 }; /* of the matrix; each takes five bytes */
+
 static bool measure(const dg_scorer *metric, dg_scratch *s, const char *hypothesis,
                     const char *const *references, size_t count, double *out, dg_error *err) {
-  (void)err;
   const ter *m = (const ter *)metric;
   dg_strbuf *once = &((scratch *)s)->once;
   dg_strbuf_clear(&s->text);
@@ -361,6 +362,10 @@ static bool measure(const dg_scorer *metric, dg_scratch *s, const char *hypothes
     dg_items_words(&s->hypothesis, &s->vocabulary, s->text.text, end, true);
     dg_items_words(&s->reference, &s->vocabulary, s->text.text + end, s->text.length - end, true);
     lengths += s->reference.count;
+    if (s->hypothesis.count >= CELLS_MOST / (s->reference.count + 1))
+      return dg_fail(err, DG_ERR_UNSUPPORTED,
+                     "%zu words against %zu are too many for TER: score sentences, a line each",
+                     s->hypothesis.count, s->reference.count);
     size_t e = edits((scratch *)s);
     if (e < least) least = e;
   }

@@ -230,7 +230,7 @@ bool read_model(string_view in, Model *m, const char **why) {
   if (m->added > m->pieces.size()) return false;
   if (!m->size) m->size = m->pieces.size() - m->added;
   if (m->size > m->pieces.size() - m->added) return false;
-  if (m->added && (m->first < m->size || m->first + m->added > INT32_MAX)) return false;
+  if (m->added && (m->first < m->size || m->first > INT32_MAX || m->first + m->added > INT32_MAX)) return false;
   for (in = m->trainer; !in.empty();) {
     if (!read_field(&in, &f)) return false;
     if (f.wire != kVarint) continue;

@@ -1,4 +1,4 @@
-// The only C++ here: sentencepiece calls, with no exception let through.
+// sentencepiece behind a C interface, with no exception let through.
 extern "C" {
 #include "tokenizer/tokenizer.h"
 
@@ -78,6 +78,18 @@ bool failed(dg_error *err, const char *what, const sentencepiece::util::Status &
   return dg_fail(err, DG_ERR_FORMAT, "%s: %.300s", what, text.c_str());
 }
 
+// sentencepiece's number of the piece with this id, -1 when there is none; and back.
+int32_t inside(const dg_tokenizer *t, int32_t id) {
+  if (id >= 0 && id < t->size) return id;
+  int32_t added = id - t->shift;
+  return id >= t->size && added >= t->added_from && added < t->added_end ? added : -1;
+}
+
+int32_t outside(const dg_tokenizer *t, int32_t piece) {
+  if (piece >= t->added_from) return piece + t->shift;
+  return piece < t->size ? piece : t->unk;
+}
+
 bool load(dg_tokenizer *t, dg_error *err) {
   const char *damaged = "the tokenizer model is damaged";
   Model m;
@@ -119,21 +131,10 @@ bool load(dg_tokenizer *t, dg_error *err) {
   t->eos = t->sp.eos_id();
   t->pad = t->sp.pad_id();
   for (int b = 0; b < 256; b++)
-    t->byte_ids[b] = m.byte_fallback ? t->sp.PieceToId(t->characters.IdToPiece(1 + b)) : t->unk;
+    t->byte_ids[b] =
+        m.byte_fallback ? outside(t, t->sp.PieceToId(t->characters.IdToPiece(1 + b))) : t->unk;
   if (t->unk >= t->size) return dg_fail(err, DG_ERR_FORMAT, "%s: it has no unknown piece", damaged);
   return true;
-}
-
-// sentencepiece's number of the piece with this id, -1 when there is none; and back.
-int32_t inside(const dg_tokenizer *t, int32_t id) {
-  if (id >= 0 && id < t->size) return id;
-  int32_t added = id - t->shift;
-  return id >= t->size && added >= t->added_from && added < t->added_end ? added : -1;
-}
-
-int32_t outside(const dg_tokenizer *t, int32_t piece) {
-  if (piece >= t->added_from) return piece + t->shift;
-  return piece < t->size ? piece : t->unk;
 }
 
 bool is_type(const dg_tokenizer *t, int32_t id, PieceType type) {
@@ -624,8 +625,10 @@ class Sentences : public sentencepiece::SentenceIterator {
     uint64_t seen = 0;
     for (read(); state_ > 0; read()) {
       uint64_t slot = kept_.size() < most ? kept_.size() : dg_rng_below(&rng, seen + 1);
-      if (slot == kept_.size()) kept_.emplace_back();
-      if (slot < most) kept_[slot] = {seen, std::move(line_)};
+      if (slot < most) {
+        if (slot == kept_.size()) kept_.emplace_back();
+        kept_[slot] = {seen, std::move(line_)};
+      }
       seen++;
     }
     std::sort(kept_.begin(), kept_.end());

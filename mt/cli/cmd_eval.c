@@ -36,7 +36,7 @@ typedef struct session {
   double min_gain; /* NAN: none asked for */
   dg_report_options report;
   /* what was read */
-  dg_texts references, systems, others; /* others: the source, the text of known words */
+  dg_texts references, systems, others, known; /* others: the source; known: words of training */
   const char *const **reference_lines;
   dg_references refs;
   size_t segments;
@@ -67,6 +67,7 @@ static bool read_test(session *s, dg_error *err) {
 static bool read_references(session *s, dg_error *err) {
   if (s->test_path && !read_test(s, err)) return false;
   if (s->source_path && !dg_texts_read(&s->others, s->source_path, DG_CUT_NOT, err)) return false;
+  if (s->known_path && !dg_texts_read(&s->known, s->known_path, DG_CUT_NOT, err)) return false;
   for (size_t i = 0; i < s->reference_paths.count; i++)
     if (!dg_texts_read(&s->references, s->reference_paths.items[i],
                        s->num_refs > 1 ? s->num_refs : DG_CUT_NOT, err))
@@ -260,6 +261,7 @@ static bool score_one(session *s, dg_error *err) {
                               .verbose = verbose[m],
                               .value = score.score,
                               .interval = interval};
+    s->results[m] = (dg_comparison){.score = score.score, .interval = interval, .p_value = 1};
   }
   if (ok) dg_print_scores(list, s->metric_count, s->width, s->cli->quiet, s->format);
   for (size_t m = 0; m < s->metric_count; m++) free(verbose[m]);
@@ -395,11 +397,7 @@ static dg_report *make_report(session *s, dg_error *err) {
   s->report.failures = s->failures;
   s->report.worst = s->worst || !s->html ? (size_t)s->worst : 20;
   s->report.sources = s->others.count ? &s->others.items[0] : NULL;
-  if (s->known_path) {
-    if (!dg_texts_read(&s->others, s->known_path, DG_CUT_NOT, err)) return NULL;
-    s->report.known = &s->others.items[s->others.count - 1];
-    s->report.sources = s->others.count > 1 ? &s->others.items[0] : NULL;
-  }
+  s->report.known = s->known.count ? &s->known.items[0] : NULL;
   if (s->html && !s->by) s->report.by[0] = s->report.by[2] = true;
   return dg_report_new(&s->report, &s->systems, &s->refs, s->segments, s->metrics, s->metric_count,
                        s->threads, err);
@@ -436,6 +434,8 @@ static int check_flags(session *s) {
   if (i == 4)
     return dg_cli_usage(cli, "--smooth \"%s\" is none of none, floor, add-k, exp", s->smooth);
   s->bleu.smoothing = (dg_smoothing)i;
+  if (s->bleu.smooth_value < 0 && s->bleu.smooth_value != dg_bleu_defaults().smooth_value)
+    return dg_cli_usage(cli, "--smooth-value %g is below 0", s->bleu.smooth_value);
   for (i = 0; i < 4 && strcmp(formats[i], s->format_name);) i++;
   if (i == 4)
     return dg_cli_usage(cli, "--format \"%s\" is none of text, json, latex, markdown",
@@ -567,7 +567,7 @@ int dg_cmd_eval(int argc, char **argv) {
       {"sentence-level", 0, DG_FLAG_BOOL, &s.sentence_level, NULL,
        "score each segment by one metric"},
       {"tokenize", 0, DG_FLAG_TEXT, &s.bleu.tokenizer, "NAME",
-       "none 13a intl char zh ja-mecab spm flores101 flores200 (13a)"},
+       "none 13a intl char zh ja-mecab ko-mecab spm flores101 flores200 spBLEU-1K (13a)"},
       {"tokenizer-model", 0, DG_FLAG_TEXT, &s.bleu.model, "FILE",
        "its sentencepiece model or MeCab dictionary"},
       {"smooth", 0, DG_FLAG_TEXT, &s.smooth, "METHOD", "none, floor, add-k or exp (exp)"},
@@ -666,6 +666,7 @@ int dg_cmd_eval(int argc, char **argv) {
   dg_texts_free(&s.references);
   dg_texts_free(&s.systems);
   dg_texts_free(&s.others);
+  dg_texts_free(&s.known);
   free(s.results);
   free(s.names);
   free(s.baseline);

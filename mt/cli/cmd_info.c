@@ -204,7 +204,9 @@ static bool describe_tokenizer(json_t *o, const char *path, const dg_mapping *ma
 static bool describe(json_t *o, const char *path, dg_error *err) {
   dg_mapping map;
   if (!dg_map(path, &map, err)) return false;
-  set_text(o, "file", path);
+  char *name = dg_utf8_repair(path);
+  set_text(o, "file", name);
+  free(name);
   json_object_set_new(o, "bytes", json_integer((json_int_t)map.size));
   bool ok;
   if (dg_ends_with(path, ".safetensors") || dg_ends_with(path, ".checkpoint") ||
@@ -481,9 +483,10 @@ static void gains(dg_strbuf *b, const json_t *list) {
       continue;
     label(b, i ? "" : "gain");
     dg_cli_add_safe(b, file);
-    dg_strbuf_addf(b, " (%s, %lld): BLEU %.2f -> %.2f (p = %.4f), chrF %.2f -> %.2f (p = %.4f)\n",
-                   role, (long long)sentences, bleu[0], bleu[1], bleu[2], chrf[0], chrf[1],
-                   chrf[2]);
+    dg_strbuf_add(b, " (");
+    dg_cli_add_safe(b, role);
+    dg_strbuf_addf(b, ", %lld): BLEU %.2f -> %.2f (p = %.4f), chrF %.2f -> %.2f (p = %.4f)\n",
+                   (long long)sentences, bleu[0], bleu[1], bleu[2], chrf[0], chrf[1], chrf[2]);
   }
 }
 
@@ -647,7 +650,9 @@ static bool edit(const char *path, const char *note_path, const char *licence, d
   if (ok && (!format || strcmp(format, "dragoman.adapter") || !json_is_object(card)))
     ok = dg_fail(err, DG_ERR_USAGE, "%s is not an adapter: only their cards can be changed", path);
   if (ok && note) json_object_set_new(card, "notes", json_string(note));
-  if (ok && licence) json_object_set_new(card, "licence", json_string(licence));
+  char *its_licence = dg_utf8_repair(licence ? licence : "");
+  if (ok && licence) json_object_set_new(card, "licence", json_string(its_licence));
+  free(its_licence);
   if (ok) {
     changed = json_dumps(card, JSON_COMPACT);
     dg_st_writer_copy(w, s);

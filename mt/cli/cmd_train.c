@@ -413,7 +413,9 @@ static bool save(run *r, const dg_train_result *result, dg_error *err) {
                              &r->task, result, r->trainee.init ? "init" : "untouched",
                              r->card_data, r->data.count + (r->mono_files.count > 0),
                              r->note ? r->note : default_note);
-  if (r->licence) json_object_set_new(card, "licence", json_string(r->licence));
+  char *licence = dg_utf8_repair(r->licence ? r->licence : "");
+  if (r->licence) json_object_set_new(card, "licence", json_string(licence));
+  free(licence);
   json_object_set_new(card, "base", json_string(r->base->hash));
   dg_train_measures_to_card(card, r->measures, r->measure_count);
   return dg_trainee_save(&r->trainee, card, r->output, err);

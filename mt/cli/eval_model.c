@@ -36,6 +36,7 @@ static bool translate(const dg_loaded *l, bool adapted, const dg_eval_model *m, 
   dg_base base = dg_loaded_base(l, adapted);
   dg_translate_options o = dg_translate_defaults();
   o.beam = (size_t)m->beam;
+  o.source_language = l->source;
   char **texts = dg_calloc(source->count ? source->count : 1, sizeof *texts);
   dg_translation *found = dg_calloc(CHUNK, sizeof *found);
   dg_progress progress = dg_progress_begin(cli, adapted ? "with the adapter" : "with the base");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/pytext.h"
+#include "mt/core/file.h"
 #include "mt/core/utf8.h"
 
 static size_t characters(const char *s) {
@@ -14,8 +15,9 @@ static size_t characters(const char *s) {
 }
 
 void dg_json_string(dg_strbuf *out, const char *text, bool ascii) {
+  char *valid = dg_utf8_repair(text);
   dg_strbuf_addc(out, '"');
-  for (const char *s = text, *end = s + strlen(s); s < end;) {
+  for (const char *s = valid, *end = s + strlen(s); s < end;) {
     const char *from = s;
     uint32_t c = dg_utf8_next(&s, end);
     static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
@@ -32,6 +34,7 @@ void dg_json_string(dg_strbuf *out, const char *text, bool ascii) {
     }
   }
   dg_strbuf_addc(out, '"');
+  free(valid);
 }
 
 /* --- one system ------------------------------------------------------------------------------ */

@@ -49,7 +49,7 @@ static int worse_first(const void *a, const void *b) {
   return x->segment < y->segment ? -1 : x->segment > y->segment;
 }
 
-/* By the last metric that can tell segments apart: BLEU of one segment is mostly 0. */
+/* By chrF where there is one: BLEU of one segment is mostly 0. */
 static size_t ranking_scorer(const dg_report *r) {
   for (size_t m = 0; m < r->scorer_count; m++)
     if (!strncmp(dg_scorer_name(r->scorers[m]), "chrF", 4)) return m;

@@ -94,7 +94,7 @@ bool dg_texts_read(dg_texts *t, const char *path, int cut, dg_error *err) {
   size_t column, first = t->count, columns = cut > 0 ? (size_t)cut : 0;
   char *file = parse_path(path, &column);
   const char *name = strcmp(file, "-") ? path : "standard input";
-  if (column) cut = DG_CUT_NOT;
+  if (column) cut = DG_CUT_NOT, columns = 0;
   dg_lines *r = dg_lines_open(file, err);
   free(file);
   if (!r) return false;

@@ -12,7 +12,7 @@ static const struct {
     {"translate", "translate text, a line a segment", dg_cmd_translate},
     {"train", "train an adapter for a language pair on a frozen base", dg_cmd_train},
     {"pretrain", "train a multilingual base from a recipe", dg_cmd_pretrain},
-    {"eval", "score translations: BLEU, chrF", dg_cmd_eval},
+    {"eval", "score translations: BLEU, chrF, TER", dg_cmd_eval},
     {"tokenizer", "train a tokenizer, encode, decode", dg_cmd_tokenizer},
     {"data", "harvest, clean, split and describe parallel text", dg_cmd_data},
     {"merge", "average adapters", dg_cmd_merge},

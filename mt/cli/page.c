@@ -123,8 +123,8 @@ void dg_page_curves(dg_strbuf *out, const char *title, const char *x_title, cons
   range x = round_range(low[0], high[0]), y = round_range(low[1], high[1]);
   dg_strbuf_add(out, "<h3>");
   dg_page_text(out, title);
-  dg_strbuf_addf(out, "</h3>\n<svg role=\"img\" width=\"%d\" height=\"%d\"><title>",
-                 LEFT + WIDTH + 140, TOP + HEIGHT + 44);
+  dg_strbuf_addf(out, "</h3>\n<svg role=\"img\" width=\"%d\" viewBox=\"0 0 %d %d\"><title>",
+                 LEFT + WIDTH + 140, LEFT + WIDTH + 140, TOP + HEIGHT + 44);
   dg_page_text(out, title);
   dg_strbuf_add(out, "</title>");
   axes(out, &x, &y, x_title);
@@ -146,7 +146,7 @@ void dg_page_curves(dg_strbuf *out, const char *title, const char *x_title, cons
 
 enum { BAR = 16, BAR_STEP = 21, GROUP_GAP = 9, BAR_WIDTH = 420, LABEL_MAX = 40, LETTER = 7 };
 
-/* Letters wide: those of three bytes and more count twice, as they do in CJK. */
+/* Letters wide: from U+3000 on they count twice, as they do in CJK. */
 static size_t letters(const char *s) {
   size_t n = 0;
   for (; *s; s++) {

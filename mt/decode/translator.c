@@ -1,5 +1,6 @@
 #include "mt/decode/translator.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,14 +216,24 @@ static void assemble(job *j) {
   }
 }
 
-/* Control pieces and the unknown piece never stand in a translation. */
+/* Bytes that no text has: they would end a line, or tell a terminal what to do. */
+static bool is_control_byte(const char *piece) {
+  unsigned byte;
+  int end = 0;
+  return sscanf(piece, "<0x%2X>%n", &byte, &end) == 1 && end && !piece[end] &&
+         (byte < 0x20 || byte == 0x7F);
+}
+
+/* Control pieces, control bytes and the unknown piece never stand in a translation. */
 static bool *banned_pieces(const dg_network *n, const dg_base *b) {
   const dg_tokenizer *t = b->target_tokenizer;
   int32_t classes = (int32_t)dg_network_classes(n);
   bool *banned = dg_calloc((size_t)classes, sizeof *banned);
-  for (int32_t i = 0; i < classes; i++)
-    banned[i] = !dg_tokenizer_piece(t, i) || dg_tokenizer_is_control(t, i) ||
+  for (int32_t i = 0; i < classes; i++) {
+    const char *piece = dg_tokenizer_piece(t, i);
+    banned[i] = !piece || dg_tokenizer_is_control(t, i) || is_control_byte(piece) ||
                 i == dg_tokenizer_unk(t);
+  }
   return banned;
 }
 

@@ -140,6 +140,7 @@ static long take_kept(FILE *f, const lines *l, dg_parallel_text *out) {
 static bool translate_on(const translator *t, const dg_back_translation *o, const lines *l,
                          size_t first, FILE *f, dg_parallel_text *out, dg_error *err) {
   dg_translate_options to = dg_translate_defaults();
+  to.source_language = o->target;
   to.beam = 1; /* where pairs are few, greedy serves as well as sampling (Edunov et al. 2018) */
   dg_translation found[CHUNK];
   dg_base base = dg_adapter_stacked_base(t->stack, o->trainee->base, o->target, o->source);

@@ -22,6 +22,7 @@ dg_dev_set *dg_dev_list_add(dg_dev_list *l, const char *source, const char *targ
   dg_dev_set *s = &l->sets[l->count++];
   *s = (dg_dev_set){.direction = direction, .sentences = n};
   snprintf(s->name, sizeof s->name, "%s-%s", source, target);
+  snprintf(s->source, sizeof s->source, "%s", source);
   s->sources = keep(l, text, n, direction.reversed);
   s->references = keep(l, text, n, !direction.reversed);
   return s;
@@ -57,6 +58,7 @@ char **dg_evaluate_translate(const dg_network *n, const dg_base *b, const dg_dev
                              dg_error *err) {
   dg_translate_options o = dg_translate_defaults();
   o.beam = (size_t)beam;
+  o.source_language = set->source;
   dg_translation *out = dg_calloc(set->sentences + 1, sizeof *out);
   char **texts = NULL;
   dg_network packed = *n;

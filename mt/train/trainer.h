@@ -35,6 +35,7 @@ char *dg_train_identity(const dg_train_options *o, json_t *made_of, const dg_exa
 /* A dev set in one direction. */
 typedef struct dg_dev_set {
   char name[2 * DG_LANG_MAX]; /* "en-gl" */
+  char source[DG_LANG_MAX];   /* "en"; how long sentences are cut; "": of any language */
   dg_direction direction;     /* its corpus counts in dev_examples */
   dg_tokenizer *tokenizers[2]; /* of sources and translations; NULL: the base's */
   const char *const *sources, *const *references; /* the text of the first eval_sentences */

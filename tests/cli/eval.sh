@@ -275,6 +275,22 @@ check "all that as JSON" details
 page() { score -r target --html page.html failing source >/dev/null && grep -q '<svg' page.html &&
   ! grep -q -e 'src=' -e 'href=' -e 'http' page.html && { ! command -v xmllint >/dev/null || xmllint --html --noout page.html 2>/dev/null; }; }
 check "a page that needs no other file" page
+page_of_one() { # with its scores
+  score -r target -m chrf --html one.html failing >/dev/null && score -r target -m chrf --quiet failing >one &&
+    grep -A 1 '<th>System</th><th>chrF2' one.html | grep -q "[^0-9]$(cat one)[^0-9]"
+}
+check "a page of one system" page_of_one
+odd_name() { # no UTF-8, and a quote
+  name=$(printf 'f\351".x')
+  cp failing "$name" && score -r target -m chrf --json failing "$name" >odd.json && grep -q '\\"' odd.json &&
+    { ! command -v python3 >/dev/null || python3 -c 'import json; json.load(open("odd.json"))'; }
+}
+check "JSON of a name that is no UTF-8" odd_name
+awk 'BEGIN { for (i = 0; i < 20000; i++) printf "w%d ", i; print "" }' >long
+check "a line too long for TER" refuses 1 'segment 1: 20000 words' score -r long -m ter long
+check "too many trials" refuses 2 'are the most' score -r target --paired-bs --paired-bs-n 2000000000 failing source
+check "a smoothing below nothing" refuses 2 'smooth-value' score -r target --smooth floor --smooth-value -0.5 failing
+check "a model that the tokenizer has no use for" refuses 2 'spm' score -r target --tokenize intl --tokenizer-model x failing
 check "unknown group" refuses 2 'frequency' score -r target --by colour failing
 
 for i in 1 2 3 4 5 6 7 8 9 10; do cat target; done >many

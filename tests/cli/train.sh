@@ -310,6 +310,8 @@ latin() { # file names in another encoding
   "$dragoman" info --json latin.safetensors | tr -d ' \n' >said
   grep -q "\"file\":\"$(printf 'caf\357\277\275').tsv\",\"pairs\":300" said &&
     grep -q "\"init\":\"$(printf 'caf\357\277\275').safetensors\"" said || { cat said; return 1; }
+  "$dragoman" info "$name.safetensors" | grep -q 'adapter$' && cp "$name.safetensors" licensed.safetensors &&
+    "$dragoman" info --set-licence "$name" licensed.safetensors >/dev/null && "$dragoman" info licensed.safetensors | grep -q 'licence *caf'
 }
 check "names in another encoding" latin
 
