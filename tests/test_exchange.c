@@ -175,6 +175,8 @@ static void test_refusals(void **state) {
       {"peft_m2m100", "peft_type", "\"IA3\"", "\"peft_type\": \"IA3\""},
       {"peft_m2m100", "peft_type", "\"ADALORA\"", "ADALORA"},
       {"peft_m2m100", "init_lora_weights", "\"pissa\"", "\"init_lora_weights\": \"pissa\""},
+      {"peft_m2m100", "init_lora_weights", "\"loftq\"", "\"init_lora_weights\": \"loftq\""},
+      {"peft_m2m100", "init_lora_weights", "\"OLoRA\"", "\"init_lora_weights\": \"OLoRA\""},
       {"peft_m2m100", "something_new", "{\"a\":1}", "\"something_new\""},
       {"peft_m2m100", "alpha_pattern", "{\".*fc1\":2}", "\"alpha_pattern\""},
       {"peft_m2m100", "lora_alpha", "null", "\"lora_alpha\""},

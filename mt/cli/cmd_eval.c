@@ -567,7 +567,7 @@ int dg_cmd_eval(int argc, char **argv) {
       {"sentence-level", 0, DG_FLAG_BOOL, &s.sentence_level, NULL,
        "score each segment by one metric"},
       {"tokenize", 0, DG_FLAG_TEXT, &s.bleu.tokenizer, "NAME",
-       "none 13a intl char zh ja-mecab ko-mecab spm flores101 flores200 spBLEU-1K (13a)"},
+       "none 13a intl char zh ja-mecab ko-mecab spm flores200 spBLEU-1K (13a)"},
       {"tokenizer-model", 0, DG_FLAG_TEXT, &s.bleu.model, "FILE",
        "its sentencepiece model or MeCab dictionary"},
       {"smooth", 0, DG_FLAG_TEXT, &s.smooth, "METHOD", "none, floor, add-k or exp (exp)"},

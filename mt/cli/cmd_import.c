@@ -43,7 +43,7 @@ static bool import_adapter(const adapter_import *a, const dg_cli *cli, dg_error 
   dg_base *base = path ? dg_base_load(path, err) : NULL;
   dg_adapter_file *f = dg_calloc(1, sizeof *f);
   dg_family family;
-  bool ok = base && check_pair(a, base, err);
+  bool ok = base && dg_cli_spares(a->output, path, err) && check_pair(a, base, err);
   if (ok && !dg_exchange_family(base->card, &family))
     ok = dg_fail(err, DG_ERR_UNSUPPORTED,
                  "%s was not imported from a public checkpoint: the adapter is of one", path);
@@ -73,8 +73,8 @@ static bool made_here(const char *path) {
 }
 
 /* Any file of the directory that is read may be of the checkpoint, but one of our own. */
-static bool apart(const char *output, const char *input, const char *base, dg_error *err) {
-  if (!dg_cli_spares(output, input, err) || !dg_cli_spares(output, base, err)) return false;
+static bool apart(const char *output, const char *input, dg_error *err) {
+  if (!dg_cli_spares(output, input, err)) return false;
   const char *name = strrchr(output, '/');
   char *inside = dg_format("%s/%s", input, name ? name + 1 : output);
   bool same = dg_same_file(inside, output) && !made_here(output);
@@ -145,8 +145,9 @@ int dg_cmd_import(int argc, char **argv) {
     code = dg_cli_usage(&cli, "--corpus goes with --langs");
   } else if (adapter.directory && (!adapter.source || !adapter.target)) {
     code = dg_cli_usage(&cli, "say with -s and -t what the adapter translates");
-  } else if (!apart(output, adapter.directory ? adapter.directory : cli.rest.items[0], adapter.base,
-                    &err)) {
+  } else if (adapter.directory && options.languages) {
+    code = dg_cli_usage(&cli, "--langs trims a base: leave it out with --adapter");
+  } else if (!apart(output, adapter.directory ? adapter.directory : cli.rest.items[0], &err)) {
     code = dg_cli_fail(&err);
   } else if (adapter.directory) {
     adapter.output = output;

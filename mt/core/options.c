@@ -102,6 +102,20 @@ void dg_options_defaults(const dg_option *table, void *object) {
   }
 }
 
+bool dg_options_check(const dg_option *table, const void *object, dg_error *err) {
+  for (; table->name; table++) {
+    const char *member = (const char *)object + table->offset;
+    double x = table->type == DG_OPTION_INT     ? *(const int *)(const void *)member
+               : table->type == DG_OPTION_FLOAT ? *(const double *)(const void *)member
+                                                : table->least;
+    if (x >= table->least && x <= table->most) continue;
+    char value[32];
+    snprintf(value, sizeof value, "%.15g", x);
+    return out_of_range(table, value, err);
+  }
+  return true;
+}
+
 void dg_options_get(const dg_option *o, const void *object, dg_strbuf *out) {
   const char *member = (const char *)object + o->offset;
   switch (o->type) {

@@ -38,6 +38,9 @@ const dg_option *dg_options_find(const dg_option *table, const char *name);
 /* The value as text, in a form dg_options_set reads back exactly. */
 void dg_options_get(const dg_option *o, const void *object, dg_strbuf *out);
 
+/* Whether all numbers are in their ranges. */
+bool dg_options_check(const dg_option *table, const void *object, dg_error *err);
+
 /* An object with one string per option. Missing keys keep their defaults,
  * unknown keys are errors. */
 json_t *dg_options_to_json(const dg_option *table, const void *object);

@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zip.h>
 
@@ -18,6 +19,7 @@ typedef struct shard {
   char *path;
   dg_safetensors *safetensors;
   zip_t *zip;
+  zip_uint64_t bytes; /* of the zip file */
   dg_pickle pickle;
   char *archive; /* all names in the zip begin with "archive/" */
 } shard;
@@ -48,18 +50,21 @@ struct dg_checkpoint {
 
 /* --- zip files of torch.save ------------------------------------------------------------- */
 
-/* An entry's index and size; torch stores entries uncompressed, so that the file's own
- * size bounds what they claim. */
+/* An entry's index and size; torch stores entries uncompressed: what one claims to hold, the file
+ * would hold. */
 static bool find_entry(const shard *s, const char *name, zip_uint64_t *index, zip_uint64_t *size,
                        dg_error *err) {
   zip_stat_t st;
   zip_int64_t i = zip_name_locate(s->zip, name, ZIP_FL_ENC_RAW);
-  const zip_uint64_t need = ZIP_STAT_SIZE | ZIP_STAT_COMP_METHOD;
+  const zip_uint64_t need = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
   if (i < 0 || zip_stat_index(s->zip, (zip_uint64_t)i, 0, &st) || (st.valid & need) != need)
     return dg_fail(err, DG_ERR_FORMAT, "%s: it has no entry %.100s", s->path, name);
   if (st.comp_method != ZIP_CM_STORE)
     return dg_fail(err, DG_ERR_UNSUPPORTED, "%s: %.100s is compressed, which torch.save never does",
                    s->path, name);
+  if (st.size != st.comp_size || st.size > s->bytes)
+    return dg_fail(err, DG_ERR_FORMAT, "%s: %.100s claims to hold more than the file", s->path,
+                   name);
   *index = (zip_uint64_t)i;
   *size = st.size;
   return true;
@@ -136,7 +141,9 @@ static bool check_byte_order(const shard *s, dg_error *err) {
 
 static bool open_zip(shard *s, dg_error *err) {
   int code;
-  if (access(s->path, R_OK)) return dg_fail_errno(err, "%s", s->path);
+  struct stat st;
+  if (access(s->path, R_OK) || stat(s->path, &st)) return dg_fail_errno(err, "%s", s->path);
+  s->bytes = (zip_uint64_t)st.st_size;
   s->zip = zip_open(s->path, ZIP_RDONLY, &code);
   if (!s->zip)
     return dg_fail(err, DG_ERR_FORMAT,

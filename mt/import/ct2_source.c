@@ -82,7 +82,7 @@ static bool check_name(const char *name, dg_error *err) {
       "embeddings_merge scale_embeddings multiply_by_sqrt_depth alignment_layer alignment_heads "
       "start_from_zero_embedding scale_outputs queries_scale relative_attention_bias "
       "relative_attention_max_distance multi_query_attention alibi alibi_use_positive_positions "
-      "scale_alibi layer_norm_use_residual unk_token bos_token eos_token with_source_bos "
+      "scale_alibi unk_token bos_token eos_token with_source_bos "
       "with_source_eos with_target_bos user_decoder_start_tokens ";
   for (const char *at = name; *at;) {
     size_t n = strcspn(at, "/");
@@ -216,7 +216,7 @@ static bool set_sizes(const model *m, dg_model_config *c, dg_error *err) {
   if (heads != attribute(m, "decoder", "num_heads", old_heads))
     return refuse("encoder and decoder have different numbers of heads", err);
   size_t inner = qkv->shape[0] / 3;
-  if (heads < 1 || heads > 256 || inner % (size_t)heads || source->shape[1] > 16384 ||
+  if (!(heads >= 1 && heads <= 256) || inner % (size_t)heads || source->shape[1] > 16384 ||
       inner / (size_t)heads > 4096 || ffn->shape[0] > 131072 || target->shape[0] > (1 << 22) - 1 ||
       source->shape[0] > (1 << 22) - 1)
     return dg_fail(err, DG_ERR_FORMAT, "its sizes make no sense");
@@ -520,8 +520,10 @@ static bool set_formats(model *m, dg_source *s, size_t tags, const char *bos, co
   bool target_tag = tags && (s->config.family == DG_FAMILY_M2M100 ||
                              s->config.family == DG_FAMILY_MBART);
   bool from_bos = dg_ct2_number(m->ct2, "with_target_bos", 1) != 0;
+  bool given = dg_ct2_number(m->ct2, "user_decoder_start_tokens", 0) != 0;
   char *start = m->zero_start ? dg_strdup("<pad>")
                 : m->config   ? token_setting(m, "decoder_start_token", NULL)
+                : given       ? NULL
                               : dg_strdup(from_bos ? bos : eos);
   if (!start) /* told with each sentence: of the families known here mBART-25 does it */
     return dg_fail(err, DG_ERR_UNSUPPORTED, "\"decoder_start_token\": null: it is not known how "

@@ -13,12 +13,10 @@
 
 enum { NAME_MOST = 160 };
 
-static const char *const families[] = {"m2m_100", "mbart", "marian", "t5"};
-
 bool dg_exchange_family(const json_t *card, dg_family *out) {
   const char *name = json_string_value(json_object_get(card, "imported_from"));
-  for (size_t i = 0; name && i < 4; i++)
-    if (!strcmp(families[i], name)) {
+  for (int i = DG_FAMILY_M2M100; name && i <= DG_FAMILY_T5; i++)
+    if (!strcmp(dg_family_name((dg_family)i), name)) {
       *out = (dg_family)i;
       return true;
     }
@@ -144,12 +142,12 @@ static bool read_into(dg_checkpoint *c, const char *name, dg_tensor *t, float *o
 }
 
 /* Which layers have something: "all", "none", "0,3". */
-static void list_layers(const bool *has, size_t count, char *out, size_t size) {
+static bool list_layers(const bool *has, size_t count, char *out, size_t size) {
   size_t n = 0, used = 0;
   for (size_t i = 0; i < count; i++) n += has[i];
   if (n == 0 || n == count) {
     snprintf(out, size, n ? "all" : "none");
-    return;
+    return true;
   }
   for (size_t i = 0; i < count && used < size; i++) {
     size_t last = i;
@@ -160,6 +158,7 @@ static void list_layers(const bool *has, size_t count, char *out, size_t size) {
                               : snprintf(out + used, size - used, "%s%zu", comma, i));
     i = last;
   }
+  return used < size;
 }
 
 /* Sites of the file, as our settings: layers and what they have anywhere. */
@@ -168,11 +167,12 @@ typedef struct found {
   size_t tensors; /* that they account for */
 } found;
 
-static void set_layers(dg_adapter_config *config, const layout *l, const found *f) {
-  list_layers(f->layers[0], layers_of(l, false), config->encoder_layers,
-              sizeof config->encoder_layers);
-  list_layers(f->layers[1], layers_of(l, true), config->decoder_layers,
-              sizeof config->decoder_layers);
+static bool set_layers(dg_adapter_config *config, const layout *l, const found *f, dg_error *err) {
+  return (list_layers(f->layers[0], layers_of(l, false), config->encoder_layers,
+                      sizeof config->encoder_layers) &&
+          list_layers(f->layers[1], layers_of(l, true), config->decoder_layers,
+                      sizeof config->decoder_layers)) ||
+         dg_fail(err, DG_ERR_UNSUPPORTED, "it is in too many layers that are no neighbours");
 }
 
 /* --- PEFT ----------------------------------------------------------------------------------- */
@@ -202,8 +202,8 @@ static bool check_peft(const json_t *config, dg_error *err) {
       "runtime_config", "peft_version", "eva_config", "corda_config", "ensure_weight_tying", NULL};
   const json_t *start = json_object_get(config, "init_lora_weights");
   const char *way = json_string_value(start);
-  if (way && (!strncmp(way, "pissa", 5) || !strcmp(way, "olora") || !strcmp(way, "corda")))
-    return refuse("init_lora_weights", start, "it changes the base's weights", err);
+  if (way && strcasecmp(way, "gaussian") && strcasecmp(way, "eva") && strcasecmp(way, "orthogonal"))
+    return refuse("init_lora_weights", start, "it may have changed the base's weights", err);
   return must_be(config, "peft_type", "LORA", err) && must_be(config, "bias", "none", err) &&
          only_known(config, known, err);
 }
@@ -241,6 +241,7 @@ static bool read_module(const layout *l, const json_t *config, dg_checkpoint *c,
   const dg_checkpoint_tensor *x = dg_checkpoint_find(c, key);
   if (!x) return true; /* of another layer only: B stays zero */
   size_t rank = x->dims ? x->shape[0] : 0, most = (size_t)a->config.rank;
+  if (!rank) return dg_fail(err, DG_ERR_FORMAT, "tensor %s has no rows", key);
   snprintf(name, sizeof name, "%s.lora_a.weight", ours);
   dg_tensor *down = dg_params_find(&a->params, name);
   snprintf(name, sizeof name, "%s.lora_b.weight", ours);
@@ -249,8 +250,8 @@ static bool read_module(const layout *l, const json_t *config, dg_checkpoint *c,
   if (!read_into(c, key, down, down->value, rank, err)) return false;
   peft_key(module, 'B', key);
   dg_tensor narrow = {.rows = up->rows, .cols = rank};
-  float *b = dg_alloc_checked(up->rows * (rank ? rank : 1), sizeof *b, err);
-  bool ok = b && rank && read_into(c, key, &narrow, b, up->rows, err);
+  float *b = dg_alloc_checked(up->rows * rank, sizeof *b, err);
+  bool ok = b && read_into(c, key, &narrow, b, up->rows, err);
   double alpha = json_number_value(json_object_get(config, "lora_alpha"));
   ok = ok && pattern_value(config, "alpha_pattern", module, &alpha, err);
   if (ok) {
@@ -289,7 +290,11 @@ static dg_adapter *read_peft(const layout *l, const json_t *config, dg_checkpoin
     return NULL;
   }
   const json_t *alpha = json_object_get(config, "lora_alpha");
-  if (rank > 65536 || !json_is_number(alpha) || json_number_value(alpha) <= 0) {
+  if (rank > 65536) {
+    dg_fail(err, DG_ERR_UNSUPPORTED, "a rank of %zu is no low rank", rank);
+    return NULL;
+  }
+  if (!json_is_number(alpha) || json_number_value(alpha) <= 0) {
     refuse("lora_alpha", alpha, "no scale of anything", err);
     return NULL;
   }
@@ -297,7 +302,7 @@ static dg_adapter *read_peft(const layout *l, const json_t *config, dg_checkpoin
   ours.rank = (int)rank;
   ours.alpha = json_number_value(alpha);
   ours.rslora = flag(config, "use_rslora", false);
-  set_layers(&ours, l, &f);
+  if (!set_layers(&ours, l, &f, err)) return NULL;
   size_t used = 0;
   for (size_t i = 0; i < PROJECTIONS; i++)
     if (f.sites[i])
@@ -475,7 +480,7 @@ static dg_adapter *read_hub(const layout *l, const json_t *whole, dg_checkpoint 
     return NULL;
   }
   ours.width = (int)width;
-  set_layers(&ours, l, &f);
+  if (!set_layers(&ours, l, &f, err)) return NULL;
   dg_adapter *a = dg_adapter_new(l->model, &ours, 0, err);
   bool ok = a != NULL;
   for (int side = 0; side < 2; side++)
@@ -544,7 +549,7 @@ static json_t *hub_config(const layout *l, const dg_adapter *a, const char *base
       0, "phm_layer", 0);
   return json_pack("{s:o,s:n,s:I,s:s,s:s,s:s,s:s,s:s}", "config", config, "config_id",
                    "hidden_size", (json_int_t)a->d_model, "model_class", classes[l->family],
-                   "model_name", base_name, "model_type", families[l->family], "name", "dragoman",
+                   "model_name", base_name, "model_type", dg_family_name(l->family), "name", "dragoman",
                    "version", "adapters.1.3.0");
 }
 
@@ -612,7 +617,9 @@ bool dg_exchange_write(const dg_adapter *a, dg_family family, dg_exchange layout
   char *settings = dg_format("%s/adapter_config.json", making);
   dg_st_writer *w = dg_st_writer_new();
   dg_st_writer_metadata(w, "format", "pt");
-  json_t *config = peft ? peft_config(&l, a, base_name, w) : hub_config(&l, a, base_name, w);
+  char *base = dg_utf8_repair(base_name);
+  json_t *config = peft ? peft_config(&l, a, base, w) : hub_config(&l, a, base, w);
+  free(base);
   bool ok = !mkdir(making, 0777) || dg_fail_errno(err, "%s", making);
   ok = ok && dg_st_writer_write(w, weights, NULL, err) && write_json(settings, config, err);
   ok = ok && (!rename(making, directory) || dg_fail_errno(err, "%s", directory));

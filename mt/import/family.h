@@ -13,6 +13,9 @@ typedef enum dg_family {
   DG_FAMILY_T5
 } dg_family;
 
+/* "m2m_100", as transformers calls its model type. */
+const char *dg_family_name(dg_family family);
+
 typedef struct dg_family_config {
   dg_family family;
   dg_model_config model; /* its formats are left at their defaults: they are the tokenizer's */

@@ -357,11 +357,10 @@ static bool read_directory(dg_source *s, const char *directory, const dg_import_
 
 /* All but the weights. */
 static dg_base *make_base(dg_source *s, dg_error *err) {
-  static const char *const families[] = {"m2m_100", "mbart", "marian", "t5"};
   dg_model *model = dg_model_outline(&s->config.model, err);
   if (!model) return NULL;
   json_t *card = json_object();
-  const char *format = s->format ? s->format : families[s->config.family];
+  const char *format = s->format ? s->format : dg_family_name(s->config.family);
   json_object_set_new(card, "imported_from", json_string(format));
   dg_base *b = dg_base_new(model, s->tokenizer, s->target_tokenizer, s->languages.list,
                            s->languages.count, card, err);
@@ -392,7 +391,8 @@ static char *find_files(const char *path, dg_error *err) {
   return found;
 }
 
-/* A repository cloned without its large files: no reader can say more of what it finds. */
+/* A repository cloned without its large files: no reader can say more of what it finds in the
+ * file that its error names. */
 static void blame_pointer(const char *directory, dg_error *err) {
   static const char mark[] = "version https://git-lfs";
   DIR *d = opendir(directory);
@@ -400,7 +400,8 @@ static void blame_pointer(const char *directory, dg_error *err) {
     char *path = dg_format("%s/%s", directory, e->d_name), begin[sizeof mark] = "";
     struct stat s;
     FILE *f = !stat(path, &s) && S_ISREG(s.st_mode) ? fopen(path, "rb") : NULL;
-    if (f && fread(begin, 1, sizeof mark - 1, f) == sizeof mark - 1 && !strcmp(begin, mark))
+    bool named = err && strstr(err->message, e->d_name);
+    if (named && f && fread(begin, 1, sizeof mark - 1, f) == sizeof mark - 1 && !strcmp(begin, mark))
       dg_fail(err, DG_ERR_FORMAT,
               "%s: only Git LFS's pointer to the file: `git lfs pull` fetches it", path);
     if (f) fclose(f);
@@ -413,6 +414,7 @@ typedef struct watched {
   dg_rows_fn *rows;
   void *context;
   const dg_import_options *o;
+  const char *place; /* of the files */
   size_t done, all;
 } watched;
 
@@ -424,11 +426,11 @@ static bool watched_rows(void *context, const dg_tensor *t, size_t first, size_t
     return dg_fail(err, DG_ERR_INTERRUPTED, "interrupted: nothing was written");
   w->done += count * t->cols;
   if (w->o->progress) w->o->progress(w->o->context, w->done, w->all);
-  return w->rows(w->context, t, first, count, out, err);
+  return w->rows(w->context, t, first, count, out, err) || dg_error_context(err, "%s", w->place);
 }
 
 /* Writes it, trimmed when languages are named. */
-static bool write_base(const dg_base *full, dg_source *s, const char *path,
+static bool write_base(const dg_base *full, dg_source *s, const char *place, const char *path,
                        const dg_import_options *o, dg_import_report *report, dg_error *err) {
   dg_trim *trim = NULL;
   const dg_base *b = full;
@@ -437,7 +439,7 @@ static bool write_base(const dg_base *full, dg_source *s, const char *path,
     if (!trim) return false;
     b = dg_trim_base(trim);
   }
-  watched rows = {trim ? dg_trim_rows : s->rows, trim ? (void *)trim : s->weights, o, 0,
+  watched rows = {trim ? dg_trim_rows : s->rows, trim ? (void *)trim : s->weights, o, place, 0,
                   dg_params_count(&b->model->params)};
   bool ok = dg_base_write(b, watched_rows, &rows, path, o->storage, report->hash, err);
   report->languages = b->language_count;
@@ -458,7 +460,7 @@ bool dg_import(const char *path, const char *base, const dg_import_options *o,
                                                   : read_directory)(&s, place, o, err);
   if (place && !ok) blame_pointer(place, err);
   dg_base *b = ok ? make_base(&s, err) : NULL;
-  ok = b && write_base(b, &s, base, o, report, err);
+  ok = b && write_base(b, &s, place, base, o, report, err);
   dg_base_free(b);
   dg_source_free(&s);
   free(place);

@@ -77,6 +77,9 @@ static bool check_settings(const json_t *s, dg_error *err) {
       {"lemma-dim-emb", "0", "factored vocabularies are not imported"},
       {"factors-combine", "sum", "factored vocabularies are not imported"},
       {"output-omit-bias", "false", "the output has a bias here"},
+      {"transformer-disable-position-embeddings", "false", "there are positions here"},
+      {"transformer-attention-mask", "default", "sources see all of themselves here"},
+      {"transformer-pool", "false", "attention is no pool here"},
   };
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
     const char *found = setting(s, wanted[i].key, wanted[i].value);
@@ -148,14 +151,9 @@ static bool set_shape(model *m, const json_t *s, dg_error *err) {
   c->output_bias = true;
   c->sinusoid_inclusive = true;
   c->max_positions = DG_OPEN_POSITIONS;
-  const dg_npz_array *positions = dg_npz_find(m->npz, "Wpos");
-  if (truth(s, "transformer-train-position-embeddings") || positions) {
-    if (!positions || positions->dims != 2 || positions->shape[0] > 1 << 20)
-      return dg_fail(err, DG_ERR_FORMAT, "its trained positions, Wpos, are not there");
-    c->position = DG_POSITION_LEARNED;
-    c->sinusoid_inclusive = false;
-    c->max_positions = (int)positions->shape[0];
-  }
+  /* --transformer-train-position-embeddings has no effect in Marian, which asks for another word. */
+  if (dg_npz_find(m->npz, "Wpos"))
+    return dg_fail(err, DG_ERR_UNSUPPORTED, "Wpos: trained positions are not known here");
   return dg_model_config_check(c, err);
 }
 
@@ -197,7 +195,6 @@ static void name_of(const model *m, const char *ours, char out[NAME_MOST], bool 
   }
   if (!strcmp(ours, "embedding")) snprintf(out, NAME_MOST, "Wemb");
   else if (dg_ends_with(ours, ".embedding")) snprintf(out, NAME_MOST, "%.7s_Wemb", ours);
-  else if (dg_ends_with(ours, ".positions")) snprintf(out, NAME_MOST, "Wpos");
   else if (!strcmp(ours, "output.bias")) snprintf(out, NAME_MOST, "decoder_ff_logit_out_b");
   else if (!strcmp(ours, "output.weight")) {
     *turned = dg_npz_find(m->npz, "decoder_ff_logit_out_W") != NULL;
@@ -366,7 +363,7 @@ bool dg_source_marian_npz(dg_source *s, const char *path, const dg_import_option
                           dg_error *err) {
   model *m = dg_calloc(1, sizeof *m);
   s->weights = m, s->rows = read_rows, s->close = close_model;
-  s->format = "marian";
+  s->format = "marian-npz"; /* transformers' Marian is another: its epsilon, its positions */
   s->config.family = DG_FAMILY_MARIAN;
   if (!(m->npz = dg_npz_open(path, err))) return false;
   bool ok = read_settings(m, err);

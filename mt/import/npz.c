@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zip.h>
 
@@ -21,6 +22,7 @@ typedef struct record {
 struct dg_npz {
   char *path;
   zip_t *zip;
+  zip_uint64_t bytes; /* of the file */
   record *records;
   size_t count, capacity;
   const dg_npz_array *kept; /* whose numbers `values` are */
@@ -119,7 +121,7 @@ static bool add_array(dg_npz *z, zip_uint64_t index, dg_error *err) {
     return dg_fail(err, DG_ERR_FORMAT, "entry %llu is damaged", (unsigned long long)index);
   size_t n = strlen(st.name);
   if (n < 5 || strcmp(st.name + n - 4, ".npy")) return true; /* none of numpy's */
-  if (st.size / RATIO_MOST > st.comp_size)
+  if (st.size / RATIO_MOST > st.comp_size || st.comp_size > z->bytes)
     return dg_fail(err, DG_ERR_FORMAT, "%.80s claims to hold more than it can", st.name);
   DG_GROW(z->records, z->capacity, z->count + 1);
   record *r = &z->records[z->count++];
@@ -140,8 +142,10 @@ dg_npz *dg_npz_open(const char *path, dg_error *err) {
   dg_npz *z = dg_calloc(1, sizeof *z);
   z->path = dg_strdup(path);
   int code;
-  bool ok = !access(path, R_OK) || dg_fail_errno(err, "%s", path);
+  struct stat st;
+  bool ok = (!access(path, R_OK) && !stat(path, &st)) || dg_fail_errno(err, "%s", path);
   if (ok) {
+    z->bytes = (zip_uint64_t)st.st_size;
     z->zip = zip_open(path, ZIP_RDONLY, &code);
     zip_int64_t entries = z->zip ? zip_get_num_entries(z->zip, 0) : 0;
     ok = z->zip || dg_fail(err, DG_ERR_FORMAT, "it is no zip file, or a truncated one");

@@ -16,7 +16,8 @@ enum { CHUNK = 1 << 16, RATIO_MOST = 200, SMALL = 1 << 24 };
 
 struct dg_package {
   char *path;
-  zip_t *zip;   /* NULL: a directory */
+  zip_t *zip;
+  zip_uint64_t bytes; /* of the file */   /* NULL: a directory */
   char *folder; /* in the zip, with its slash */
   dg_mapping *maps;
   size_t count, capacity;
@@ -41,6 +42,7 @@ dg_package *dg_package_open(const char *path, const char *landmark, dg_error *er
   int code;
   bool ok = !stat(path, &st) || dg_fail_errno(err, "%s", path);
   if (ok && !S_ISDIR(st.st_mode)) {
+    p->bytes = (zip_uint64_t)st.st_size;
     p->zip = zip_open(path, ZIP_RDONLY, &code);
     ok = p->zip ? find_folder(p, landmark, err)
                 : dg_fail(err, DG_ERR_FORMAT,
@@ -126,6 +128,8 @@ static bool map_entry(dg_package *p, const char *name, dg_mapping *out, dg_error
   const zip_uint64_t need = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE;
   if (i < 0 || zip_stat_index(p->zip, (zip_uint64_t)i, 0, &st) || (st.valid & need) != need)
     return dg_fail(err, DG_ERR_FORMAT, "it is not in the zip");
+  if (st.comp_size > p->bytes)
+    return dg_fail(err, DG_ERR_FORMAT, "it claims to hold more than the file");
   if (st.size > SMALL && st.size / RATIO_MOST > st.comp_size)
     return dg_fail(err, DG_ERR_UNSUPPORTED,
                    "%llu bytes packed into %llu: no model is as empty as that",

@@ -84,6 +84,7 @@ size_t dg_longest_text(const dg_model_config *c) {
 }
 
 bool dg_model_config_check(dg_model_config *c, dg_error *err) {
+  if (!dg_options_check(dg_model_config_options, c, err)) return false;
   if (!c->head_dim) {
     if (c->d_model % c->heads)
       return dg_fail(err, DG_ERR_USAGE,

@@ -118,6 +118,7 @@ check "other languages are gone" refuses 2 'does not translate into fr' \
   "$dragoman" translate -b "$small" -s en -t fr
 told() { "$dragoman" import $made/nllb -o "$small" --langs en,gl 2>&1 | grep -q 'pieces of 1406 stay'; }
 check "the sizes are told" told
+check "--langs with --adapter" refuses 2 'leave it out' "$dragoman" import --adapter x -s en -t gl --langs en -o "$TMPDIR/x"
 check "--corpus without --langs" refuses 2 'goes with --langs' \
   import $made/nllb -o "$TMPDIR/x" --corpus "$TMPDIR/text"
 check "a corpus that is not there" refuses 1 'nowhere' \
