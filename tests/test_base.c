@@ -614,9 +614,10 @@ static bool open_adapter(void *context, const char *name, dg_error *err) {
 static void check_damage(const char *name, opener *opens, void *context, size_t cut,
                          size_t stride, size_t signed_stride) {
   size_t n;
-  uint8_t *all = get(name, &n), *copy = dg_malloc(n);
   dg_error err = {0};
+  /* Before it is read: a checkpoint that is gone on from is written again, with another time. */
   if (!opens(context, name, &err)) fail_msg("%s", err.message);
+  uint8_t *all = get(name, &n), *copy = dg_malloc(n);
   for (size_t k = (n - 1) / cut + 1; k-- > 0;) {
     size_t size = k * cut;
     assert_int_equal(truncate(name, (off_t)size), 0);
