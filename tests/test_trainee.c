@@ -93,7 +93,7 @@ static dg_trainee trainee(const char **like, size_t like_count, const char *aske
 
 static dg_train_way begin(dg_trainee *t, const char *source, const char *target) {
   dg_error err;
-  dg_train_way way;
+  dg_train_way way = {0};
   if (!dg_trainee_begin(t, base, &err) || !dg_trainee_add(t, source, target, &way, &err))
     fail_msg("%s", err.message);
   return way;
