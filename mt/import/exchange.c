@@ -549,7 +549,8 @@ static json_t *hub_config(const layout *l, const dg_adapter *a, const char *base
       0, "phm_layer", 0);
   return json_pack("{s:o,s:n,s:I,s:s,s:s,s:s,s:s,s:s}", "config", config, "config_id",
                    "hidden_size", (json_int_t)a->d_model, "model_class", classes[l->family],
-                   "model_name", base_name, "model_type", dg_family_name(l->family), "name", "dragoman",
+                   "model_name", base_name, "model_type", dg_family_name(l->family), "name",
+                   "dragoman",
                    "version", "adapters.1.3.0");
 }
 

@@ -401,7 +401,8 @@ static void blame_pointer(const char *directory, dg_error *err) {
     struct stat s;
     FILE *f = !stat(path, &s) && S_ISREG(s.st_mode) ? fopen(path, "rb") : NULL;
     bool named = err && strstr(err->message, e->d_name);
-    if (named && f && fread(begin, 1, sizeof mark - 1, f) == sizeof mark - 1 && !strcmp(begin, mark))
+    bool read = f && fread(begin, 1, sizeof mark - 1, f) == sizeof mark - 1;
+    if (named && read && !strcmp(begin, mark))
       dg_fail(err, DG_ERR_FORMAT,
               "%s: only Git LFS's pointer to the file: `git lfs pull` fetches it", path);
     if (f) fclose(f);

@@ -16,8 +16,8 @@ enum { CHUNK = 1 << 16, RATIO_MOST = 200, SMALL = 1 << 24 };
 
 struct dg_package {
   char *path;
-  zip_t *zip;
-  zip_uint64_t bytes; /* of the file */   /* NULL: a directory */
+  zip_t *zip;         /* NULL: a directory */
+  zip_uint64_t bytes; /* of the zip file */
   char *folder; /* in the zip, with its slash */
   dg_mapping *maps;
   size_t count, capacity;
