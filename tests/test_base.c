@@ -356,6 +356,10 @@ static void test_held_as_stored(void **state) {
       assert_int_equal(dg_params_find(p, "embedding")->value != NULL, copied);
       assert_int_equal(p->size == p->total, copied);
       dg_adapter_file *f = new_adapter_of(b, "bottleneck+lora");
+      for (size_t i = 0; i < f->adapter->params.count; i++) { /* roundings must not tip a maximum */
+        dg_tensor *t = &f->adapter->params.tensors[i];
+        for (size_t k = 0; k < t->rows * t->cols; k++) t->value[k] *= 0.1f;
+      }
       assert_true(dg_adapter_train(f->adapter, &err));
       dg_network n = {.model = b->model, .adapters = {f->adapter}, .adapter_count = 1,
                       .precision = way == ROUNDED ? DG_ROUNDED : DG_FP32};
@@ -374,8 +378,8 @@ static void test_held_as_stored(void **state) {
     if (dg_isa_level() != DG_ISA_GENERIC) /* which multiplies by BLAS */
       assert_memory_equal(grads[HELD], grads[COPIED], total * sizeof(float));
     bool bf16 = dg_isa_level() == DG_ISA_AVX512_BF16;
-    assert_true(fabs(losses[ROUNDED] - losses[HELD]) < (bf16 ? 1e-2 : 1e-4) * losses[HELD]);
     double apart = distance(grads[ROUNDED], grads[HELD], total);
+    assert_true(fabs(losses[ROUNDED] - losses[HELD]) < (bf16 ? 1e-2 : 1e-4) * losses[HELD]);
     if (apart > (bf16 ? 3e-2 : 3e-4)) fail_msg("storage %d: gradients %g apart", storage, apart);
     if (storage == DG_STORE_INT8 && dg_isa_level() == DG_ISA_AVX2) assert_true(apart > 0);
     for (int way = HELD; way <= ROUNDED; way++) free(grads[way]);

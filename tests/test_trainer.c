@@ -817,6 +817,7 @@ static void test_average_best(void **state) {
     set(r, "learning_rate", rates[i]);
     set(r, "schedule", "constant");
     set(r, "max_updates", "90");
+    set(r, "patience", "0");
     r->task.report = on_report_keeping;
     train(r);
     assert_int_equal(kept.count, 30);
