@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -249,6 +250,7 @@ static void read_family(settings *s, dg_family_config *f) {
     refuse(s, "model_type", "this program knows m2m_100, mbart, marian, t5 and mt5");
   }
   check_common(s);
+  snprintf(f->tokenizer_class, sizeof f->tokenizer_class, "%s", word(s, "tokenizer_class", ""));
   const int ids[] = {f->pad, f->eos, f->decoder_start};
   static const char *const names[] = {"pad_token_id", "eos_token_id", "decoder_start_token_id"};
   for (int i = 0; i < 3; i++)

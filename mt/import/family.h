@@ -21,6 +21,7 @@ typedef struct dg_family_config {
   dg_model_config model; /* its formats are left at their defaults: they are the tokenizer's */
   int pad, eos, decoder_start; /* token ids */
   int forced_first; /* mBART: the tag of the one language it was made to write, or -1 */
+  char tokenizer_class[40]; /* as in config.json, or "" */
 } dg_family_config;
 
 /* What is absent, and token ids not in generation_config.json beside it either, has the default

@@ -201,10 +201,12 @@ static bool add_languages(import *m, dg_error *err) {
 
 /* --- formats -------------------------------------------------------------------------------- */
 
-/* The class that transformers loads the tokenizer with, "" when not stated. */
+/* The class that transformers loads the tokenizer with. */
 static const char *tokenizer_class(const import *m) {
+  const dg_family_config *c = &m->source->config;
   const char *class = json_string_value(json_object_get(m->tokenizer_config, "tokenizer_class"));
-  return class ? class : "";
+  if (!class && *c->tokenizer_class) class = c->tokenizer_class;
+  return class ? class : c->family == DG_FAMILY_MBART ? "MBartTokenizer" : "";
 }
 
 /* SMaLL-100 is an M2M-100 that has its target's tag in the source. */
@@ -223,7 +225,9 @@ static bool set_formats(import *m, dg_error *err) {
                    m->source->config.decoder_start);
   if (!strncmp(tokenizer_class(m), "MBartTokenizer", 14)) /* tags at the end, and begins with one */
     return dg_fail(err, DG_ERR_UNSUPPORTED,
-                   "%s: \"tokenizer_class\": \"%.40s\": of mBART only mBART-50 is imported",
+                   "%s: its tokenizer is of class %.40s: of mBART only mBART-50 is imported, whose "
+                   "tokenizer_config.json or config.json says \"tokenizer_class\": "
+                   "\"MBart50Tokenizer\"",
                    m->directory, tokenizer_class(m));
   bool t5 = m->source->config.family == DG_FAMILY_T5;
   bool legacy = json_is_true(json_object_get(m->tokenizer_config, "legacy_behaviour"));

@@ -43,6 +43,9 @@ check "M2M-100's own tags" same m2m100 tokenizer_config.json special_tokens_map.
 check "no tags" refuses 1 'no language tags' same mbart tokenizer_config.json special_tokens_map.json
 sed 's/MBart50Tokenizer/MBartTokenizer/' $made/mbart/tokenizer_config.json >"$TMPDIR/config"
 mkdir "$TMPDIR/mbart" && cp $made/mbart/*.* "$TMPDIR/mbart" && mv "$TMPDIR/config" "$TMPDIR/mbart/tokenizer_config.json"
+sed '/"tokenizer_class"/d' $made/mbart/config.json >"$TMPDIR/config"
+rm -rf "$TMPDIR/copy" && cp -r $made/mbart_fast "$TMPDIR/copy" && mv "$TMPDIR/config" "$TMPDIR/copy/config.json"
+check "an mBART of no class" refuses 1 'of class MBartTokenizer' import "$TMPDIR/copy" -o "$TMPDIR/x"
 check "an mBART before mBART-50" refuses 1 'MBartTokenizer' import "$TMPDIR/mbart" -o "$TMPDIR/x"
 check "a checkpoint over itself" refuses 2 'in the directory that is read' \
   import "$TMPDIR/mbart" -o "$TMPDIR/mbart/model.safetensors"

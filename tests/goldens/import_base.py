@@ -121,7 +121,8 @@ tokenizer = hf.MBart50Tokenizer(str(path / "spm.model"), src_lang="en_XX", tgt_l
 tokenizer.save_pretrained(path)
 (path / "spm.model").unlink()
 (path / "sentencepiece.bpe.model").write_bytes(fairseq)
-model = hf.MBartForConditionalGeneration(hf.MBartConfig(**bart(len(sp) + 54)))
+model = hf.MBartForConditionalGeneration(
+    hf.MBartConfig(tokenizer_class="MBart50Tokenizer", **bart(len(sp) + 54)))
 with torch.no_grad():  # what it writes depends on what it reads
     for x in model.parameters():
         if x.dim() == 2:
