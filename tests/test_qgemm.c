@@ -50,6 +50,10 @@ static void reference(size_t rows, size_t out, size_t in, const float *x, size_t
   free(v);
 }
 
+static dg_matrix held(const int8_t *q, const float *scale) {
+  return (dg_matrix){.block = {{DG_STORE_INT8, q, scale}}};
+}
+
 static void check(const dg_qgemm_kernels *t, dg_threads *threads, size_t rows, size_t out,
                   size_t in, bool extreme) {
   dg_rng r = {dg_rng_key(rows * 7919 + out, in), 0};
@@ -65,7 +69,9 @@ static void check(const dg_qgemm_kernels *t, dg_threads *threads, size_t rows, s
   for (size_t i = 0; i < out; i++) scale[i] = (float)dg_rng_uniform(&r) * 0.01f;
   for (size_t i = 0; i < ny; i++) y[i] = 77;
   dg_error err = {0};
-  dg_qpacked *w = dg_qpack_with(t, out, in, q, scale, &err);
+  dg_matrix stored = held(q, scale);
+  assert_true(dg_qpack_fits(out, in, &stored));
+  dg_qpacked *w = dg_qpack_with(t, out, in, &stored, &err);
   assert_non_null(w);
   assert_true(dg_qpack_bytes(w) >= out * in);
   dg_qgemm(threads, rows, x, ldx, w, y, ldy);
@@ -128,7 +134,8 @@ static void test_odd_rows_stay_alone(void **state) {
   x[2 * IN + 3] = -INFINITY;
   for (size_t p = 0; p < IN; p++) x[3 * IN + p] = 0, x[4 * IN + p] = p % 2 ? 1e-35f : -1e-40f;
   for (size_t e = 0; e < kinds; e++) {
-    dg_qpacked *w = dg_qpack_with(t[e], OUT, IN, q, scale, NULL);
+    dg_matrix stored = held(q, scale);
+    dg_qpacked *w = dg_qpack_with(t[e], OUT, IN, &stored, NULL);
     dg_qgemm(NULL, ROWS, x, IN, w, y, OUT);
     dg_qpack_free(w);
     for (size_t i = 0; i < ROWS; i++) {
@@ -164,18 +171,50 @@ static void test_quantize_rows(void **state) {
   assert_true(scale[0] == 1 && q[1] == 0 && q[2] == 2 && q[3] == -2);
 }
 
-static void test_refusals(void **state) {
+static void test_what_fits(void **state) {
   (void)state;
-  int8_t q[6] = {1, 2, 3, 4, -128, 6};
-  float scale[2] = {1, 1};
-  dg_error err = {0};
-  assert_null(dg_qpack_new(2, 3, q, scale, &err));
-  assert_int_equal(err.status, DG_ERR_FORMAT);
-  assert_non_null(strstr(err.message, "row 1"));
-  assert_null(dg_qpack_new(2, DG_QGEMM_IN_MAX + 1, q, scale, &err));
-  assert_int_equal(err.status, DG_ERR_UNSUPPORTED);
-  float y[2] = {5, 5};
-  dg_qpacked *none = dg_qpack_new(0, 3, q, scale, &err), *zero = dg_qpack_new(2, 0, q, scale, &err);
+  int8_t q[6] = {1, 2, 3, 4, -127, 6};
+  float scale[2] = {1, 1}, wide[3] = {1, 2, 3};
+  dg_matrix stored = held(q, scale);
+  assert_true(dg_qpack_fits(2, 3, &stored));
+  assert_false(dg_qpack_fits(0, DG_QGEMM_IN_MAX + 1, &stored));
+  q[4] = -128;
+  assert_false(dg_qpack_fits(2, 3, &stored));
+  assert_true(dg_qpack_fits(1, 3, &stored));
+  dg_matrix floats = dg_matrix_fp32(wide);
+  assert_false(dg_qpack_fits(1, 3, &floats));
+  dg_matrix mixed = {.block = {{DG_STORE_INT8, q, scale}, {DG_STORE_FP32, wide, NULL}},
+                     .block_rows = 1};
+  assert_false(dg_qpack_fits(2, 3, &mixed));
+  mixed.block[1] = mixed.block[0];
+  assert_true(dg_qpack_fits(2, 3, &mixed));
+}
+
+/* Rows of several blocks one below the other are rows of one matrix. */
+static void test_blocks(void **state) {
+  (void)state;
+  enum { ROWS = 3, OUT = 30, IN = 21 };
+  int8_t q[OUT * IN];
+  float scale[OUT], x[ROWS * IN], y[ROWS * OUT], want[ROWS * OUT];
+  for (size_t i = 0; i < OUT * IN; i++) q[i] = (int8_t)((int)(i * 37 % 255) - 127);
+  for (size_t i = 0; i < OUT; i++) scale[i] = 0.01f * (float)(i + 1);
+  for (size_t i = 0; i < ROWS * IN; i++) x[i] = (float)(i % 11) - 4.5f;
+  dg_matrix stored = {.block_rows = OUT / 3};
+  for (size_t b = 0; b < 3; b++)
+    stored.block[b] = (dg_matrix_block){DG_STORE_INT8, q + b * OUT / 3 * IN, scale + b * OUT / 3};
+  dg_qpacked *w = dg_qpack_new(OUT, IN, &stored, NULL);
+  dg_qgemm(NULL, ROWS, x, IN, w, y, OUT);
+  dg_qpack_free(w);
+  reference(ROWS, OUT, IN, x, IN, q, scale, want);
+  assert_memory_equal(y, want, sizeof y);
+}
+
+static void test_nothing(void **state) {
+  (void)state;
+  int8_t q[1] = {1};
+  float scale[2] = {1, 1}, y[2] = {5, 5};
+  dg_matrix stored = held(q, scale);
+  dg_qpacked *none = dg_qpack_new(0, 3, &stored, NULL), *zero = dg_qpack_new(2, 0, &stored, NULL);
   dg_qgemm(NULL, 1, scale, 2, none, y, 2);
   assert_true(y[0] == 5 && y[1] == 5);
   dg_qgemm(NULL, 0, scale, 2, zero, y, 2);
@@ -194,7 +233,9 @@ int main(void) {
       cmocka_unit_test(test_longest_sums_do_not_overflow),
       cmocka_unit_test(test_odd_rows_stay_alone),
       cmocka_unit_test(test_quantize_rows),
-      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_what_fits),
+      cmocka_unit_test(test_blocks),
+      cmocka_unit_test(test_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

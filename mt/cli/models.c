@@ -109,7 +109,7 @@ bool dg_loaded_open(dg_loaded *l, const dg_model_choice *c, const dg_cli *cli, d
       !choose_pair(l, c, cli, err))
     return false;
   l->threads = dg_threads_new(cli->threads);
-  l->packed = dg_packed_model_new(l->base->model, DG_BF16, err);
+  l->packed = dg_packed_model_new(l->base->model, DG_INT8, err);
   return l->packed != NULL;
 }
 
@@ -127,7 +127,7 @@ dg_network dg_loaded_network(const dg_loaded *l, bool adapted) {
   dg_network n = {.model = l->base->model,
                   .packed = l->packed,
                   .threads = l->threads,
-                  .precision = DG_BF16};
+                  .precision = DG_INT8};
   if (adapted) dg_adapter_stacked_use(&l->adapters, &n);
   return n;
 }

@@ -11,6 +11,7 @@
 #include "mt/kernels/gemm_int16.h"
 #include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
+#include "mt/kernels/qgemm.h"
 #include "mt/kernels/widen.h"
 
 /* Blocks along k are fixed, so that sums do not depend on how C is divided;
@@ -310,13 +311,14 @@ struct dg_packed {
   const dg_gemm_kernels *t; /* NULL: BLAS reads the weight itself */
   size_t out, in;
   dg_matrix w;
-  float *words; /* one block of k after another */
+  float *words;      /* one block of k after another */
+  dg_qpacked *eight; /* in place of these */
 };
 
 dg_packed *dg_pack_with(const dg_gemm_kernels *t, size_t out, size_t in, const dg_matrix *w,
                         dg_error *err) {
   dg_packed *p = dg_malloc(sizeof *p);
-  *p = (dg_packed){t, out, in, *w, NULL};
+  *p = (dg_packed){.t = t, .out = out, .in = in, .w = *w};
   if (!t || !in || !out) return p;
   size_t wide = round_up(out, t->lanes), step = k_block(t, in);
   p->words = dg_alloc_checked(wide * ceiling(in, t->per_word), sizeof *p->words, err);
@@ -331,11 +333,19 @@ dg_packed *dg_pack_with(const dg_gemm_kernels *t, size_t out, size_t in, const d
 
 dg_packed *dg_pack_new(dg_precision precision, size_t out, size_t in, const dg_matrix *w,
                        dg_error *err) {
-  return dg_pack_with(kernels(precision), out, in, w, err);
+  const dg_gemm_kernels *t = kernels(precision);
+  if (precision != DG_INT8 || !t || !dg_qpack_fits(out, in, w))
+    return dg_pack_with(t, out, in, w, err);
+  dg_qpacked *eight = dg_qpack_new(out, in, w, err);
+  if (!eight) return NULL;
+  dg_packed *p = dg_malloc(sizeof *p);
+  *p = (dg_packed){.t = t, .out = out, .in = in, .w = *w, .eight = eight};
+  return p;
 }
 
 void dg_pack_free(dg_packed *w) {
   if (!w) return;
+  dg_qpack_free(w->eight);
   free(w->words);
   free(w);
 }
@@ -343,6 +353,10 @@ void dg_pack_free(dg_packed *w) {
 void dg_gemm_packed(dg_threads *threads, size_t rows, const float *x, size_t ldx,
                     const dg_packed *w, float *y, size_t ldy) {
   const dg_gemm_kernels *t = w->t;
+  if (w->eight) {
+    dg_qgemm(threads, rows, x, ldx, w->eight, y, ldy);
+    return;
+  }
   if (!w->words) {
     dg_gemm_weight_with(t, threads, true, rows, w->out, w->in, x, ldx, &w->w, w->in, 0, y, ldy);
     return;

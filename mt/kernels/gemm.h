@@ -15,8 +15,10 @@ typedef enum dg_precision {
   DG_FP32,   /* operands as they are */
   DG_BF16,   /* operands rounded to bfloat16 (nearest even); DG_FP32 where the CPU has no bf16 dot
                 product */
-  DG_ROUNDED /* the same, but where the CPU has AVX2 alone operands that are not small are rounded
-                to 16-bit integers: faster for the many rows of training */
+  DG_ROUNDED, /* the same, but where the CPU has AVX2 alone operands that are not small are rounded
+                 to 16-bit integers: faster for the many rows of training */
+  DG_INT8     /* DG_BF16, but what multiplies a packed weight that is held in 8 bits is rounded to
+                 8 bits, too (dg_qgemm) */
 } dg_precision;
 
 /* C[m,n] = beta*C + op(A)*op(B) (beta is 0 or 1), where op(A) is [m,k]: A itself, or with
@@ -39,8 +41,8 @@ void dg_gemm_weight(dg_threads *threads, dg_precision precision, bool transpose_
                     float beta, float *c, size_t ldc);
 
 /* A weight W [out,in] laid out once for y = x W^T with few rows, where packing W
- * for every product would cost more than the product (decoding). The result is
- * bit for bit that of dg_gemm; DG_ROUNDED is packed as DG_BF16. */
+ * for every product would cost more than the product (decoding). The result is bit for bit that of
+ * dg_gemm but for DG_INT8; DG_ROUNDED is packed as DG_BF16. */
 typedef struct dg_packed dg_packed;
 
 /* What W borrows must outlive the handle, which need not copy it. NULL with an error when

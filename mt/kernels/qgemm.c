@@ -1,6 +1,5 @@
 #include "mt/kernels/qgemm.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +8,8 @@
 #include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
 #include "mt/kernels/qgemm_kernels.h"
+#include "mt/kernels/quantize.h"
+#include "mt/kernels/widen.h"
 
 enum { SMALL = 1 << 19 }; /* multiplications not worth waking a thread for */
 
@@ -18,37 +19,6 @@ static const dg_qgemm_kernels *kernels(void) {
   if (dg_isa_level() >= DG_ISA_AVX2) return &dg_qgemm_avx2;
 #endif
   return &dg_qgemm_generic;
-}
-
-/* What multiplies a row into [-127,127], and what multiplies it back. */
-static float row_scale(size_t n, const float *x, float *scale) {
-  uint32_t top = 0; /* magnitudes order as their bits do, and integers vectorise */
-  for (size_t p = 0; p < n; p++) {
-    uint32_t u;
-    memcpy(&u, x + p, sizeof u);
-    u &= 0x7fffffff;
-    top = u > top ? u : top;
-  }
-  float largest;
-  memcpy(&largest, &top, sizeof largest);
-  *scale = isfinite(largest) ? largest / 127 : NAN;
-  if (isfinite(largest) && largest >= 1e-30f) return 127 / largest;
-  if (isfinite(largest)) *scale = 0;
-  return 0;
-}
-
-static void quantize(size_t n, const float *x, float inverse, int8_t *q) {
-  const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-  if (inverse == 0) {              /* and x may hold NaN */
-    memset(q, 0, n);
-    return;
-  }
-  for (size_t p = 0; p < n; p++) {
-    float scaled = x[p] * inverse, t = scaled + magic;
-    int32_t u;
-    memcpy(&u, &t, sizeof u);
-    q[p] = (int8_t)u;
-  }
 }
 
 void dg_quantize_rows(size_t rows, size_t in, const float *x, size_t ldx, int8_t *q,
@@ -64,19 +34,17 @@ struct dg_qpacked {
   float *scale;
 };
 
-dg_qpacked *dg_qpack_with(const dg_qgemm_kernels *t, size_t out, size_t in, const int8_t *q,
-                          const float *scale, dg_error *err) {
-  if (in > DG_QGEMM_IN_MAX) {
-    dg_fail(err, DG_ERR_UNSUPPORTED, "8-bit weight with %zu inputs a row; at most %d are possible",
-            in, DG_QGEMM_IN_MAX);
-    return NULL;
+bool dg_qpack_fits(size_t out, size_t in, const dg_matrix *w) {
+  if (in > DG_QGEMM_IN_MAX) return false;
+  for (size_t j = 0; j < out; j++) {
+    dg_stored_row row = dg_find_row(w, in, j, 0);
+    if (row.type != DG_STORE_INT8 || (in && memchr(row.at, -128, in))) return false;
   }
-  const int8_t *bad = in && out ? memchr(q, -128, out * in) : NULL;
-  if (bad) {
-    dg_fail(err, DG_ERR_FORMAT, "8-bit weight has -128 at row %zu; values must be -127 to 127",
-            (size_t)(bad - q) / in);
-    return NULL;
-  }
+  return true;
+}
+
+dg_qpacked *dg_qpack_with(const dg_qgemm_kernels *t, size_t out, size_t in, const dg_matrix *w,
+                          dg_error *err) {
   size_t wide = round_up(out, t->lanes), words = ceiling(in, 4);
   dg_qpacked *p = dg_calloc(1, sizeof *p);
   *p = (dg_qpacked){.t = t, .out = out, .in = in, .words = words};
@@ -90,20 +58,20 @@ dg_qpacked *dg_qpack_with(const dg_qgemm_kernels *t, size_t out, size_t in, cons
   memset(p->w, 0, wide * words * sizeof *p->w);
   memset(p->excess, 0, wide * sizeof *p->excess);
   memset(p->scale, 0, wide * sizeof *p->scale);
-  for (size_t j = 0; j < out; j++, q += in) {
+  for (size_t j = 0; j < out; j++) {
     size_t first = j / t->columns * t->columns, step = least(t->columns, wide - first);
     int32_t *to = p->w + first * words + (j - first), sum = 0;
-    for (size_t k = 0; k < in; k += 4, to += step) memcpy(to, q + k, least(4, in - k));
-    for (size_t k = 0; k < in; k++) sum += q[k];
+    dg_stored_row row = dg_find_row(w, in, j, 0);
+    for (size_t k = 0; k < in; k += 4, to += step) memcpy(to, row.at + k, least(4, in - k));
+    for (size_t k = 0; k < in; k++) sum += ((const int8_t *)row.at)[k];
     p->excess[j] = sum * t->offset;
-    p->scale[j] = scale[j];
+    p->scale[j] = row.scale;
   }
   return p;
 }
 
-dg_qpacked *dg_qpack_new(size_t out, size_t in, const int8_t *q, const float *scale,
-                         dg_error *err) {
-  return dg_qpack_with(kernels(), out, in, q, scale, err);
+dg_qpacked *dg_qpack_new(size_t out, size_t in, const dg_matrix *w, dg_error *err) {
+  return dg_qpack_with(kernels(), out, in, w, err);
 }
 
 void dg_qpack_free(dg_qpacked *w) {
@@ -131,19 +99,9 @@ static void quantize_task(void *context, size_t task, int worker) {
   (void)worker;
   const product *p = context;
   const dg_qgemm_kernels *t = p->w->t;
-  size_t first = task * t->rows, in = p->w->in;
-  for (size_t i = first; i < least(p->m, first + t->rows); i++) {
-    const float *x = p->x + i * p->ldx;
-    int32_t *to = p->words + first * p->w->words + (i - first);
-    float inverse = row_scale(in, x, &p->scale[i]);
-    for (size_t k = 0; k < in; k += 256) {
-      int8_t q[256] = {0};
-      size_t n = least(256, in - k);
-      quantize(n, x + k, inverse, q);
-      for (size_t e = 0; e < n; e++) q[e] = (int8_t)(q[e] ^ t->offset); /* +128, modulo 256 */
-      for (size_t e = 0; e < n; e += 4, to += t->rows) memcpy(to, q + e, 4);
-    }
-  }
+  size_t first = task * t->rows;
+  t->quantize(least(t->rows, p->m - first), p->w->in, p->x + first * p->ldx, p->ldx,
+              p->words + first * p->w->words, p->scale + first);
 }
 
 static void multiply_task(void *context, size_t task, int worker) {

@@ -3,11 +3,13 @@
 #ifndef DG_KERNELS_QGEMM_H
 #define DG_KERNELS_QGEMM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "mt/core/error.h"
 #include "mt/core/threads.h"
+#include "mt/kernels/matrix.h"
 
 enum { DG_QGEMM_IN_MAX = 65536 }; /* longer sums could leave int32 */
 
@@ -19,9 +21,11 @@ void dg_quantize_rows(size_t rows, size_t in, const float *x, size_t ldx, int8_t
 /* A weight [out,in] in the layout the CPU's dot product wants; a copy. */
 typedef struct dg_qpacked dg_qpacked;
 
-/* From row-major q with one scale a row, as dg_quantize_rows makes them; -128 is refused, and so
- * is `in` beyond DG_QGEMM_IN_MAX. */
-dg_qpacked *dg_qpack_new(size_t out, size_t in, const int8_t *q, const float *scale, dg_error *err);
+/* Whether all of the matrix is held in 8 bits, none of them -128, and `in` within
+ * DG_QGEMM_IN_MAX. */
+bool dg_qpack_fits(size_t out, size_t in, const dg_matrix *w);
+/* Of a matrix that fits. NULL with an error when memory runs out. */
+dg_qpacked *dg_qpack_new(size_t out, size_t in, const dg_matrix *w, dg_error *err);
 void dg_qpack_free(dg_qpacked *w);
 size_t dg_qpack_bytes(const dg_qpacked *w);
 

@@ -1,4 +1,5 @@
 #include "mt/kernels/qgemm_kernels.h"
+#include "mt/kernels/quantize.h"
 
 /* One row and one column a panel: words in order are rows in order. */
 static void multiply(size_t m, size_t n, size_t words, const int32_t *x, const float *x_scale,
@@ -16,5 +17,14 @@ static void multiply(size_t m, size_t n, size_t words, const int32_t *x, const f
   }
 }
 
-const dg_qgemm_kernels dg_qgemm_generic = {
-    .rows = 1, .columns = 1, .lanes = 1, .offset = 0, .multiply = multiply};
+static void quantize_row(size_t m, size_t in, const float *x, size_t ldx, int32_t *words,
+                         float *scale) {
+  quantize_panel(m, in, x, ldx, 1, 0, words, scale);
+}
+
+const dg_qgemm_kernels dg_qgemm_generic = {.rows = 1,
+                                           .columns = 1,
+                                           .lanes = 1,
+                                           .offset = 0,
+                                           .quantize = quantize_row,
+                                           .multiply = multiply};

@@ -10,6 +10,8 @@ typedef struct dg_qgemm_kernels {
   size_t columns; /* of y in a panel: a multiple of `lanes` */
   size_t lanes;
   uint8_t offset; /* added to x's bytes, for dot products that want them unsigned */
+  /* One panel of x[m,in], m <= rows. */
+  void (*quantize)(size_t m, size_t in, const float *x, size_t ldx, int32_t *words, float *scale);
   /* y[m,n] from panels of words: x's are [words][rows], W's [words][columns], the last one
    * narrower, a multiple of `lanes`. `excess` is what the offset adds to each column;
    * it and w_scale are padded to a multiple of `lanes`. */
@@ -23,7 +25,7 @@ extern const dg_qgemm_kernels dg_qgemm_generic;
 extern const dg_qgemm_kernels dg_qgemm_avx2, dg_qgemm_avx512_vnni;
 #endif
 
-dg_qpacked *dg_qpack_with(const dg_qgemm_kernels *t, size_t out, size_t in, const int8_t *q,
-                          const float *scale, dg_error *err);
+dg_qpacked *dg_qpack_with(const dg_qgemm_kernels *t, size_t out, size_t in, const dg_matrix *w,
+                          dg_error *err);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "mt/kernels/blocks.h"
 #include "mt/kernels/qgemm_kernels.h"
+#include "mt/kernels/quantize.h"
 #include "mt/kernels/unroll.h"
 
 enum { NR = NV * V };
@@ -73,5 +74,14 @@ static void multiply(size_t m, size_t n, size_t words, const int32_t *x, const f
   }
 }
 
-const dg_qgemm_kernels QGEMM_TABLE = {
-    .rows = MR, .columns = NR, .lanes = V, .offset = OFFSET, .multiply = multiply};
+static void quantize_rows(size_t m, size_t in, const float *x, size_t ldx, int32_t *words,
+                          float *scale) {
+  quantize_panel(m, in, x, ldx, MR, OFFSET, words, scale);
+}
+
+const dg_qgemm_kernels QGEMM_TABLE = {.rows = MR,
+                                      .columns = NR,
+                                      .lanes = V,
+                                      .offset = OFFSET,
+                                      .quantize = quantize_rows,
+                                      .multiply = multiply};

@@ -121,10 +121,10 @@ static double rate(way how, const dg_gemm_kernels *t, const dg_qgemm_kernels *q,
                 .c = matrix(s->m * s->n, 3), .scale = matrix(rows, 4), .q = dg_malloc(rows * cols)};
   dg_quantize_rows(rows, cols, o.b, cols, o.q, o.scale);
   o.held = dg_matrix_fp32(o.b);
-  if (how == WAY_WIDENED || how == WAY_INT16)
+  if (how == WAY_WIDENED || how == WAY_INT16 || how == WAY_EIGHT)
     o.held = (dg_matrix){.block = {{DG_STORE_INT8, o.q, o.scale}}};
   if (how == WAY_PACKED && !(o.packed = dg_pack_with(t, s->n, s->k, &o.held, NULL))) abort();
-  if (how == WAY_EIGHT && !(o.packed8 = dg_qpack_with(q, s->n, s->k, o.q, o.scale, NULL))) abort();
+  if (how == WAY_EIGHT && !(o.packed8 = dg_qpack_with(q, s->n, s->k, &o.held, NULL))) abort();
   double best = 1e30, start = now();
   for (int i = 0; i < 3 || now() - start < seconds; i++) {
     double begun = now();
