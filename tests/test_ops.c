@@ -444,6 +444,20 @@ static void check_cross_entropy(bench *b, size_t n) {
   }
 }
 
+static void check_find_above(bench *b, size_t n) {
+  float *x = noise(b, n), top = -INFINITY;
+  for (size_t c = 0; c < n; c += 7) x[c] = NAN; /* above nothing */
+  for (size_t c = 0; c < n; c++) top = x[c] > top ? x[c] : top;
+  const float bounds[] = {-INFINITY, 0, 1, nextafterf(top, -INFINITY), top, INFINITY, NAN};
+  for (size_t k = 0; k < sizeof bounds / sizeof *bounds; k++)
+    for (size_t first = 0; first < n; first += n / 3 + 1) {
+      size_t want = first;
+      while (want < n && !(x[want] > bounds[k])) want++;
+      assert_int_equal(first + b->ops->find_above(n - first, x + first, bounds[k]), want);
+    }
+  clear(b);
+}
+
 static void check_adam(bench *b, size_t n) {
   dg_adam_step s = {.lr = 0.01f, .beta1 = 0.9f, .beta2 = 0.98f, .eps = 1e-6f, .weight_decay = 0.05f,
                     .correction1 = 2.5f, .correction2 = 9.0f, .gradient_scale = 0.5f};
@@ -519,6 +533,8 @@ static void test_long_rows(void **state) {
     check_cross_entropy(&b, 16001);
     check_norm(&b, 1025);
     check_sums(&b, 5003);
+    const size_t sizes[] = {1, 2, 31, 32, 33, 127, 128, 129, 300, 5003};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) check_find_above(&b, sizes[k]);
     clear(&b);
   }
 }

@@ -49,6 +49,11 @@ static bool better(const candidate *a, const candidate *b) {
 
 static int by_rank(const void *a, const void *b) { return better(a, b) ? -1 : better(b, a); }
 
+/* What a logit must exceed, at least, for its sum with `score` to exceed `least`. */
+static float bound_of(double least, double score) {
+  return nextafterf(nextafterf((float)(least - score), -INFINITY), -INFINITY);
+}
+
 /* The row's `width` best continuations, by insertion: few survive the threshold. */
 static void expand_row(void *context, size_t row, int worker) {
   (void)worker;
@@ -58,10 +63,15 @@ static void expand_row(void *context, size_t row, int worker) {
   candidate *list = s->candidates + row * s->width;
   const dg_beam_sentence *q = &s->requests[s->sources[row]];
   size_t produced = s->step + 1 - q->prefix_length, kept = 0;
+  float bound = -INFINITY;
   bool end_only = produced >= q->max_length, end_allowed = produced >= q->min_length;
   s->ops->log_softmax(o->vocab, logits);
   for (size_t v = 0; v < o->vocab; v++) {
-    if (kept == s->width && !(s->scores[row] + (double)logits[v] > list[kept - 1].score)) continue;
+    if (kept == s->width) {
+      v += s->ops->find_above(o->vocab - v, logits + v, bound);
+      if (v == o->vocab) break;
+      if (!(s->scores[row] + (double)logits[v] > list[kept - 1].score)) continue;
+    }
     bool end = (int32_t)v == o->end;
     if (end ? !end_allowed : end_only || (o->banned && o->banned[v])) continue;
     candidate c = {s->scores[row] + (double)logits[v], (int32_t)v, (uint32_t)row};
@@ -69,6 +79,7 @@ static void expand_row(void *context, size_t row, int worker) {
     size_t at = kept < s->width ? kept++ : kept - 1;
     for (; at > 0 && better(&c, &list[at - 1]); at--) list[at] = list[at - 1];
     list[at] = c;
+    bound = bound_of(list[kept - 1].score, s->scores[row]);
   }
   for (; kept < s->width; kept++) list[kept] = (candidate){-INFINITY, -1, (uint32_t)row};
 }

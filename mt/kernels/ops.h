@@ -98,6 +98,8 @@ typedef struct dg_ops {
                 float alpha, float gradient_scale, double *smoothed, double *nll,
                 double *divergence);
   void (*log_softmax)(size_t classes, float *logits);
+  /* The first of x[n] that is greater than bound, or n. */
+  size_t (*find_above)(size_t n, const float *x, float bound);
   double (*sum_squares)(size_t n, const float *x);
   /* w, m, v updated from g (Kingma & Ba 2015; Loshchilov & Hutter 2019). */
   void (*adam)(size_t n, const dg_adam_step *s, const float *g, float *w, float *m, float *v);

@@ -332,6 +332,21 @@ static void log_softmax(size_t classes, float *logits) {
   FOR_VECTORS(c, n, 0, classes) put(logits + c, get(logits + c, n) - lse, n);
 }
 
+static size_t find_above(size_t n, const float *x, float bound) {
+  enum { AT_ONCE = 8 * L };
+  size_t c = 0;
+  for (; c + AT_ONCE <= n; c += AT_ONCE) {
+    ivec above = {0};
+    for (size_t i = 0; i < AT_ONCE; i += L) above |= load(x + c + i) > splat(bound);
+    int32_t lanes[L], any = 0;
+    memcpy(lanes, &above, sizeof lanes);
+    for (int i = 0; i < L; i++) any |= lanes[i];
+    if (any) break;
+  }
+  while (c < n && !(x[c] > bound)) c++;
+  return c;
+}
+
 static void rdrop(size_t classes, float *first, float *second, size_t label, float smoothing,
                   float alpha, float gradient_scale, double *smoothed, double *nll,
                   double *divergence) {
@@ -417,6 +432,7 @@ const dg_ops OPS_TABLE = {
     .cross_entropy = cross_entropy,
     .rdrop = rdrop,
     .log_softmax = log_softmax,
+    .find_above = find_above,
     .sum_squares = sum_squares,
     .adam = adam,
 };
