@@ -17,6 +17,7 @@
 #include "mt/kernels/gemm_int16.h"
 #include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
+#include "mt/kernels/qgemm.h"
 #include "tests/guard.h"
 #include "tests/wide.h"
 
@@ -342,6 +343,34 @@ static void test_stored_weights_give_the_same_bits(void **state) {
   dg_threads_free(threads);
 }
 
+/* With DG_INT8 what is held in 8 bits is multiplied in 8 bits, everything else as with DG_BF16. */
+static void test_packed_in_8_bits(void **state) {
+  (void)state;
+  enum { M = 5, N = 70, K = 33 };
+  float b[N * K], scale[N], a[M * K], want[M * N], got[M * N];
+  int8_t q[N * K];
+  dg_rng r = {4, 0};
+  for (size_t i = 0; i < N * K; i++) b[i] = (float)dg_rng_normal(&r);
+  for (size_t i = 0; i < M * K; i++) a[i] = (float)dg_rng_normal(&r);
+  dg_quantize_rows(N, K, b, K, q, scale);
+  const dg_matrix held = {.block = {{DG_STORE_INT8, q, scale}}}, floats = dg_matrix_fp32(b);
+  for (int eight = 0; eight < 3; eight++) {
+    const dg_matrix *w = eight ? &held : &floats;
+    if (eight == 2) q[7] = -128; /* which the products in 8 bits do not take */
+    dg_packed *packed = dg_pack_new(DG_INT8, N, K, w, NULL);
+    dg_gemm_packed(NULL, M, a, K, packed, got, N);
+    dg_pack_free(packed);
+    if (eight == 1 && dg_isa_level() != DG_ISA_GENERIC) {
+      dg_qpacked *x = dg_qpack_new(N, K, w, NULL);
+      dg_qgemm(NULL, M, a, K, x, want, N);
+      dg_qpack_free(x);
+    } else {
+      dg_gemm_weight(NULL, DG_BF16, true, M, N, K, a, K, w, K, 0, want, N);
+    }
+    assert_memory_equal(got, want, sizeof got);
+  }
+}
+
 /* A number as the 16-bit products read it: in `most`ths of the largest of its line's block. */
 static double rounded_to(double x, double largest, float most) {
   return (double)lrintf((float)x * (most / (float)largest));
@@ -619,6 +648,7 @@ int main(void) {
       cmocka_unit_test(test_rows_do_not_depend_on_each_other),
       cmocka_unit_test(test_packed_weights_give_the_same_bits),
       cmocka_unit_test(test_stored_weights_give_the_same_bits),
+      cmocka_unit_test(test_packed_in_8_bits),
       cmocka_unit_test(test_int16_products),
       cmocka_unit_test(test_special_values_stay_in_their_row_and_column),
       cmocka_unit_test(test_empty),

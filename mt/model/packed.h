@@ -1,5 +1,6 @@
 /* A model's weights laid out once for products with few rows: decoding reads them at every step.
- * Results are bit for bit those without. A large model's are left as they are held. */
+ * Results are bit for bit those without, but for DG_INT8. A large model's are left as they are
+ * held. */
 #ifndef DG_MODEL_PACKED_H
 #define DG_MODEL_PACKED_H
 
@@ -8,8 +9,8 @@
 typedef struct dg_packed_model dg_packed_model;
 
 /* Packs the weights as they are now; they must outlive it and not change. Set it as `packed` of
- * networks of this model and precision. About as large as the weights in fp32, or nothing where
- * they are too many. NULL with an error when memory runs out. */
+ * networks of this model and precision. About as large as the weights in fp32 (DG_INT8 of 8
+ * bits: as they are stored), or nothing where they are too many. NULL with an error when memory runs out. */
 dg_packed_model *dg_packed_model_new(const dg_model *m, dg_precision precision, dg_error *err);
 void dg_packed_model_free(dg_packed_model *p);
 

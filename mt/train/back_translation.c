@@ -96,7 +96,7 @@ static bool find_adapters(const dg_back_translation *o, translator *t, dg_error 
 static bool load(const dg_back_translation *o, translator *t, dg_error *err) {
   if (!find_adapters(o, t, err)) return false;
   dg_model *model = o->trainee->base->model;
-  t->network = (dg_network){.model = model, .threads = o->threads, .precision = DG_BF16};
+  t->network = (dg_network){.model = model, .threads = o->threads, .precision = DG_INT8};
   dg_adapter_stacked_use(t->stack, &t->network);
   t->packed = dg_packed_model_new(model, t->network.precision, err);
   t->network.packed = t->packed;

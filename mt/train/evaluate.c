@@ -65,7 +65,7 @@ char **dg_evaluate_translate(const dg_network *n, const dg_base *b, const dg_dev
   dg_base speaking = *b;
   if (set->tokenizers[0]) speaking.tokenizer = set->tokenizers[0];
   if (set->tokenizers[1]) speaking.target_tokenizer = set->tokenizers[1];
-  if (packed.precision == DG_ROUNDED) packed.precision = DG_BF16; /* few rows at a time */
+  if (packed.precision == DG_ROUNDED) packed.precision = DG_INT8; /* as `translate` does */
   dg_packed_model *weights = dg_packed_model_new(n->model, packed.precision, err);
   packed.packed = weights;
   if (weights &&
