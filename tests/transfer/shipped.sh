@@ -2,12 +2,14 @@
 # Measures what ships in data/models on the dev and test sets of the corpus
 # (configs/make-models.sh) and prints a table: tests/transfer/shipped.tsv.
 #   tests/transfer/shipped.sh [PROGRAM] >shipped.new && mv shipped.new tests/transfer/shipped.tsv
-# Needs jq. CORPUS (work/corpus) is where the corpus is.
+# Needs jq. CORPUS (work/corpus) is where the corpus is; with BASE=FILE, another base, it alone
+# is measured: the same one stored in fp32 tells what 8 bits cost.
 set -eu
 cd "$(dirname "$0")/../.."
 . tests/transfer/keep.sh
 dragoman=${1:-build/dragoman}
 models=data/models corpus=${CORPUS:-work/corpus}
+base=${BASE:-$models/base.safetensors}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT INT TERM
 
@@ -18,20 +20,21 @@ measure() {
   gzip -dc "$corpus/$set.tsv.gz" >"$scratch/pairs"
   cut -f"$column" "$scratch/pairs" >"$scratch/source"
   cut -f$((3 - column)) "$scratch/pairs" >"$scratch/reference"
-  "$dragoman" translate -b $models/base.safetensors --quiet "$@" "$scratch/source" >"$scratch/output"
+  "$dragoman" translate -b "$base" --quiet "$@" "$scratch/source" >"$scratch/output"
   "$dragoman" eval --quiet -w 2 -r "$scratch/reference" "$scratch/output" >"$scratch/scores"
   scores=$(awk '{ scores = scores "\t" $1 } END { print scores; exit NR != 2 }' "$scratch/scores")
   printf '%s\t%s\t%s\t%s%s\n' "$pair" "$system" "${set%%.*}" "$(wc -l <"$scratch/source")" "$scores"
 }
 
 printf 'pair\tsystem\tset\tsentences\tBLEU\tchrF\n'
-languages=$(facts $models/base.safetensors '.languages[].code | select(. != "en")')
+languages=$(facts "$base" '.languages[].code | select(. != "en")')
 for language in $languages; do
   for part in dev test; do
     measure "en-$language" base "$part.$language" 1 -a none -s en -t "$language"
     measure "$language-en" base "$part.$language" 2 -a none -s "$language" -t en
   done
 done
+[ -z "${BASE:-}" ] || exit 0
 for part in dev test; do
   measure en-gl "base as es" $part.gl 1 -a none -s en -t es
   measure en-gl "base as pt" $part.gl 1 -a none -s en -t pt
