@@ -21,8 +21,10 @@
 #include "mt/core/rng.h"
 #include "mt/kernels/isa.h"
 #include "mt/model/adapter_file.h"
+#include "mt/model/decoder.h"
 #include "mt/model/loss.h"
 #include "mt/model/merge.h"
+#include "mt/model/packed.h"
 #include "mt/model/stack.h"
 #include "mt/train/trainer.h"
 #include "tests/sign.h"
@@ -383,6 +385,44 @@ static void test_held_as_stored(void **state) {
     if (apart > (bf16 ? 3e-2 : 3e-4)) fail_msg("storage %d: gradients %g apart", storage, apart);
     if (storage == DG_STORE_INT8 && dg_isa_level() == DG_ISA_AVX2) assert_true(apart > 0);
     for (int way = HELD; way <= ROUNDED; way++) free(grads[way]);
+  }
+  dg_base_free(a);
+}
+
+/* Of a large model what is held in 8 bits is packed all the same, and what the file's pages hold
+ * is there still. */
+static void test_packed_large(void **state) {
+  (void)state;
+  dg_base *a = new_base(1);
+  enum { SMALL, LARGE };
+  for (int storage = 0; storage <= DG_STORE_INT8; storage++) {
+    save_base(a, path, (dg_storage)storage, NULL);
+    float *logits[2];
+    size_t classes = 0;
+    for (int way = SMALL; way <= LARGE; way++) {
+      dg_base *b = load_base(path);
+      dg_error err;
+      dg_packed_model *packed =
+          dg_packed_model_limited(b->model, DG_INT8, way == LARGE ? 0 : SIZE_MAX, &err);
+      assert_non_null(packed);
+      bool eight = storage == DG_STORE_INT8 && dg_isa_level() != DG_ISA_GENERIC;
+      assert_int_equal(dg_packed_model_find(packed, &b->model->output) != NULL,
+                       way == SMALL || eight);
+      dg_network n = {.model = b->model, .packed = packed, .precision = DG_INT8};
+      const int32_t source[] = {5, 6, 7, 3}, token = 3;
+      const uint32_t offsets[] = {0, 4}, zero = 0;
+      dg_decoder *d = dg_decoder_new(&n, source, offsets, 1, 1, 4, &err);
+      assert_non_null(d);
+      classes = dg_network_classes(&n);
+      logits[way] = dg_malloc(classes * sizeof(float));
+      dg_decoder_step(d, 1, &token, &zero, &zero, logits[way]);
+      dg_decoder_free(d);
+      dg_packed_model_free(packed);
+      dg_base_free(b);
+    }
+    if (dg_isa_level() != DG_ISA_GENERIC) /* which multiplies by BLAS */
+      assert_memory_equal(logits[SMALL], logits[LARGE], classes * sizeof(float));
+    free(logits[SMALL]), free(logits[LARGE]);
   }
   dg_base_free(a);
 }
@@ -1004,6 +1044,7 @@ int main(void) {
       cmocka_unit_test(test_formats),            cmocka_unit_test(test_methods_round_trip),
       cmocka_unit_test(test_stacked),            cmocka_unit_test(test_merge),
       cmocka_unit_test(test_held_as_stored),
+      cmocka_unit_test(test_packed_large),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -331,11 +331,14 @@ dg_packed *dg_pack_with(const dg_gemm_kernels *t, size_t out, size_t in, const d
   return p;
 }
 
+bool dg_packs_in_8_bits(dg_precision precision, size_t out, size_t in, const dg_matrix *w) {
+  return precision == DG_INT8 && kernels(precision) && dg_qpack_fits(out, in, w);
+}
+
 dg_packed *dg_pack_new(dg_precision precision, size_t out, size_t in, const dg_matrix *w,
                        dg_error *err) {
   const dg_gemm_kernels *t = kernels(precision);
-  if (precision != DG_INT8 || !t || !dg_qpack_fits(out, in, w))
-    return dg_pack_with(t, out, in, w, err);
+  if (!dg_packs_in_8_bits(precision, out, in, w)) return dg_pack_with(t, out, in, w, err);
   dg_qpacked *eight = dg_qpack_new(out, in, w, err);
   if (!eight) return NULL;
   dg_packed *p = dg_malloc(sizeof *p);

@@ -50,6 +50,8 @@ typedef struct dg_packed dg_packed;
 dg_packed *dg_pack_new(dg_precision precision, size_t out, size_t in, const dg_matrix *w,
                        dg_error *err);
 void dg_pack_free(dg_packed *w);
+/* Whether that is a weight of 8 bits, which stays as small as it is. */
+bool dg_packs_in_8_bits(dg_precision precision, size_t out, size_t in, const dg_matrix *w);
 /* y[rows,out] = x[rows,in] W^T. */
 void dg_gemm_packed(dg_threads *threads, size_t rows, const float *x, size_t ldx,
                     const dg_packed *w, float *y, size_t ldy);

@@ -2,9 +2,10 @@
 
 #include <stdlib.h>
 
+#include "mt/core/file.h"
 #include "mt/core/mem.h"
 
-/* Of larger models a copy takes more memory and time to make than it saves. */
+/* Of larger models a copy in floats takes more memory and time to make than it saves. */
 enum { NUMBERS_MOST = 1 << 26 };
 
 /* Ordered by weight; q, kv and qkv share memory, so a view is told by its size too. */
@@ -17,6 +18,7 @@ typedef struct entry {
 struct dg_packed_model {
   entry *entries;
   size_t count, capacity;
+  bool large;
 };
 
 static int compare(const void *a, const void *b) {
@@ -25,11 +27,21 @@ static int compare(const void *a, const void *b) {
   return (x->out > y->out) - (x->out < y->out);
 }
 
+/* What is held in 8 bits is mapped from its file, and now read no more but for rows of an
+ * embedding. */
+static void forget(const dg_linear *l) {
+  size_t rows = l->weight.block_rows ? l->weight.block_rows : l->out;
+  for (size_t b = 0; b * rows < l->out; b++)
+    dg_map_forget(l->weight.block[b].data, rows * l->in);
+}
+
 static bool add(dg_packed_model *p, dg_precision precision, const dg_linear *l, dg_error *err) {
+  if (p->large && !dg_packs_in_8_bits(precision, l->out, l->in, &l->weight)) return true;
   dg_packed *w = dg_pack_new(precision, l->out, l->in, &l->weight, err);
   if (!w) return false;
   DG_GROW(p->entries, p->capacity, p->count + 1);
   p->entries[p->count++] = (entry){l->weight.block[0].data, l->out, w};
+  if (p->large) forget(l);
   return true;
 }
 
@@ -48,14 +60,19 @@ static bool add_stack(dg_packed_model *p, dg_precision precision, const dg_stack
 }
 
 dg_packed_model *dg_packed_model_new(const dg_model *m, dg_precision precision, dg_error *err) {
+  return dg_packed_model_limited(m, precision, NUMBERS_MOST, err);
+}
+
+dg_packed_model *dg_packed_model_limited(const dg_model *m, dg_precision precision, size_t most,
+                                         dg_error *err) {
   dg_packed_model *p = dg_calloc(1, sizeof *p);
-  if (dg_params_count(&m->params) > NUMBERS_MOST) return p;
+  p->large = dg_params_count(&m->params) > most;
   if (!add_stack(p, precision, &m->encoder, false, err) ||
       !add_stack(p, precision, &m->decoder, true, err) || !add(p, precision, &m->output, err)) {
     dg_packed_model_free(p);
     return NULL;
   }
-  qsort(p->entries, p->count, sizeof *p->entries, compare);
+  if (p->count) qsort(p->entries, p->count, sizeof *p->entries, compare);
   return p;
 }
 
