@@ -3,7 +3,7 @@
 # (configs/make-models.sh) and prints a table: tests/transfer/shipped.tsv.
 #   tests/transfer/shipped.sh [PROGRAM] >shipped.new && mv shipped.new tests/transfer/shipped.tsv
 # Needs jq. CORPUS (work/corpus) is where the corpus is; with BASE=FILE, another base, it alone
-# is measured: the same one stored in fp32 tells what 8 bits cost.
+# is measured: shipped-fp32.tsv is of the same weights stored in fp32 (pretrain --set storage=fp32).
 set -eu
 cd "$(dirname "$0")/../.."
 . tests/transfer/keep.sh
