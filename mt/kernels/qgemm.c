@@ -82,10 +82,6 @@ void dg_qpack_free(dg_qpacked *w) {
   free(w);
 }
 
-size_t dg_qpack_bytes(const dg_qpacked *w) {
-  return round_up(w->out, w->t->lanes) * (w->words + 2) * sizeof(int32_t) + sizeof *w;
-}
-
 typedef struct product {
   const dg_qpacked *w;
   size_t m, ldx, ldy, rows, columns, across;

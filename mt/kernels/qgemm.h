@@ -27,7 +27,6 @@ bool dg_qpack_fits(size_t out, size_t in, const dg_matrix *w);
 /* Of a matrix that fits. NULL with an error when memory runs out. */
 dg_qpacked *dg_qpack_new(size_t out, size_t in, const dg_matrix *w, dg_error *err);
 void dg_qpack_free(dg_qpacked *w);
-size_t dg_qpack_bytes(const dg_qpacked *w);
 
 /* y[rows,out] = x[rows,in] W^T with x rounded as by dg_quantize_rows: the sum over `in` is
  * exact, then y = (float)sum * (scale of x's row * scale of W's row). Bit for bit the
