@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
@@ -173,13 +172,11 @@ static void licence_of(const char *root, const char *package, dg_archive *a) {
   free(path);
 }
 
-static void archive_hash(const char *path, char out[33]) {
+static void archive_hash(const char *path, char out[DG_HASH_TEXT]) {
   dg_mapping map;
   out[0] = 0;
   if (!dg_map(path, &map, NULL)) return;
-  XXH128_canonical_t c;
-  XXH128_canonicalFromHash(&c, XXH3_128bits(map.data, map.size));
-  for (size_t i = 0; i < 16; i++) snprintf(out + 2 * i, 3, "%02x", c.digest[i]);
+  dg_hash_bytes(map.data, map.size, out);
   dg_unmap(&map);
 }
 

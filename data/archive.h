@@ -4,15 +4,17 @@
 
 #include <stdbool.h>
 
+#include "mt/core/hash.h"
+
 enum { DG_BRIEF_LICENCE = 60 };
 
 /* Zero-initialise; release with dg_archive_free. */
 typedef struct dg_archive {
   char *file; /* its name in the cache, or NULL: it cannot be had */
   bool unpacked;
-  char version[96], hash[33]; /* XXH3-128 of the file */
-  char *licence;              /* all that its copyright file names, or where to look */
-  char brief[DG_BRIEF_LICENCE]; /* those that go with every pair */
+  char version[96], hash[DG_HASH_TEXT]; /* of the file */
+  char *licence;                        /* all that its copyright file names, or where to look */
+  char brief[DG_BRIEF_LICENCE];         /* those that go with every pair */
   char papers[96]; /* the package whose documentation is this one's, "" if it has its own */
 } dg_archive;
 

@@ -8,6 +8,7 @@
 
 #include "eval/mecab.h"
 #include "eval/pytext.h"
+#include "mt/core/hash.h"
 #include "mt/core/utf8.h"
 #include "tokenizer/tokenizer.h"
 
@@ -21,11 +22,11 @@ typedef enum split_kind {
   SPLIT_SPM
 } split_kind;
 
-enum { BASIC = 0x10000 };
+enum { BASIC = 0x10000, SIGNATURE_MAX = 64 };
 
 struct dg_splitter {
   split_kind kind;
-  char signature[64];
+  char signature[SIGNATURE_MAX];
   dg_tokenizer *spm;
   dg_mecab *mecab;
   struct categories *categories; /* of intl */
@@ -327,8 +328,10 @@ static char *cached_model(const char *file) {
   return NULL;
 }
 
+/* Only the published model has its name in the signature. Nothing tells a model that the user
+ * names but its file's name: another is signed by its hash. */
 static dg_tokenizer *load_spm(const char *name, const char *file, const char *model,
-                              dg_error *err) {
+                              char signature[SIGNATURE_MAX], dg_error *err) {
   char *found = model ? dg_strdup(model) : cached_model(file);
   if (!found) {
     dg_fail(
@@ -339,6 +342,14 @@ static dg_tokenizer *load_spm(const char *name, const char *file, const char *mo
     return NULL;
   }
   dg_tokenizer *t = dg_tokenizer_load_file(found, err);
+  const char *base = strrchr(found, '/');
+  if (t && strcmp(base ? base + 1 : found, file)) {
+    size_t size;
+    const void *bytes = dg_tokenizer_bytes(t, &size);
+    char hash[DG_HASH_TEXT];
+    dg_hash_bytes(bytes, size, hash);
+    snprintf(signature, SIGNATURE_MAX, "spm-%.8s", hash);
+  }
   free(found);
   return t;
 }
@@ -376,7 +387,7 @@ dg_splitter *dg_splitter_new(const char *name, const char *model, dg_error *err)
   s->kind = known[i].kind;
   snprintf(s->signature, sizeof s->signature, "%s", known[i].signature);
   if (s->kind == SPLIT_INTL) s->categories = categories_new();
-  if (s->kind == SPLIT_SPM) s->spm = load_spm(name, known[i].file, model, err);
+  if (s->kind == SPLIT_SPM) s->spm = load_spm(name, known[i].file, model, s->signature, err);
   if (s->kind == SPLIT_MECAB) {
     s->mecab = dg_mecab_open(name, model, err);
     if (s->mecab)
@@ -404,27 +415,13 @@ bool dg_splitter_run(const dg_splitter *s, const char *text, size_t n, dg_split_
                      const char **out, size_t *length, dg_error *err) {
   bool ok = true;
   switch (s->kind) {
-    case SPLIT_NONE:
-      *out = text, *length = n;
-      return true;
-    case SPLIT_13A:
-      split_13a(text, n, b);
-      break;
-    case SPLIT_INTL:
-      split_intl(s->categories, text, n, b);
-      break;
-    case SPLIT_CHAR:
-      split_char(text, n, b);
-      break;
-    case SPLIT_ZH:
-      split_zh(text, n, b);
-      break;
-    case SPLIT_MECAB:
-      ok = split_mecab(s, text, n, b, err);
-      break;
-    case SPLIT_SPM:
-      ok = split_spm(s, text, n, b, err);
-      break;
+    case SPLIT_NONE: *out = text, *length = n; return true;
+    case SPLIT_13A: split_13a(text, n, b); break;
+    case SPLIT_INTL: split_intl(s->categories, text, n, b); break;
+    case SPLIT_CHAR: split_char(text, n, b); break;
+    case SPLIT_ZH: split_zh(text, n, b); break;
+    case SPLIT_MECAB: ok = split_mecab(s, text, n, b, err); break;
+    case SPLIT_SPM: ok = split_spm(s, text, n, b, err); break;
   }
   *out = b->a.length ? b->a.text : "";
   *length = b->a.length;

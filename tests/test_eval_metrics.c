@@ -1,4 +1,5 @@
 /* Scores against sacreBLEU's (tests/eval, made by tests/goldens/eval*.py). */
+#include <errno.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -6,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -82,8 +85,6 @@ static dg_scorer *make(const char *metric, char *given) {
     const char *key = parts[i];
     if (!strcmp(key, "tok"))
       bleu.tokenizer = value;
-    else if (!strcmp(key, "model"))
-      bleu.model = value;
     else if (!strcmp(key, "value"))
       bleu.smooth_value = atof(value);
     else if (!strcmp(key, "order"))
@@ -426,6 +427,45 @@ static void test_unicode(void **state) {
   assert_true(ranges > 1000);
 }
 
+/* Small models of ours stand where sacreBLEU keeps the published ones, as in goldens/eval.py. */
+static int keep_models(void **state) {
+  (void)state;
+  static const char *const models[][2] = {
+      {"tests/tokenizer/unigram.model", "sacrebleu_tokenizer_spm.model"},
+      {"tests/tokenizer/bpe.model", "flores200sacrebleuspm"}};
+  const char *scratch = getenv("TMPDIR");
+  char *directory = dg_format("%s/models", scratch ? scratch : "/tmp");
+  int failed = mkdir(directory, 0777) && errno != EEXIST;
+  for (int i = 0; i < 2; i++) {
+    char *target = realpath(models[i][0], NULL);
+    char *name = dg_format("%s/%s", directory, models[i][1]);
+    unlink(name);
+    failed |= !target || symlink(target, name);
+    free(target);
+    free(name);
+  }
+  *strrchr(directory, '/') = 0;
+  setenv("SACREBLEU", directory, 1);
+  free(directory);
+  return failed;
+}
+
+/* A model that is not the published one does not sign as if it were. */
+static void test_other_model(void **state) {
+  (void)state;
+  dg_error err;
+  dg_bleu_options bleu = dg_bleu_defaults();
+  bleu.tokenizer = "flores200";
+  bleu.model = "tests/tokenizer/bpe.model";
+  dg_scorer *m = dg_scorer_bleu(&bleu, &err);
+  assert_non_null(m);
+  char *signature = dg_scorer_signature(m, &(dg_trials){.references = 1}, false);
+  assert_null(strstr(signature, "flores200"));
+  assert_non_null(strstr(signature, "|tok:spm-"));
+  free(signature);
+  dg_scorer_free(m);
+}
+
 static void test_refusals(void **state) {
   (void)state;
   dg_error err;
@@ -489,6 +529,7 @@ int main(void) {
       cmocka_unit_test(test_documented),   cmocka_unit_test(test_mecab),
       cmocka_unit_test(test_mecab_absent), cmocka_unit_test(test_unicode),
       cmocka_unit_test(test_refusals),     cmocka_unit_test(test_repr),
+      cmocka_unit_test(test_other_model),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, keep_models, NULL);
 }

@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <xxhash.h>
 
 #include "mt/cli/cli.h"
 #include "mt/cli/models.h"
 #include "mt/core/file.h"
+#include "mt/core/hash.h"
 #include "mt/core/mem.h"
 #include "mt/model/adapter_file.h"
 #include "tokenizer/lang.h"
@@ -188,11 +188,8 @@ static bool describe_safetensors(json_t *o, const char *path, dg_error *err) {
 static bool describe_tokenizer(json_t *o, const char *path, const dg_mapping *map, dg_error *err) {
   dg_tokenizer *t = dg_tokenizer_load(map->data, map->size, err);
   if (!t) return dg_error_context(err, "%s", path);
-  XXH128_canonical_t digest;
-  XXH128_canonicalFromHash(&digest, XXH3_128bits(map->data, map->size));
   char hash[DG_HASH_TEXT];
-  for (size_t i = 0; i < sizeof digest.digest; i++)
-    snprintf(hash + 2 * i, 3, "%02x", digest.digest[i]);
+  dg_hash_bytes(map->data, map->size, hash);
   set_text(o, "kind", "tokenizer");
   set_text(o, "hash", hash);
   add_pieces(o, t, true);

@@ -34,13 +34,6 @@ struct dg_safetensors {
   char hash[DG_HASH_TEXT];
 };
 
-static void hash_text(XXH3_state_t *state, char out[DG_HASH_TEXT]) {
-  XXH128_canonical_t digest;
-  XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(state));
-  for (size_t i = 0; i < sizeof digest.digest; i++)
-    snprintf(out + 2 * i, 3, "%02x", digest.digest[i]);
-}
-
 /* --- reading ------------------------------------------------------------------------ */
 
 static bool refuse(const dg_safetensors *s, dg_error *err, const char *what) {
@@ -166,7 +159,7 @@ static bool check_hash(dg_safetensors *s, bool foreign, dg_error *err) {
   XXH3_128bits_update(state, s->map.data, before);
   XXH3_128bits_update(state, zero_hash, DG_HASH_TEXT - 1);
   XXH3_128bits_update(state, s->map.data + after, s->map.size - after);
-  hash_text(state, s->hash);
+  dg_hash_state(state, s->hash);
   XXH3_freeState(state);
   if (strcmp(s->hash, stated))
     return dg_fail(err, DG_ERR_FORMAT,
@@ -364,7 +357,7 @@ static bool hash_output(dg_st_writer *w, char text[DG_HASH_TEXT], dg_error *err)
     if (ok) XXH3_128bits_update(state, chunk, n);
   }
   free(chunk);
-  if (ok) hash_text(state, text);
+  if (ok) dg_hash_state(state, text);
   XXH3_freeState(state);
   return ok;
 }

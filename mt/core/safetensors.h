@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "mt/core/error.h"
+#include "mt/core/hash.h"
 
 typedef enum dg_dtype {
   DG_F32, DG_F16, DG_BF16_T, DG_F64, DG_I8, DG_U8, DG_I16, DG_I32, DG_I64, DG_BOOL
@@ -16,7 +17,7 @@ typedef enum dg_dtype {
 size_t dg_dtype_size(dg_dtype t);
 const char *dg_dtype_name(dg_dtype t);
 
-enum { DG_ST_DIMS = 4, DG_HASH_TEXT = 33 };
+enum { DG_ST_DIMS = 4 };
 
 typedef struct dg_st_tensor {
   const char *name;
