@@ -569,7 +569,7 @@ int dg_cmd_eval(int argc, char **argv) {
       {"tokenize", 0, DG_FLAG_TEXT, &s.bleu.tokenizer, "NAME",
        "none 13a intl char zh ja-mecab ko-mecab spm flores200 spBLEU-1K (13a)"},
       {"tokenizer-model", 0, DG_FLAG_TEXT, &s.bleu.model, "FILE",
-       "its sentencepiece model (not the published one: signs by its hash) or MeCab dictionary"},
+       "its sentencepiece model (your own signs by hash) or MeCab dictionary"},
       {"smooth", 0, DG_FLAG_TEXT, &s.smooth, "METHOD", "none, floor, add-k or exp (exp)"},
       {"smooth-value", 0, DG_FLAG_FLOAT, &s.bleu.smooth_value, "X", "for floor (0.1), add-k (1)"},
       {"bleu-order", 0, DG_FLAG_INT, &s.bleu.order, "N", "longest word n-grams of BLEU (4)"},
