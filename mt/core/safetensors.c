@@ -16,10 +16,10 @@ static const char zero_hash[] = "00000000000000000000000000000000";
 static const struct {
   const char *name;
   size_t size;
-} dtypes[] = {[DG_F32] = {"F32", 4}, [DG_F16] = {"F16", 2}, [DG_BF16_T] = {"BF16", 2},
-              [DG_F64] = {"F64", 8}, [DG_I8] = {"I8", 1},   [DG_U8] = {"U8", 1},
-              [DG_I16] = {"I16", 2}, [DG_I32] = {"I32", 4}, [DG_I64] = {"I64", 8},
-              [DG_BOOL] = {"BOOL", 1}};
+} dtypes[] = {
+    [DG_F32] = {"F32", 4}, [DG_F16] = {"F16", 2},  [DG_BF16_T] = {"BF16", 2}, [DG_F64] = {"F64", 8},
+    [DG_I8] = {"I8", 1},   [DG_U8] = {"U8", 1},    [DG_I16] = {"I16", 2},     [DG_I32] = {"I32", 4},
+    [DG_I64] = {"I64", 8}, [DG_BOOL] = {"BOOL", 1}};
 enum { DTYPES = sizeof dtypes / sizeof *dtypes };
 
 size_t dg_dtype_size(dg_dtype t) { return dtypes[t].size; }
@@ -142,6 +142,16 @@ static bool read_header(dg_safetensors *s, dg_error *err) {
   return ok;
 }
 
+/* Of a large file the pages that were read go: they would stay beside what is made of them. */
+static void hash_part(XXH3_state_t *state, const uint8_t *bytes, size_t n) {
+  enum { PART = 1 << 26 };
+  for (; n > PART; bytes += PART, n -= PART) {
+    XXH3_128bits_update(state, bytes, PART);
+    dg_map_forget(bytes, PART);
+  }
+  XXH3_128bits_update(state, bytes, n);
+}
+
 static bool check_hash(dg_safetensors *s, bool foreign, dg_error *err) {
   const char *stated = dg_safetensors_metadata(s, hash_key);
   if (!stated) {
@@ -158,7 +168,7 @@ static bool check_hash(dg_safetensors *s, bool foreign, dg_error *err) {
   XXH3_128bits_reset(state);
   XXH3_128bits_update(state, s->map.data, before);
   XXH3_128bits_update(state, zero_hash, DG_HASH_TEXT - 1);
-  XXH3_128bits_update(state, s->map.data + after, s->map.size - after);
+  hash_part(state, s->map.data + after, s->map.size - after);
   dg_hash_state(state, s->hash);
   XXH3_freeState(state);
   if (strcmp(s->hash, stated))
@@ -277,10 +287,10 @@ static char *header_text(dg_st_writer *w, size_t *length, size_t *digits) {
     json_t *shape = json_array();
     for (size_t k = 0; k < t->dims; k++)
       json_array_append_new(shape, json_integer((json_int_t)t->shape[k]));
-    json_object_set_new(header, t->name,
-                        json_pack("{s:s,s:o,s:[I,I]}", "dtype", dtypes[t->dtype].name, "shape",
-                                  shape, "data_offsets", (json_int_t)at,
-                                  (json_int_t)(at + t->bytes)));
+    json_object_set_new(
+        header, t->name,
+        json_pack("{s:s,s:o,s:[I,I]}", "dtype", dtypes[t->dtype].name, "shape", shape,
+                  "data_offsets", (json_int_t)at, (json_int_t)(at + t->bytes)));
     at += t->bytes;
   }
   char *text = json_dumps(header, JSON_COMPACT);
@@ -297,8 +307,8 @@ static char *header_text(dg_st_writer *w, size_t *length, size_t *digits) {
 void dg_st_writer_copy(dg_st_writer *w, const dg_safetensors *s) {
   const char *key;
   json_t *value;
-  json_object_foreach(s->metadata, key, value)
-    if (strcmp(key, hash_key)) json_object_set(w->metadata, key, value);
+  json_object_foreach(s->metadata, key, value) if (strcmp(key, hash_key))
+      json_object_set(w->metadata, key, value);
   for (size_t i = 0; i < dg_safetensors_count(s); i++) {
     const dg_st_tensor *t = dg_safetensors_at(s, i);
     dg_st_writer_add(w, t->name, t->dtype, t->dims, t->shape, t->data);
@@ -376,7 +386,6 @@ bool dg_st_writer_commit(dg_st_writer *w, char hash[DG_HASH_TEXT], dg_error *err
   return dg_output_commit(output, err);
 }
 
-bool dg_st_writer_write(dg_st_writer *w, const char *path, char hash[DG_HASH_TEXT],
-                        dg_error *err) {
+bool dg_st_writer_write(dg_st_writer *w, const char *path, char hash[DG_HASH_TEXT], dg_error *err) {
   return dg_st_writer_begin(w, path, err) && dg_st_writer_commit(w, hash, err);
 }

@@ -1,6 +1,9 @@
 #include "mt/model/packed.h"
 
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
@@ -31,8 +34,7 @@ static int compare(const void *a, const void *b) {
  * embedding. */
 static void forget(const dg_linear *l) {
   size_t rows = l->weight.block_rows ? l->weight.block_rows : l->out;
-  for (size_t b = 0; b * rows < l->out; b++)
-    dg_map_forget(l->weight.block[b].data, rows * l->in);
+  for (size_t b = 0; b * rows < l->out; b++) dg_map_forget(l->weight.block[b].data, rows * l->in);
 }
 
 static bool add(dg_packed_model *p, dg_precision precision, const dg_linear *l, dg_error *err) {
@@ -67,8 +69,9 @@ dg_packed_model *dg_packed_model_limited(const dg_model *m, dg_precision precisi
                                          dg_error *err) {
   dg_packed_model *p = dg_calloc(1, sizeof *p);
   p->large = dg_params_count(&m->params) > most;
-  if (!add_stack(p, precision, &m->encoder, false, err) ||
-      !add_stack(p, precision, &m->decoder, true, err) || !add(p, precision, &m->output, err)) {
+  /* The largest first: for a while it is there twice. */
+  if (!add(p, precision, &m->output, err) || !add_stack(p, precision, &m->encoder, false, err) ||
+      !add_stack(p, precision, &m->decoder, true, err)) {
     dg_packed_model_free(p);
     return NULL;
   }
@@ -80,6 +83,9 @@ void dg_packed_model_free(dg_packed_model *p) {
   if (!p) return;
   for (size_t i = 0; i < p->count; i++) dg_pack_free(p->entries[i].packed);
   free(p->entries);
+#ifdef __GLIBC__
+  if (p->large) malloc_trim(0); /* free() keeps for itself what training wants after a scoring */
+#endif
   free(p);
 }
 
