@@ -1,6 +1,5 @@
 #include "mt/train/recipe.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,8 +7,7 @@
 
 static const char *const type_names[] = {"unigram", "bpe", NULL};
 
-#define MEMBER(field) \
-  offsetof(dg_recipe_settings, field), sizeof(((dg_recipe_settings *)0)->field)
+#define MEMBER(field) offsetof(dg_recipe_settings, field), sizeof(((dg_recipe_settings *)0)->field)
 
 const dg_option dg_recipe_options[] = {
     {"both_directions", DG_OPTION_BOOL, MEMBER(both_directions), "true", 0, 0, NULL,
@@ -91,103 +89,4 @@ void dg_recipe_free(dg_recipe *r) {
   for (size_t i = 0; i < r->data_count; i++) free(r->data[i].file);
   free(r->data);
   *r = (dg_recipe){0};
-}
-
-const char **dg_recipe_languages(const dg_recipe *r, size_t *count) {
-  const char **list = dg_malloc((2 * r->data_count + 1) * sizeof *list);
-  *count = 0;
-  for (size_t i = 0; i < 2 * r->data_count; i++) {
-    const char *code = i % 2 ? r->data[i / 2].target : r->data[i / 2].source;
-    size_t k = 0;
-    while (k < *count && strcmp(list[k], code)) k++;
-    if (k == *count) list[(*count)++] = code;
-  }
-  return list;
-}
-
-/* --- tokenizer -------------------------------------------------------------------- */
-
-/* One side of one file, read evenly: `take` of `count` sentences. */
-typedef struct side {
-  const dg_parallel_text *text;
-  bool target;
-  size_t take, next;
-} side;
-
-typedef struct side_reader {
-  side *sides;
-  size_t count, current;
-} side_reader;
-
-static int next_sentence(void *context, const char **text, size_t *n, dg_error *err) {
-  (void)err;
-  side_reader *r = context;
-  while (r->current < r->count && r->sides[r->current].next == r->sides[r->current].take)
-    r->current++;
-  if (r->current == r->count) return 0;
-  side *s = &r->sides[r->current];
-  const dg_pair *p = &s->text->pairs[s->next++ * s->text->count / s->take];
-  *text = s->target ? p->target : p->source;
-  *n = strlen(*text);
-  return 1;
-}
-
-dg_tokenizer *dg_recipe_tokenizer(const dg_recipe *r, const dg_parallel_text *texts,
-                                  dg_error *err) {
-  size_t languages;
-  const char **codes = dg_recipe_languages(r, &languages);
-  side_reader reader = {.sides = dg_calloc(2 * r->data_count, sizeof(side))};
-  double *sizes = dg_calloc(languages, sizeof *sizes), total = 0;
-  for (size_t i = 0; i < r->data_count; i++) {
-    if (r->data[i].dev) continue;
-    for (int k = 0; k < 2; k++) {
-      const char *code = k ? r->data[i].target : r->data[i].source;
-      size_t l = 0;
-      while (strcmp(codes[l], code)) l++;
-      sizes[l] += (double)texts[i].count;
-      reader.sides[reader.count++] = (side){.text = &texts[i], .target = k, .next = l};
-    }
-  }
-  /* A language's share is ~ sqrt of its text, spread over its files by size. */
-  for (size_t l = 0; l < languages; l++) total += sqrt(sizes[l]);
-  for (size_t i = 0; i < reader.count; i++) {
-    side *s = &reader.sides[i];
-    double size = sizes[s->next], budget = r->settings.tokenizer_sentences * sqrt(size) / total;
-    double part = size > 0 ? budget / size : 0;
-    s->take = (size_t)((part < 1 ? part : 1) * (double)s->text->count);
-    s->next = 0;
-  }
-  char(*tags)[DG_LANG_MAX + 32] = dg_calloc(languages, sizeof *tags);
-  const char **tag_list = dg_calloc(languages, sizeof *tag_list);
-  const char *mark = strstr(r->model.tag_format, "%s");
-  for (size_t l = 0; l < languages && mark; l++) {
-    snprintf(tags[l], sizeof tags[l], "%.*s%s%s", (int)(mark - r->model.tag_format),
-             r->model.tag_format, codes[l], mark + 2);
-    tag_list[l] = tags[l];
-  }
-  dg_tokenizer_options o = dg_tokenizer_defaults();
-  o.type = r->settings.tokenizer_type;
-  o.vocab_size = r->model.vocab_size ? r->model.vocab_size : 8000;
-  o.character_coverage = r->settings.character_coverage;
-  o.byte_fallback = r->settings.byte_fallback;
-  o.normalization = r->settings.normalization;
-  o.tags = tag_list;
-  o.tag_count = mark ? languages : 0;
-  o.quiet = true;
-  dg_tokenizer *t = dg_tokenizer_train(&o, next_sentence, &reader, err);
-  free(reader.sides);
-  free(sizes);
-  free(codes);
-  free(tags);
-  free(tag_list);
-  return t;
-}
-
-/* --- identity ---------------------------------------------------------------------- */
-
-char *dg_recipe_identity(const dg_recipe *r, const dg_base *base, const dg_examples *examples) {
-  json_t *made_of =
-      json_pack("{s:o,s:I}", "model", dg_options_to_json(dg_model_config_options, &r->model),
-                "parameters", (json_int_t)base->model->params.total);
-  return dg_train_identity(&r->train, made_of, examples);
 }

@@ -43,16 +43,4 @@ bool dg_recipe_set(dg_recipe *r, const char *name, const char *value, dg_error *
 bool dg_recipe_read(dg_recipe *r, const char *path, dg_error *err); /* defaults first */
 void dg_recipe_free(dg_recipe *r);
 
-/* The languages named, canonical, each once, in order; caller frees the array only. */
-const char **dg_recipe_languages(const dg_recipe *r, size_t *count);
-
-/* Trains the recipe's tokenizer on its training text: texts[i] belongs to the
- * i-th entry of data (dev entries are not read). Languages with much text are
- * sampled down, so that small ones get their share of the vocabulary. */
-dg_tokenizer *dg_recipe_tokenizer(const dg_recipe *r, const dg_parallel_text *texts,
-                                  dg_error *err);
-
-/* Everything that decides the weights, as text: what a checkpoint must match. */
-char *dg_recipe_identity(const dg_recipe *r, const dg_base *base, const dg_examples *examples);
-
 #endif
