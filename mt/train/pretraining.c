@@ -293,8 +293,9 @@ static bool save(dg_pretraining *p, const dg_train_result *result, dg_error *err
   json_decref(p->base->card);
   p->base->card = dg_card_new("base", &r->train, &p->task, result, "untouched", p->card_data,
                               r->data_count, NULL);
-  if (*r->settings.licence)
-    json_object_set_new(p->base->card, "licence", json_string(r->settings.licence));
+  char *licence = dg_utf8_repair(r->settings.licence);
+  if (*licence) json_object_set_new(p->base->card, "licence", json_string(licence));
+  free(licence);
   char hash[DG_HASH_TEXT];
   return dg_base_save(p->base, p->o.output, r->settings.storage, hash, err);
 }
