@@ -153,14 +153,32 @@ static bool bootstrap_scores(const dg_scorer *m, const double *const *statistics
   return true;
 }
 
-bool dg_bootstrap(const dg_scorer *m, const double *statistics, size_t segments, int trials,
-                  uint64_t seed, dg_threads *threads, dg_interval *out, dg_error *err) {
+static double *measure(const dg_scorer *m, const char *const *hypotheses, const dg_references *r,
+                       size_t segments, dg_threads *threads, dg_score *score, dg_error *err) {
+  double totals[DG_STATISTICS_MAX] = {0};
+  double *statistics = dg_alloc_checked(segments * dg_scorer_width(m), sizeof *statistics, err);
+  if (!statistics) return NULL;
+  if (!dg_scorer_measure(m, hypotheses, r, segments, threads, statistics, err)) {
+    free(statistics);
+    return NULL;
+  }
+  dg_scorer_add(m, statistics, segments, totals);
+  dg_scorer_score(m, totals, DG_EXACT, score);
+  return statistics;
+}
+
+bool dg_bootstrap(const dg_scorer *m, const char *const *hypotheses, const dg_references *r,
+                  size_t segments, int trials, uint64_t seed, dg_threads *threads, dg_score *score,
+                  dg_interval *out, dg_error *err) {
   if (!drawable(segments, trials, err)) return false;
+  double *statistics = measure(m, hypotheses, r, segments, threads, score, err);
+  if (!statistics) return false;
   double *scores = dg_calloc((size_t)trials, sizeof *scores);
-  bool ok =
-      bootstrap_scores(m, &statistics, 1, segments, (size_t)trials, seed, threads, &scores, err);
+  bool ok = bootstrap_scores(m, (const double *const *)&statistics, 1, segments, (size_t)trials,
+                             seed, threads, &scores, err);
   if (ok) *out = interval(scores, (size_t)trials, exact_mean);
   free(scores);
+  free(statistics);
   return ok;
 }
 
@@ -267,20 +285,30 @@ static void compare_randomization(const dg_scorer *m, const double *const *stati
   free(c.differences);
 }
 
-bool dg_compare(const dg_scorer *m, const double *const *statistics, size_t systems,
-                size_t segments, dg_paired_test test, int trials, uint64_t seed,
-                dg_threads *threads, dg_comparison *out, dg_error *err) {
+bool dg_compare(const dg_scorer *m, const char *const *const *systems, size_t system_count,
+                const dg_references *r, size_t segments, dg_paired_test test, int trials,
+                uint64_t seed, dg_threads *threads, dg_comparison *out, dg_error *err) {
   if (!drawable(segments, trials, err)) return false;
-  for (size_t s = 0; s < systems; s++) {
-    double totals[DG_STATISTICS_MAX] = {0};
+  double **statistics = dg_calloc(system_count, sizeof *statistics);
+  const double *const *read = (const double *const *)statistics;
+  bool ok = true;
+  for (size_t s = 0; ok && s < system_count; s++) {
     dg_score score;
-    dg_scorer_add(m, statistics[s], segments, totals);
-    dg_scorer_score(m, totals, DG_EXACT, &score);
+    ok = (statistics[s] = measure(m, systems[s], r, segments, threads, &score, err)) != NULL;
+    if (!ok) break;
     out[s] = (dg_comparison){.score = score.score, .p_value = 1};
+    out[s].gain = dg_scorer_is_error(m) ? out[0].score - score.score : score.score - out[0].score;
   }
-  if (test == DG_PAIRED_BOOTSTRAP)
-    return compare_bootstrap(m, statistics, systems, segments, (size_t)trials, seed, threads, out,
-                             err);
-  compare_randomization(m, statistics, systems, segments, (size_t)trials, seed, threads, out);
-  return true;
+  if (ok && test == DG_PAIRED_BOOTSTRAP)
+    ok =
+        compare_bootstrap(m, read, system_count, segments, (size_t)trials, seed, threads, out, err);
+  else if (ok)
+    compare_randomization(m, read, system_count, segments, (size_t)trials, seed, threads, out);
+  for (size_t s = 0; s < system_count; s++) free(statistics[s]);
+  free(statistics);
+  return ok;
 }
+
+bool dg_is_significant(const dg_comparison *c) { return c->p_value < 0.05; }
+
+bool dg_is_gain(const dg_comparison *c) { return c->gain > 0 && dg_is_significant(c); }

@@ -194,11 +194,11 @@ static size_t check_sentences(const figure *f) {
 static size_t check_confidence(const figure *f) {
   dg_interval interval;
   dg_error err;
-  double *statistics = measured(f, 0);
+  dg_score score;
   int trials = atoi(f->want[0]);
-  if (!dg_bootstrap(f->scorer, statistics, f->segments, trials, 12345, f->threads, &interval, &err))
+  if (!dg_bootstrap(f->scorer, f->systems[0], &f->references, f->segments, trials, 12345,
+                    f->threads, &score, &interval, &err))
     fail_msg("%s", err.message);
-  free(statistics);
   same(f->line, "the mean", interval.mean, f->want[2]);
   same(f->line, "the interval", interval.half, f->want[3]);
   const dg_trials t = {
@@ -208,11 +208,9 @@ static size_t check_confidence(const figure *f) {
 }
 
 static size_t check_paired(const figure *f, dg_paired_test test) {
-  double *statistics[FIELDS];
   dg_comparison out[FIELDS];
   dg_error err;
-  for (size_t s = 0; s < f->system_count; s++) statistics[s] = measured(f, s);
-  if (!dg_compare(f->scorer, (const double *const *)statistics, f->system_count, f->segments, test,
+  if (!dg_compare(f->scorer, f->systems, f->system_count, &f->references, f->segments, test,
                   atoi(f->want[0]), 12345, f->threads, out, &err))
     fail_msg("%s", err.message);
   for (size_t s = 0; s < f->system_count; s++) {
@@ -222,7 +220,6 @@ static size_t check_paired(const figure *f, dg_paired_test test) {
     if (test == DG_PAIRED_BOOTSTRAP)
       same(f->line, "a system's mean", out[s].interval.mean, want[2]);
     if (test == DG_PAIRED_BOOTSTRAP) same(f->line, "an interval", out[s].interval.half, want[3]);
-    free(statistics[s]);
   }
   return f->system_count * (test == DG_PAIRED_BOOTSTRAP ? 4 : 2);
 }
@@ -492,8 +489,35 @@ static void test_refusals(void **state) {
   assert_non_null(strstr(err.message, "segment 2 has no reference"));
   assert_false(dg_scorer_corpus(m, hyp, &r, 0, NULL, &score, &err));
   dg_interval interval;
-  assert_false(dg_bootstrap(m, (const double[]){1, 2}, 1, 0, 1, NULL, &interval, &err));
+  assert_false(dg_bootstrap(m, hyp, &r, 1, 0, 1, NULL, &score, &interval, &err));
   dg_scorer_free(m);
+}
+
+/* A gain is a higher score, or fewer errors; a loss may be as significant. */
+static void test_gain(void **state) {
+  (void)state;
+  enum { N = 40 };
+  const char *bad[N], *good[N], *ref[N];
+  for (size_t i = 0; i < N; i++)
+    bad[i] = "one two six", good[i] = "one two three", ref[i] = good[i];
+  const char *const *lists[] = {ref};
+  const dg_references r = {lists, 1};
+  for (int k = 0; k < 2; k++) {
+    dg_error err;
+    dg_scorer *m = k ? dg_scorer_ter(NULL, &err) : dg_scorer_chrf(NULL, &err);
+    const char *const *const systems[] = {bad, good, bad}, *const *const turned[] = {good, bad};
+    dg_comparison out[3];
+    for (int test = DG_PAIRED_BOOTSTRAP; test <= DG_PAIRED_RANDOMIZATION; test++) {
+      if (!dg_compare(m, systems, 3, &r, N, (dg_paired_test)test, 100, 1, NULL, out, &err))
+        fail_msg("%s", err.message);
+      assert_true(dg_is_gain(&out[1]) && out[1].gain > 1);
+      assert_true(out[0].gain == 0 && out[2].gain == 0 && !dg_is_gain(&out[2]));
+      assert_false(dg_is_significant(&out[0]));
+      assert_true(dg_compare(m, turned, 2, &r, N, (dg_paired_test)test, 100, 1, NULL, out, &err));
+      assert_true(out[1].gain < -1 && dg_is_significant(&out[1]) && !dg_is_gain(&out[1]));
+    }
+    dg_scorer_free(m);
+  }
 }
 
 /* repr() of Python. */
@@ -528,7 +552,8 @@ int main(void) {
       cmocka_unit_test(test_figures),      cmocka_unit_test(test_outputs),
       cmocka_unit_test(test_documented),   cmocka_unit_test(test_mecab),
       cmocka_unit_test(test_mecab_absent), cmocka_unit_test(test_unicode),
-      cmocka_unit_test(test_refusals),     cmocka_unit_test(test_repr),
+      cmocka_unit_test(test_refusals),     cmocka_unit_test(test_gain),
+      cmocka_unit_test(test_repr),
       cmocka_unit_test(test_other_model),
   };
   return cmocka_run_group_tests(tests, keep_models, NULL);

@@ -37,14 +37,14 @@ typedef struct session {
   dg_report_options report;
   /* what was read */
   dg_texts references, systems, others, known; /* others: the source; known: words of training */
-  const char *const **reference_lines;
+  const char *const **reference_lines, *const **system_lines;
   dg_references refs;
   size_t segments;
   dg_scorer *metrics[METRICS_MAX];
   char *signatures[METRICS_MAX];
   size_t metric_count, decisive; /* the one named first */
-  dg_comparison *results; /* [metric * systems + system] */
-  const char **names;     /* of the systems, as tables have them */
+  dg_comparison *results;        /* [metric * systems + system] */
+  const char **names;            /* of the systems, as tables have them */
   char *baseline;
   char seed_text[16];
   dg_threads *threads;
@@ -159,8 +159,11 @@ static bool settle_texts(session *s, dg_error *err) {
     return false;
   for (size_t r = 1; r < s->references.count; r++)
     if (!same_length(&s->references.items[r], &s->references.items[0], err)) return false;
-  for (size_t i = 0; i < s->systems.count; i++)
+  s->system_lines = dg_calloc(s->systems.count, sizeof *s->system_lines);
+  for (size_t i = 0; i < s->systems.count; i++) {
     if (!same_length(&s->systems.items[i], &s->references.items[0], err)) return false;
+    s->system_lines[i] = s->systems.items[i].lines;
+  }
   if (s->optional_refs) {
     for (size_t r = 0; r < s->references.count; r++)
       for (size_t i = 0; i < s->segments; i++)
@@ -240,20 +243,10 @@ static bool score_one(session *s, dg_error *err) {
     const dg_scorer *metric = s->metrics[m];
     dg_score score;
     dg_interval interval = {0, -1};
-    if (has_interval(s)) {
-      size_t width = dg_scorer_width(metric);
-      double totals[DG_STATISTICS_MAX] = {0};
-      double *statistics = dg_alloc_checked(s->segments * width, sizeof *statistics, err);
-      ok = statistics &&
-           dg_scorer_measure(metric, lines, &s->refs, s->segments, s->threads, statistics, err) &&
-           dg_bootstrap(metric, statistics, s->segments, s->confidence_trials, (uint64_t)s->seed,
-                        s->threads, &interval, err);
-      if (ok) dg_scorer_add(metric, statistics, s->segments, totals);
-      if (ok) dg_scorer_score(metric, totals, DG_EXACT, &score);
-      free(statistics);
-    } else {
-      ok = dg_scorer_corpus(metric, lines, &s->refs, s->segments, s->threads, &score, err);
-    }
+    ok = has_interval(s)
+             ? dg_bootstrap(metric, lines, &s->refs, s->segments, s->confidence_trials,
+                            (uint64_t)s->seed, s->threads, &score, &interval, err)
+             : dg_scorer_corpus(metric, lines, &s->refs, s->segments, s->threads, &score, err);
     if (!ok) break;
     verbose[m] = dg_scorer_verbose(metric, &score);
     list[m] = (dg_eval_score){.name = dg_scorer_name(metric),
@@ -295,26 +288,6 @@ static bool score_sentences(session *s, dg_error *err) {
   return ok;
 }
 
-static bool compare_metric(session *s, size_t m, dg_comparison *out, dg_error *err) {
-  const dg_scorer *metric = s->metrics[m];
-  size_t systems = s->systems.count, width = dg_scorer_width(metric);
-  double **statistics = dg_calloc(systems, sizeof *statistics);
-  bool ok = true;
-  for (size_t i = 0; ok && i < systems; i++) {
-    statistics[i] = dg_alloc_checked(s->segments * width, sizeof **statistics, err);
-    ok = statistics[i] && dg_scorer_measure(metric, s->systems.items[i].lines, &s->refs,
-                                            s->segments, s->threads, statistics[i], err);
-  }
-  if (ok)
-    ok = dg_compare(metric, (const double *const *)statistics, systems, s->segments,
-                    s->test == TEST_BOOTSTRAP ? DG_PAIRED_BOOTSTRAP : DG_PAIRED_RANDOMIZATION,
-                    s->test == TEST_BOOTSTRAP ? s->bootstrap_trials : s->randomization_trials,
-                    (uint64_t)s->seed, s->threads, out, err);
-  for (size_t i = 0; i < systems; i++) free(statistics[i]);
-  free(statistics);
-  return ok;
-}
-
 static dg_eval_table table_of(const session *s, const char **metrics) {
   for (size_t m = 0; m < s->metric_count; m++) metrics[m] = dg_scorer_name(s->metrics[m]);
   bool bootstrap = s->test == TEST_BOOTSTRAP;
@@ -347,11 +320,15 @@ static bool score_many(session *s, dg_error *err) {
   const char *metrics[METRICS_MAX];
   const dg_eval_table table = table_of(s, metrics);
   for (size_t m = 0; m < s->metric_count; m++) {
-    if (table.paired && !compare_metric(s, m, s->results + m * systems, err)) return false;
+    if (table.paired &&
+        !dg_compare(s->metrics[m], s->system_lines, systems, &s->refs, s->segments,
+                    table.bootstrap ? DG_PAIRED_BOOTSTRAP : DG_PAIRED_RANDOMIZATION, table.trials,
+                    (uint64_t)s->seed, s->threads, s->results + m * systems, err))
+      return false;
     for (size_t i = 0; !table.paired && i < systems; i++) {
       dg_score score;
-      if (!dg_scorer_corpus(s->metrics[m], s->systems.items[i].lines, &s->refs, s->segments,
-                            s->threads, &score, err))
+      if (!dg_scorer_corpus(s->metrics[m], s->system_lines[i], &s->refs, s->segments, s->threads,
+                            &score, err))
         return false;
       s->results[m * systems + i].score = score.score;
     }
@@ -412,13 +389,11 @@ static bool check_gain(const session *s, dg_error *err) {
     return dg_fail(err, DG_ERR_FORMAT,
                    "--min-gain: there is no second system to gain over the first");
   size_t m = s->decisive;
-  const dg_comparison *base = &s->results[m * systems], *other = base + last;
-  double gain = other->score - base->score;
-  if (dg_scorer_is_error(s->metrics[m])) gain = -gain;
-  if (gain > 0 && gain >= s->min_gain && other->p_value < 0.05) return true;
+  const dg_comparison *other = &s->results[m * systems + last];
+  if (dg_is_gain(other) && other->gain >= s->min_gain) return true;
   return dg_fail(err, DG_ERR_FORMAT,
                  "%s gains %+.*f %s over %s (p = %.4f), which is not %g at least and significant",
-                 s->systems.items[last].name, s->width > 2 ? s->width : 2, gain,
+                 s->systems.items[last].name, s->width > 2 ? s->width : 2, other->gain,
                  dg_scorer_name(s->metrics[m]), s->systems.items[0].name, other->p_value,
                  s->min_gain);
 }
@@ -545,10 +520,10 @@ int dg_cmd_eval(int argc, char **argv) {
                .format_name = "text",
                .num_refs = 1,
                .width = 1,
-               .confidence_trials = 1000,
-               .bootstrap_trials = 1000,
-               .randomization_trials = 10000,
-               .seed = 12345,
+               .confidence_trials = DG_BOOTSTRAP_TRIALS,
+               .bootstrap_trials = DG_BOOTSTRAP_TRIALS,
+               .randomization_trials = DG_RANDOMIZATION_TRIALS,
+               .seed = DG_TRIALS_SEED,
                .bleu = dg_bleu_defaults(),
                .chrf = dg_chrf_defaults(),
                .min_gain = NAN,
@@ -663,6 +638,7 @@ int dg_cmd_eval(int argc, char **argv) {
     free(s.signatures[m]);
   }
   free(s.reference_lines);
+  free(s.system_lines);
   dg_texts_free(&s.references);
   dg_texts_free(&s.systems);
   dg_texts_free(&s.others);

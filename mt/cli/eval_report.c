@@ -317,7 +317,7 @@ static void html_scores(const dg_report *r, const dg_eval_table *t, int width, d
       if (t->paired && t->bootstrap) dg_strbuf_addf(out, " ± %.*f", width, c->interval.half);
       if (t->paired && s)
         dg_strbuf_addf(out, "<br><span class=dim>p = %.4f%s</span>", c->p_value,
-                       c->p_value < 0.05 ? " *" : "");
+                       dg_is_significant(c) ? " *" : "");
       dg_strbuf_add(out, "</td>");
     }
     dg_strbuf_add(out, "</tr>\n");

@@ -54,12 +54,12 @@ static const char *name_of(const dg_train_summary *s, const dg_train_measure *m,
 static void print_gain(const dg_train_summary *s, const dg_train_measure *m) {
   const dg_gain *g = &m->gain;
   char name[512];
-  printf("%s: untouched base%s%s BLEU %.2f chrF %.2f; with the adapter BLEU %.2f chrF %.2f "
-         "(%+.2f, p = %.3f; %+.2f, p = %.3f)\n",
-         name_of(s, m, name, sizeof name), s->relative ? " as " : "",
-         s->relative ? s->relative : "", g->bleu[0].score, g->chrf[0].score, g->bleu[1].score,
-         g->chrf[1].score, g->bleu[1].score - g->bleu[0].score,
-         g->bleu[1].p_value, g->chrf[1].score - g->chrf[0].score, g->chrf[1].p_value);
+  printf(
+      "%s: untouched base%s%s BLEU %.2f chrF %.2f; with the adapter BLEU %.2f chrF %.2f "
+      "(%+.2f, p = %.3f; %+.2f, p = %.3f)\n",
+      name_of(s, m, name, sizeof name), s->relative ? " as " : "", s->relative ? s->relative : "",
+      g->bleu[0].score, g->chrf[0].score, g->bleu[1].score, g->chrf[1].score, g->bleu[1].gain,
+      g->bleu[1].p_value, g->chrf[1].gain, g->chrf[1].p_value);
 }
 
 /* Text cut into new pieces is read otherwise than by the base before anything is learned. */
@@ -68,8 +68,8 @@ static void warn(const dg_train_summary *s) {
   for (size_t i = 0; i < s->measure_count; i++) {
     const dg_gain *g = &s->measures[i].gain;
     real = real || dg_gain_is_real(g);
-    rose = rose && g->chrf[1].score > g->chrf[0].score;
-    fell = fell || g->chrf[1].score < g->chrf[0].score;
+    rose = rose && g->chrf[1].gain > 0;
+    fell = fell || g->chrf[1].gain < 0;
   }
   bool begun = json_object_get(s->card, "init");
   bool cut = !begun && json_object_get(s->card, "tokens_per_word");
@@ -115,14 +115,14 @@ void dg_train_conclude(const dg_train_summary *s) {
 /* The first text, in a sentence. */
 static void html_verdict(const dg_train_summary *s, dg_strbuf *out) {
   const dg_train_measure *m = &s->measures[0];
-  const dg_comparison *c = m->gain.chrf;
-  double gain = c[1].score - c[0].score;
+  const dg_comparison *c = &m->gain.chrf[1];
   dg_strbuf_addf(out, "<p>%s, method %s: chrF %s by %.2f on the %s text, ", m->set->name,
-                 json_string_value(json_object_get(s->card, "method")), gain < 0 ? "fell" : "rose",
-                 fabs(gain), dg_train_role_name(m->file->role));
-  dg_strbuf_addf(out, c[1].p_value < 0.05 ? "more than chance would have it (p = %.3f).</p>\n"
-                                          : "which may be chance (p = %.3f).</p>\n",
-                 c[1].p_value);
+                 json_string_value(json_object_get(s->card, "method")),
+                 c->gain < 0 ? "fell" : "rose", fabs(c->gain), dg_train_role_name(m->file->role));
+  dg_strbuf_addf(out,
+                 dg_is_significant(c) ? "more than chance would have it (p = %.3f).</p>\n"
+                                      : "which may be chance (p = %.3f).</p>\n",
+                 c->p_value);
 }
 
 static void html_gains(const dg_train_summary *s, dg_strbuf *out) {
@@ -140,8 +140,8 @@ static void html_gains(const dg_train_summary *s, dg_strbuf *out) {
                      " (%s)</td><td>%zu</td><td>%s</td><td>%.2f ± %.2f</td><td>%.2f ± "
                      "%.2f</td><td>%+.2f</td><td>%.4f%s</td></tr>\n",
                      dg_train_role_name(m->file->role), m->gain.sentences, k ? "chrF" : "BLEU",
-                     c[0].score, c[0].interval.half, c[1].score, c[1].interval.half,
-                     c[1].score - c[0].score, c[1].p_value, c[1].p_value < 0.05 ? " *" : "");
+                     c[0].score, c[0].interval.half, c[1].score, c[1].interval.half, c[1].gain,
+                     c[1].p_value, dg_is_significant(&c[1]) ? " *" : "");
     }
   }
   dg_strbuf_addf(out,
