@@ -35,7 +35,7 @@ static double segment_score(const dg_report *r, size_t scorer, size_t system, si
   dg_scorer_score(m,
                   r->statistics[scorer * r->systems->count + system] + segment * dg_scorer_width(m),
                   DG_EXACT, &s);
-  return dg_scorer_is_error(m) ? -s.score : s.score;
+  return s.score;
 }
 
 typedef struct ranked {
@@ -61,7 +61,10 @@ static void rank(dg_report *r) {
          kept = r->options.worst < r->segments ? r->options.worst : r->segments;
   ranked *list = dg_calloc(r->segments ? r->segments : 1, sizeof *list);
   for (size_t s = 0; s < r->systems->count; s++) {
-    for (size_t i = 0; i < r->segments; i++) list[i] = (ranked){segment_score(r, m, s, i), i};
+    for (size_t i = 0; i < r->segments; i++) {
+      double score = segment_score(r, m, s, i);
+      list[i] = (ranked){dg_scorer_is_error(r->scorers[m]) ? -score : score, i};
+    }
     qsort(list, r->segments, sizeof *list, worse_first);
     r->worst[s] = dg_calloc(kept ? kept : 1, sizeof **r->worst);
     for (size_t i = 0; i < kept; i++) r->worst[s][i] = list[i].segment;
@@ -199,11 +202,10 @@ static void print_worst(const dg_report *r, int width) {
            dg_scorer_name(r->scorers[m]));
     for (size_t i = 0; i < r->options.worst; i++) {
       size_t k = r->worst[s][i];
-      double score = segment_score(r, m, s, k);
       dg_strbuf diff = {0};
       dg_strbuf_add(&diff, "");
       dg_word_diff(r->first[k], r->systems->items[s].lines[k], plain_marks, plain, &diff);
-      printf("  line %zu, %.*f\n", k + 1, width, score < 0 ? -score : score);
+      printf("  line %zu, %.*f\n", k + 1, width, segment_score(r, m, s, k));
       if (r->options.sources) printf("    source     %s\n", r->options.sources->lines[k]);
       printf("    reference  %s\n    output     %s\n    difference %s\n", r->first[k],
              r->systems->items[s].lines[k], diff.text);
@@ -258,13 +260,12 @@ static void json_system(const dg_report *r, size_t s, int width, dg_strbuf *out)
   if (r->options.worst) dg_strbuf_add(out, ",\n   \"worst\": [");
   for (size_t i = 0; i < r->options.worst; i++) {
     size_t k = r->worst[s][i], m = ranking_scorer(r);
-    double score = segment_score(r, m, s, k);
     dg_strbuf diff = {0};
     dg_strbuf_add(&diff, "");
     dg_word_diff(r->first[k], r->systems->items[s].lines[k], plain_marks, plain, &diff);
     dg_strbuf_addf(out, "%s\n    {\"line\": %zu, \"%s\": ", i ? "," : "", k + 1,
                    dg_scorer_name(r->scorers[m]));
-    json_number(out, score < 0 ? -score : score, width);
+    json_number(out, segment_score(r, m, s, k), width);
     dg_strbuf_add(out, ", \"reference\": ");
     dg_json_string(out, r->first[k], false);
     dg_strbuf_add(out, ", \"output\": ");
@@ -416,9 +417,8 @@ static void html_segments(const dg_report *r, int width, dg_strbuf *out) {
     dg_page_text(out, r->first[k]);
     dg_strbuf_add(out, "</td></tr>\n");
     for (size_t s = 0; s <= last; s++) {
-      double score = segment_score(r, m, s, k);
       char number[64];
-      snprintf(number, sizeof number, "%.*f", width, score < 0 ? -score : score);
+      snprintf(number, sizeof number, "%.*f", width, segment_score(r, m, s, k));
       html_line(out, r->systems->items[s].name, number);
       dg_word_diff(r->first[k], r->systems->items[s].lines[k], dg_page_diff_marks, dg_page_text_n,
                    out);

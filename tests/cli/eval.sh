@@ -234,6 +234,8 @@ Worst of failing, by chrF2; [-missing-] {+too much+}
     difference un [-dous tres catro cinco-] {+un un un un un+}
 END
 check "the worst with a difference" prints_file worst beyond -m chrf --worst 3 --source-text source failing
+no_edits() { score -r target -m ter --worst 1 target | grep -qx '  line 1, 0.0'; }
+check "a worst segment without an edit" no_edits
 {
   cat target
   echo 'курто да'
