@@ -59,31 +59,35 @@ static bool repeats(const char *text) {
   return false;
 }
 
-static bool blank(const char *s) { return dg_py_lstrip(s, strlen(s)) == strlen(s); }
-
-void dg_failures(const char *const *hypotheses, const char *const *references,
-                 const char *const *sources, size_t segments, unsigned char *flags) {
+/* Failures of each segment, as bits of flags[]; sources may be NULL. */
+static void find_failures(const char *const *hypotheses, const char *const *references,
+                          const char *const *sources, size_t segments, unsigned char *flags) {
   size_t counts[SCRIPTS] = {0}, letters = 0;
   bool usual[SCRIPTS];
-  for (size_t i = 0; i < segments; i++)
-    letters += references[i] ? count_scripts(references[i], counts) : 0;
+  for (size_t i = 0; i < segments; i++) letters += count_scripts(references[i], counts);
   for (int i = 0; i < SCRIPTS; i++) usual[i] = 10 * counts[i] >= letters && letters;
   for (size_t i = 0; i < segments; i++) {
-    const char *h = hypotheses[i], *r = references[i] ? references[i] : "";
+    const char *h = hypotheses[i], *r = references[i];
     flags[i] = 0;
-    if (blank(h)) {
-      if (!blank(r)) flags[i] = DG_FAILED_EMPTY;
+    if (dg_py_blank(h)) {
+      if (!dg_py_blank(r)) flags[i] = 1 << DG_FAILED_EMPTY;
       continue;
     }
-    if (sources && !strcmp(h, sources[i]) && strcmp(r, h)) flags[i] |= DG_FAILED_UNTRANSLATED;
-    if (repeats(h) && !repeats(r)) flags[i] |= DG_FAILED_REPEATS;
-    if (foreign(h, usual, 3) && !foreign(r, usual, 1)) flags[i] |= DG_FAILED_SCRIPT;
+    if (sources && !strcmp(h, sources[i]) && strcmp(r, h)) flags[i] |= 1 << DG_FAILED_UNTRANSLATED;
+    if (repeats(h) && !repeats(r)) flags[i] |= 1 << DG_FAILED_REPEATS;
+    if (foreign(h, usual, 3) && !foreign(r, usual, 1)) flags[i] |= 1 << DG_FAILED_SCRIPT;
   }
 }
 
 /* --- groups -------------------------------------------------------------------------------- */
 
-static size_t group(dg_groups *g, const char *label) {
+typedef struct groups {
+  char **labels;
+  size_t count;
+  size_t *of; /* the group of each segment */
+} groups;
+
+static size_t group(groups *g, const char *label) {
   for (size_t i = 0; i < g->count; i++)
     if (!strcmp(g->labels[i], label)) return i;
   g->labels = dg_realloc(g->labels, (g->count + 1) * sizeof *g->labels);
@@ -174,14 +178,14 @@ static const char *script_of(const char *text) {
   return uscript_getName((UScriptCode)most);
 }
 
-void dg_groups_make(dg_group_by by, const char *const *references, size_t segments,
-                    const char *const *known, size_t known_count, dg_groups *out) {
+static void make_groups(dg_group_by by, const char *const *references, size_t segments,
+                        const char *const *known, size_t known_count, groups *out) {
   static const range lengths[] = {{10, "1-10"},  {20, "11-20"},   {40, "21-40"},
                                   {80, "41-80"}, {160, "81-160"}, {SIZE_MAX, "161-"}};
   static const range counts[] = {{0, "unseen"},         {1, "once"},   {4, "2-4"},
                                  {19, "5-19"},          {99, "20-99"}, {SIZE_MAX - 1, "100-"},
                                  {SIZE_MAX, "no words"}};
-  *out = (dg_groups){.of = dg_calloc(segments ? segments : 1, sizeof *out->of)};
+  out->of = dg_calloc(segments, sizeof *out->of);
   frequencies f = {.arena = dg_arena_new(1 << 16)};
   if (by == DG_BY_FREQUENCY)
     count_words(&f, known ? known : references, known ? known_count : segments);
@@ -191,7 +195,7 @@ void dg_groups_make(dg_group_by by, const char *const *references, size_t segmen
   if (by == DG_BY_FREQUENCY)
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) group(out, counts[i].label);
   for (size_t i = 0; i < segments; i++) {
-    const char *r = references[i] ? references[i] : "";
+    const char *r = references[i];
     out->of[i] = by == DG_BY_LENGTH   ? in_range(lengths, characters(r))
                  : by == DG_BY_SCRIPT ? group(out, script_of(r))
                                       : in_range(counts, rarest(&f, r));
@@ -201,11 +205,164 @@ void dg_groups_make(dg_group_by by, const char *const *references, size_t segmen
   dg_arena_free(f.arena);
 }
 
-void dg_groups_free(dg_groups *g) {
-  for (size_t i = 0; i < g->count; i++) free(g->labels[i]);
-  free(g->labels);
-  free(g->of);
-  *g = (dg_groups){0};
+/* --- analyses ------------------------------------------------------------------------------ */
+
+struct dg_analysis {
+  dg_analysis_options o;
+  size_t segments, systems, metric_count;
+  const char **references;
+  dg_scorer *const *metrics;
+  double **statistics; /* [metric * systems + system] */
+  groups groups[DG_GROUPINGS];
+  unsigned char **flags; /* failures, by system */
+  size_t **worst;        /* by system */
+};
+
+static const double *statistics_of(const dg_analysis *a, size_t metric, size_t system) {
+  return a->statistics[metric * a->systems + system];
+}
+
+typedef struct ranked {
+  double score;
+  size_t segment;
+} ranked;
+
+static int worse_first(const void *a, const void *b) {
+  const ranked *x = a, *y = b;
+  if (x->score != y->score) return x->score < y->score ? -1 : 1;
+  return x->segment < y->segment ? -1 : x->segment > y->segment;
+}
+
+static void rank(dg_analysis *a) {
+  double sign = dg_scorer_is_error(a->metrics[dg_analysis_ranking(a)]) ? -1 : 1;
+  ranked *list = dg_calloc(a->segments, sizeof *list);
+  for (size_t s = 0; s < a->systems; s++) {
+    for (size_t i = 0; i < a->segments; i++)
+      list[i] = (ranked){sign * dg_analysis_segment_score(a, s, i), i};
+    qsort(list, a->segments, sizeof *list, worse_first);
+    a->worst[s] = dg_calloc(a->o.worst, sizeof **a->worst);
+    for (size_t i = 0; i < a->o.worst; i++) a->worst[s][i] = list[i].segment;
+  }
+  free(list);
+}
+
+static bool measure(dg_analysis *a, const char *const *const *systems, const dg_references *refs,
+                    dg_threads *threads, dg_error *err) {
+  for (size_t m = 0; m < a->metric_count; m++)
+    for (size_t s = 0; s < a->systems; s++) {
+      double *list =
+          dg_alloc_checked(a->segments * dg_scorer_width(a->metrics[m]), sizeof *list, err);
+      a->statistics[m * a->systems + s] = list;
+      if (!list ||
+          !dg_scorer_measure(a->metrics[m], systems[s], refs, a->segments, threads, list, err))
+        return false;
+    }
+  return true;
+}
+
+dg_analysis *dg_analysis_new(const dg_analysis_options *o, const char *const *const *systems,
+                             size_t system_count, const dg_references *refs, size_t segments,
+                             dg_scorer *const *metrics, size_t metric_count, dg_threads *threads,
+                             dg_error *err) {
+  dg_analysis *a = dg_calloc(1, sizeof *a);
+  *a = (dg_analysis){.o = *o,
+                     .segments = segments,
+                     .systems = system_count,
+                     .metric_count = metric_count,
+                     .references = dg_calloc(segments, sizeof *a->references),
+                     .metrics = metrics,
+                     .statistics = dg_calloc(metric_count * system_count, sizeof *a->statistics),
+                     .flags = dg_calloc(system_count, sizeof *a->flags),
+                     .worst = dg_calloc(system_count, sizeof *a->worst)};
+  if (a->o.worst > segments) a->o.worst = segments;
+  if (!measure(a, systems, refs, threads, err)) {
+    dg_analysis_free(a);
+    return NULL;
+  }
+  for (size_t i = 0; i < segments; i++) {
+    a->references[i] = "";
+    for (size_t k = refs->count; k-- > 0;)
+      if (refs->lists[k][i]) a->references[i] = refs->lists[k][i];
+  }
+  for (dg_group_by by = 0; by < DG_GROUPINGS; by++)
+    if (o->by[by])
+      make_groups(by, a->references, segments, o->known, o->known_count, &a->groups[by]);
+  for (size_t s = 0; s < system_count; s++) {
+    a->flags[s] = dg_calloc(segments, 1);
+    find_failures(systems[s], a->references, o->sources, segments, a->flags[s]);
+  }
+  rank(a);
+  return a;
+}
+
+void dg_analysis_free(dg_analysis *a) {
+  if (!a) return;
+  for (size_t i = 0; i < a->metric_count * a->systems; i++) free(a->statistics[i]);
+  for (size_t s = 0; s < a->systems; s++) {
+    free(a->flags[s]);
+    free(a->worst[s]);
+  }
+  for (dg_group_by by = 0; by < DG_GROUPINGS; by++) {
+    groups *g = &a->groups[by];
+    for (size_t i = 0; i < g->count; i++) free(g->labels[i]);
+    free(g->labels);
+    free(g->of);
+  }
+  free(a->statistics);
+  free(a->flags);
+  free(a->worst);
+  free(a->references);
+  free(a);
+}
+
+const char *dg_analysis_reference(const dg_analysis *a, size_t segment) {
+  return a->references[segment];
+}
+
+size_t dg_analysis_failures(const dg_analysis *a, size_t system, dg_failure kind) {
+  size_t n = 0;
+  for (size_t i = 0; i < a->segments; i++) n += a->flags[system][i] >> kind & 1;
+  return n;
+}
+
+size_t dg_analysis_groups(const dg_analysis *a, dg_group_by by) { return a->groups[by].count; }
+
+const char *dg_analysis_group(const dg_analysis *a, dg_group_by by, size_t group,
+                              size_t *segments) {
+  *segments = 0;
+  for (size_t i = 0; i < a->segments; i++) *segments += a->groups[by].of[i] == group;
+  return a->groups[by].labels[group];
+}
+
+double dg_analysis_group_score(const dg_analysis *a, dg_group_by by, size_t group, size_t metric,
+                               size_t system) {
+  const dg_scorer *m = a->metrics[metric];
+  const double *list = statistics_of(a, metric, system);
+  double totals[DG_STATISTICS_MAX] = {0};
+  for (size_t i = 0; i < a->segments; i++)
+    if (a->groups[by].of[i] == group) dg_scorer_add(m, list + i * dg_scorer_width(m), 1, totals);
+  dg_score s;
+  dg_scorer_score(m, totals, DG_EXACT, &s);
+  return s.score;
+}
+
+size_t dg_analysis_ranking(const dg_analysis *a) {
+  for (size_t m = 0; m < a->metric_count; m++)
+    if (!strncmp(dg_scorer_name(a->metrics[m]), "chrF", 4)) return m;
+  return a->metric_count - 1;
+}
+
+double dg_analysis_segment_score(const dg_analysis *a, size_t system, size_t segment) {
+  size_t metric = dg_analysis_ranking(a);
+  const dg_scorer *m = a->metrics[metric];
+  dg_score s;
+  dg_scorer_score(m, statistics_of(a, metric, system) + segment * dg_scorer_width(m), DG_EXACT, &s);
+  return s.score;
+}
+
+const size_t *dg_analysis_worst(const dg_analysis *a, size_t system, size_t *count) {
+  *count = a->o.worst;
+  return a->worst[system];
 }
 
 /* --- differences --------------------------------------------------------------------------- */

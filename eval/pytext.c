@@ -34,6 +34,11 @@ size_t dg_py_lstrip(const char *s, size_t n) {
   return i;
 }
 
+bool dg_py_blank(const char *s) {
+  size_t n = strlen(s);
+  return dg_py_lstrip(s, n) == n;
+}
+
 bool dg_py_word(const char **s, const char *end, const char **word, size_t *n) {
   /* 1: white space; 2: a byte that may begin such a character. */
   static const unsigned char classes[256] = {

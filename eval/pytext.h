@@ -23,6 +23,9 @@ size_t dg_py_space_at(const char *s, const char *end);
 size_t dg_py_rstrip(const char *s, size_t n);
 size_t dg_py_lstrip(const char *s, size_t n);
 
+/* Without anything but white space? */
+bool dg_py_blank(const char *s);
+
 /* The next word of str.split(): moves *s beyond it; false when there is none. */
 bool dg_py_word(const char **s, const char *end, const char **word, size_t *n);
 

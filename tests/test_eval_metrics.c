@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "eval/analysis.h"
 #include "eval/mecab.h"
 #include "eval/metrics.h"
 #include "eval/pytext.h"
@@ -520,6 +521,46 @@ static void test_gain(void **state) {
   }
 }
 
+/* What one system's score hides, beside one that hides nothing. */
+static void test_analysis(void **state) {
+  (void)state;
+  enum { N = 5 };
+  const char *ref[N] = {"un dous tres", "catro", "cinco", "catro", NULL};
+  const char *second[N] = {"un dous", "catro", "cinco", "catro", "a segunda referencia"};
+  const char *bad[N] = {"un un un un", "four", "", "катро", "a segunda referencia"};
+  const char *source[N] = {"one two three", "four", "five", "four", "the second"};
+  const char *const *lists[] = {ref, second}, *const *const systems[] = {bad, second};
+  const dg_references r = {lists, 2};
+  dg_error err;
+  dg_scorer *metrics[] = {dg_scorer_bleu(NULL, &err), dg_scorer_chrf(NULL, &err)};
+  dg_analysis_options o = {.worst = 9, .sources = source};
+  o.by[DG_BY_LENGTH] = o.by[DG_BY_FREQUENCY] = true;
+  dg_analysis *a = dg_analysis_new(&o, systems, 2, &r, N, metrics, 2, NULL, &err);
+  if (!a) fail_msg("%s", err.message);
+  assert_string_equal(dg_analysis_reference(a, 4), "a segunda referencia");
+  for (dg_failure k = 0; k < DG_FAILURES; k++) {
+    assert_int_equal(dg_analysis_failures(a, 0, k), 1);
+    assert_int_equal(dg_analysis_failures(a, 1, k), 0);
+  }
+  size_t n;
+  assert_string_equal(dg_analysis_group(a, DG_BY_LENGTH, 1, &n), "11-20");
+  assert_int_equal(n, 1);
+  assert_true(fabs(dg_analysis_group_score(a, DG_BY_LENGTH, 1, 1, 0) - 100) < 1e-9);
+  assert_string_equal(dg_analysis_group(a, DG_BY_FREQUENCY, 1, &n), "once");
+  assert_int_equal(n, 3);
+  assert_int_equal(dg_analysis_groups(a, DG_BY_SCRIPT), 0);
+  assert_int_equal(dg_analysis_ranking(a), 1);
+  const size_t *worst = dg_analysis_worst(a, 0, &n);
+  assert_int_equal(n, N);
+  assert_int_equal(worst[N - 1], 4);
+  for (size_t i = 1; i < N; i++)
+    assert_true(dg_analysis_segment_score(a, 0, worst[i - 1]) <=
+                dg_analysis_segment_score(a, 0, worst[i]));
+  dg_analysis_free(a);
+  dg_scorer_free(metrics[0]);
+  dg_scorer_free(metrics[1]);
+}
+
 /* repr() of Python. */
 static void test_repr(void **state) {
   (void)state;
@@ -553,7 +594,7 @@ int main(void) {
       cmocka_unit_test(test_documented),   cmocka_unit_test(test_mecab),
       cmocka_unit_test(test_mecab_absent), cmocka_unit_test(test_unicode),
       cmocka_unit_test(test_refusals),     cmocka_unit_test(test_gain),
-      cmocka_unit_test(test_repr),
+      cmocka_unit_test(test_analysis),     cmocka_unit_test(test_repr),
       cmocka_unit_test(test_other_model),
   };
   return cmocka_run_group_tests(tests, keep_models, NULL);

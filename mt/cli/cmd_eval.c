@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "eval/metrics.h"
+#include "eval/pytext.h"
 #include "eval/significance.h"
 #include "mt/cli/cli.h"
 #include "mt/cli/eval_model.h"
@@ -31,7 +32,6 @@ typedef struct session {
   test_kind test;
   dg_eval_model model;
   const char *test_path, *source_path, *known_path, *by, *html;
-  bool failures;
   int worst;
   double min_gain; /* NAN: none asked for */
   dg_report_options report;
@@ -77,7 +77,7 @@ static bool read_references(session *s, dg_error *err) {
     const dg_text *t = &s->references.items[i];
     s->reference_lines[i] = t->lines;
     size_t texts = 0;
-    for (size_t k = 0; k < t->count; k++) texts += !dg_text_blank(t->lines[k]);
+    for (size_t k = 0; k < t->count; k++) texts += !dg_py_blank(t->lines[k]);
     if (!texts)
       return dg_fail(err, DG_ERR_FORMAT,
                      "%s: the reference is empty: name with -r the file of right translations",
@@ -142,7 +142,7 @@ static void warn_empty(const session *s) {
   for (size_t i = 0; i < s->segments; i++)
     for (size_t r = 0; r < s->references.count; r++) {
       const dg_text *t = &s->references.items[r];
-      if (!dg_text_blank(t->lines[i]) || dg_text_blank(s->systems.items[0].lines[i])) continue;
+      if (!dg_py_blank(t->lines[i]) || dg_py_blank(s->systems.items[0].lines[i])) continue;
       if (!s->cli->quiet)
         fprintf(
             stderr,
@@ -167,7 +167,7 @@ static bool settle_texts(session *s, dg_error *err) {
   if (s->optional_refs) {
     for (size_t r = 0; r < s->references.count; r++)
       for (size_t i = 0; i < s->segments; i++)
-        if (dg_text_blank(s->references.items[r].lines[i])) s->references.items[r].lines[i] = NULL;
+        if (dg_py_blank(s->references.items[r].lines[i])) s->references.items[r].lines[i] = NULL;
   } else {
     warn_empty(s);
   }
@@ -340,8 +340,8 @@ static bool score_many(session *s, dg_error *err) {
 /* --- beyond scores ------------------------------------------------------------------------- */
 
 static bool wants_report(const session *s) {
-  return s->failures || s->worst || s->html || s->report.by[0] || s->report.by[1] ||
-         s->report.by[2];
+  const bool *by = s->report.analysis.by;
+  return s->report.failures || s->worst || s->html || by[0] || by[1] || by[2];
 }
 
 static bool choose_groups(session *s) {
@@ -351,7 +351,7 @@ static bool choose_groups(session *s) {
     int i = 0;
     while (i < 3 && (strlen(names[i]) != n || strncmp(names[i], p, n))) i++;
     if (i == 3) return false;
-    s->report.by[i] = true;
+    s->report.analysis.by[i] = true;
     p += n + (p[n] != 0);
   }
   return true;
@@ -371,13 +371,13 @@ static bool write_html(session *s, const dg_report *r, dg_error *err) {
 }
 
 static dg_report *make_report(session *s, dg_error *err) {
-  s->report.failures = s->failures;
-  s->report.worst = s->worst || !s->html ? (size_t)s->worst : 20;
-  s->report.sources = s->others.count ? &s->others.items[0] : NULL;
-  s->report.known = s->known.count ? &s->known.items[0] : NULL;
-  if (s->html && !s->by) s->report.by[0] = s->report.by[2] = true;
-  return dg_report_new(&s->report, &s->systems, &s->refs, s->segments, s->metrics, s->metric_count,
-                       s->threads, err);
+  dg_analysis_options *o = &s->report.analysis;
+  o->worst = s->worst || !s->html ? (size_t)s->worst : 20;
+  if (s->others.count) o->sources = s->others.items[0].lines;
+  if (s->known.count) o->known = s->known.items[0].lines, o->known_count = s->known.items[0].count;
+  if (s->html && !s->by) o->by[DG_BY_LENGTH] = o->by[DG_BY_FREQUENCY] = true;
+  return dg_report_new(&s->report, &s->systems, s->system_lines, &s->refs, s->segments, s->metrics,
+                       s->metric_count, s->threads, err);
 }
 
 /* Shipping an adapter hangs on this: does the last system beat the first, by the metric that
@@ -575,7 +575,7 @@ int dg_cmd_eval(int argc, char **argv) {
       {"seed", 0, DG_FLAG_INT, &s.seed, "N", "of the random numbers (12345)"},
       {"min-gain", 0, DG_FLAG_FLOAT, &s.min_gain, "X",
        "fail unless the last HYP gains X, significantly"},
-      {"failures", 0, DG_FLAG_BOOL, &s.failures, NULL,
+      {"failures", 0, DG_FLAG_BOOL, &s.report.failures, NULL,
        "count empty, untranslated, repeating, foreign"},
       {"by", 0, DG_FLAG_TEXT, &s.by, "LIST", "scores by length,script,frequency"},
       {"worst", 0, DG_FLAG_INT, &s.worst, "N", "show each system's worst segments"},

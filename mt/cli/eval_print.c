@@ -37,14 +37,13 @@ void dg_json_string(dg_strbuf *out, const char *text, bool ascii) {
   free(valid);
 }
 
-/* --- one system ------------------------------------------------------------------------------ */
-
-/* float(f"{x:.{width}f}") as JSON has it. */
-static void rounded(double x, int width, char out[32]) {
+void dg_json_rounded(double x, int width, char out[32]) {
   char text[400];
   snprintf(text, sizeof text, "%.*f", width, x);
   dg_py_repr(strtod(text, NULL), out);
 }
+
+/* --- one system ------------------------------------------------------------------------------ */
 
 static bool has_interval(const dg_eval_score *s) {
   return s->interval.half >= 0 && s->interval.mean > 0;
@@ -53,13 +52,13 @@ static bool has_interval(const dg_eval_score *s) {
 static char *in_json(const dg_eval_score *s, int width) {
   dg_strbuf out = {0};
   char number[32];
-  rounded(s->value, width, number);
+  dg_json_rounded(s->value, width, number);
   dg_strbuf_addf(&out, "{\n \"name\": \"%s\",\n \"score\": %s,\n \"signature\": \"%s\"", s->name,
                  number, s->signature);
   if (has_interval(s)) {
-    rounded(s->interval.mean, width, number);
+    dg_json_rounded(s->interval.mean, width, number);
     dg_strbuf_addf(&out, ",\n \"confidence_mean\": %s", number);
-    rounded(s->interval.half, width, number);
+    dg_json_rounded(s->interval.half, width, number);
     dg_strbuf_addf(&out, ",\n \"confidence_var\": %s,\n \"confidence\": \"μ = %.*f ± %.*f\"",
                    number, width, s->interval.mean, width, s->interval.half);
   }
@@ -110,7 +109,7 @@ void dg_print_scores(const dg_eval_score *list, size_t count, int width, bool on
 void dg_print_sentence(const dg_eval_score *s, int width, bool only_score, dg_eval_format format) {
   if (format == DG_FORMAT_JSON && !only_score) {
     char number[32];
-    rounded(s->value, width, number);
+    dg_json_rounded(s->value, width, number);
     printf("{\"name\": \"%s\", \"score\": %s, \"signature\": \"%s\"", s->name, number,
            s->signature);
     if (s->verbose) printf(", \"verbose_score\": \"%s\"", s->verbose);

@@ -40,5 +40,7 @@ void dg_print_table(const dg_eval_table *t, int width, dg_eval_format format);
 
 /* A JSON string with its quotes; `ascii`: everything else escaped. */
 void dg_json_string(dg_strbuf *out, const char *text, bool ascii);
+/* float(f"{x:.{width}f}") as JSON has it. */
+void dg_json_rounded(double x, int width, char out[32]);
 
 #endif

@@ -4,229 +4,130 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "eval/pytext.h"
 #include "mt/cli/page.h"
 
-enum { BYS = 3, SCORERS_MAX = 8 };
-static const char *const by_names[BYS] = {"length", "script", "frequency"};
-static const char *const by_titles[BYS] = {"characters of the reference", "script of the reference",
-                                           "count of the reference's rarest word"};
-static const char *const failure_names[4] = {"empty", "untranslated", "repeats", "wrong_script"};
-static const char *const failure_titles[4] = {"empty", "untranslated", "repeating", "wrong script"};
+static const char *const by_names[DG_GROUPINGS] = {"length", "script", "frequency"};
+static const char *const by_titles[DG_GROUPINGS] = {"characters of the reference",
+                                                    "script of the reference",
+                                                    "count of the reference's rarest word"};
+static const char *const failure_names[DG_FAILURES] = {"empty", "untranslated", "repeats",
+                                                       "wrong_script"};
+static const char *const failure_titles[DG_FAILURES] = {"empty", "untranslated", "repeating",
+                                                        "wrong script"};
 
 struct dg_report {
   dg_report_options options;
+  dg_analysis *analysis;
   const dg_texts *systems;
-  const dg_references *refs;
-  const char **first; /* the first reference of each segment, "" for none */
-  size_t segments, scorer_count;
+  size_t references, segments, scorer_count;
   dg_scorer *const *scorers;
-  double **statistics; /* [scorer * systems + system] */
-  dg_groups groups[BYS];
-  unsigned char **flags; /* failures, by system */
-  size_t **worst;        /* by system: segments, worst first */
 };
 
-/* --- making -------------------------------------------------------------------------------- */
-
-static double segment_score(const dg_report *r, size_t scorer, size_t system, size_t segment) {
-  const dg_scorer *m = r->scorers[scorer];
-  dg_score s;
-  dg_scorer_score(m,
-                  r->statistics[scorer * r->systems->count + system] + segment * dg_scorer_width(m),
-                  DG_EXACT, &s);
-  return s.score;
-}
-
-typedef struct ranked {
-  double score;
-  size_t segment;
-} ranked;
-
-static int worse_first(const void *a, const void *b) {
-  const ranked *x = a, *y = b;
-  if (x->score != y->score) return x->score < y->score ? -1 : 1;
-  return x->segment < y->segment ? -1 : x->segment > y->segment;
-}
-
-/* By chrF where there is one: BLEU of one segment is mostly 0. */
-static size_t ranking_scorer(const dg_report *r) {
-  for (size_t m = 0; m < r->scorer_count; m++)
-    if (!strncmp(dg_scorer_name(r->scorers[m]), "chrF", 4)) return m;
-  return r->scorer_count - 1;
-}
-
-static void rank(dg_report *r) {
-  size_t m = ranking_scorer(r),
-         kept = r->options.worst < r->segments ? r->options.worst : r->segments;
-  ranked *list = dg_calloc(r->segments ? r->segments : 1, sizeof *list);
-  for (size_t s = 0; s < r->systems->count; s++) {
-    for (size_t i = 0; i < r->segments; i++) {
-      double score = segment_score(r, m, s, i);
-      list[i] = (ranked){dg_scorer_is_error(r->scorers[m]) ? -score : score, i};
-    }
-    qsort(list, r->segments, sizeof *list, worse_first);
-    r->worst[s] = dg_calloc(kept ? kept : 1, sizeof **r->worst);
-    for (size_t i = 0; i < kept; i++) r->worst[s][i] = list[i].segment;
-  }
-  free(list);
-  r->options.worst = kept;
-}
-
 dg_report *dg_report_new(const dg_report_options *o, const dg_texts *systems,
-                         const dg_references *refs, size_t segments, dg_scorer *const *scorers,
-                         size_t scorer_count, dg_threads *threads, dg_error *err) {
+                         const char *const *const *lines, const dg_references *refs,
+                         size_t segments, dg_scorer *const *scorers, size_t scorer_count,
+                         dg_threads *threads, dg_error *err) {
+  dg_analysis *a = dg_analysis_new(&o->analysis, lines, systems->count, refs, segments, scorers,
+                                   scorer_count, threads, err);
+  if (!a) return NULL;
   dg_report *r = dg_calloc(1, sizeof *r);
-  *r = (dg_report){.options = *o,
-                   .systems = systems,
-                   .refs = refs,
-                   .segments = segments,
-                   .scorers = scorers,
-                   .scorer_count = scorer_count};
-  r->first = dg_calloc(segments ? segments : 1, sizeof *r->first);
-  for (size_t i = 0; i < segments; i++) {
-    r->first[i] = "";
-    for (size_t k = refs->count; k-- > 0;)
-      if (refs->lists[k][i]) r->first[i] = refs->lists[k][i];
-  }
-  r->statistics = dg_calloc(scorer_count * systems->count, sizeof *r->statistics);
-  r->flags = dg_calloc(systems->count, sizeof *r->flags);
-  r->worst = dg_calloc(systems->count, sizeof *r->worst);
-  for (size_t m = 0; m < scorer_count; m++)
-    for (size_t s = 0; s < systems->count; s++) {
-      double *list = dg_alloc_checked(segments * dg_scorer_width(scorers[m]), sizeof *list, err);
-      r->statistics[m * systems->count + s] = list;
-      if (!list || !dg_scorer_measure(scorers[m], systems->items[s].lines, refs, segments, threads,
-                                      list, err)) {
-        dg_report_free(r);
-        return NULL;
-      }
-    }
-  for (int by = 0; by < BYS; by++)
-    if (o->by[by])
-      dg_groups_make((dg_group_by)by, r->first, segments, o->known ? o->known->lines : NULL,
-                     o->known ? o->known->count : 0, &r->groups[by]);
-  for (size_t s = 0; s < systems->count; s++) {
-    r->flags[s] = dg_calloc(segments ? segments : 1, 1);
-    dg_failures(systems->items[s].lines, r->first, o->sources ? o->sources->lines : NULL, segments,
-                r->flags[s]);
-  }
-  rank(r);
+  *r = (dg_report){*o, a, systems, refs->count, segments, scorer_count, scorers};
   return r;
 }
 
 void dg_report_free(dg_report *r) {
   if (!r) return;
-  for (size_t i = 0; i < r->scorer_count * r->systems->count; i++) free(r->statistics[i]);
-  for (size_t s = 0; s < r->systems->count; s++) {
-    free(r->flags[s]);
-    free(r->worst[s]);
-  }
-  for (int by = 0; by < BYS; by++) dg_groups_free(&r->groups[by]);
-  free(r->statistics);
-  free(r->flags);
-  free(r->worst);
-  free(r->first);
+  dg_analysis_free(r->analysis);
   free(r);
 }
 
-static size_t group_size(const dg_report *r, int by, size_t group) {
-  size_t n = 0;
-  for (size_t i = 0; i < r->segments; i++) n += r->groups[by].of[i] == group;
-  return n;
+static bool knows_failure(const dg_report *r, dg_failure kind) {
+  return kind != DG_FAILED_UNTRANSLATED || r->options.analysis.sources;
 }
 
-static double group_score(const dg_report *r, size_t scorer, size_t system, int by, size_t group) {
-  const dg_scorer *m = r->scorers[scorer];
-  const double *list = r->statistics[scorer * r->systems->count + system];
-  double totals[DG_STATISTICS_MAX] = {0};
-  for (size_t i = 0; i < r->segments; i++)
-    if (r->groups[by].of[i] == group) dg_scorer_add(m, list + i * dg_scorer_width(m), 1, totals);
-  dg_score s;
-  dg_scorer_score(m, totals, DG_EXACT, &s);
-  return s.score;
+static const char *ranking_name(const dg_report *r) {
+  return dg_scorer_name(r->scorers[dg_analysis_ranking(r->analysis)]);
 }
-
-static size_t failures(const dg_report *r, size_t system, int kind) {
-  size_t n = 0;
-  for (size_t i = 0; i < r->segments; i++) n += r->flags[system][i] >> kind & 1;
-  return n;
-}
-
-static bool knows_failure(const dg_report *r, int kind) { return kind != 1 || r->options.sources; }
 
 /* --- text ---------------------------------------------------------------------------------- */
-
-static void plain(dg_strbuf *out, const char *text, size_t n) { dg_strbuf_addn(out, text, n); }
-static const char *const plain_marks[4] = {"[-", "-]", "{+", "+}"};
 
 static void print_failures(const dg_report *r) {
   puts("\nFailures, of each system's segments");
   for (size_t s = 0; s < r->systems->count; s++) {
     printf("  %s:", r->systems->items[s].name);
-    for (int k = 0; k < 4; k++) {
+    for (dg_failure k = 0; k < DG_FAILURES; k++) {
       if (!knows_failure(r, k)) continue;
-      size_t n = failures(r, s, k);
+      size_t n = dg_analysis_failures(r->analysis, s, k);
       printf(" %s %zu (%.1f%%)%s", failure_titles[k], n,
-             r->segments ? 100 * (double)n / (double)r->segments : 0, k < 3 ? "," : "");
+             r->segments ? 100 * (double)n / (double)r->segments : 0,
+             k + 1 < DG_FAILURES ? "," : "");
     }
     puts("");
   }
-  if (!r->options.sources)
+  if (!r->options.analysis.sources)
     puts("  (name the source with --source-text to see what is untranslated)");
 }
 
-static void print_groups(const dg_report *r, int by, int width) {
-  const dg_groups *g = &r->groups[by];
+static void print_groups(const dg_report *r, dg_group_by by, int width) {
   printf("\nBy %s: %s\n", by_names[by], by_titles[by]);
   for (size_t s = 0; s < r->systems->count; s++) {
     if (r->systems->count > 1) printf("  %s\n", r->systems->items[s].name);
     printf("  %-16s %8s", "", "segments");
     for (size_t m = 0; m < r->scorer_count; m++) printf(" %9s", dg_scorer_name(r->scorers[m]));
     puts("");
-    for (size_t k = 0; k < g->count; k++) {
-      size_t n = group_size(r, by, k);
+    for (size_t k = 0; k < dg_analysis_groups(r->analysis, by); k++) {
+      size_t n;
+      const char *label = dg_analysis_group(r->analysis, by, k, &n);
       if (!n) continue;
-      printf("  %-16s %8zu", g->labels[k], n);
+      printf("  %-16s %8zu", label, n);
       for (size_t m = 0; m < r->scorer_count; m++)
-        printf(" %9.*f", width, group_score(r, m, s, by, k));
+        printf(" %9.*f", width, dg_analysis_group_score(r->analysis, by, k, m, s));
       puts("");
     }
   }
 }
 
+/* Of an output and its reference. */
+static char *plain_diff(const char *reference, const char *output) {
+  static const char *const marks[4] = {"[-", "-]", "{+", "+}"};
+  dg_strbuf diff = {0};
+  dg_strbuf_add(&diff, "");
+  dg_word_diff(reference, output, marks, dg_strbuf_addn, &diff);
+  return diff.text;
+}
+
 static void print_worst(const dg_report *r, int width) {
-  size_t m = ranking_scorer(r);
   for (size_t s = 0; s < r->systems->count; s++) {
+    size_t count;
+    const size_t *worst = dg_analysis_worst(r->analysis, s, &count);
     printf("\nWorst of %s, by %s; [-missing-] {+too much+}\n", r->systems->items[s].name,
-           dg_scorer_name(r->scorers[m]));
-    for (size_t i = 0; i < r->options.worst; i++) {
-      size_t k = r->worst[s][i];
-      dg_strbuf diff = {0};
-      dg_strbuf_add(&diff, "");
-      dg_word_diff(r->first[k], r->systems->items[s].lines[k], plain_marks, plain, &diff);
-      printf("  line %zu, %.*f\n", k + 1, width, segment_score(r, m, s, k));
-      if (r->options.sources) printf("    source     %s\n", r->options.sources->lines[k]);
-      printf("    reference  %s\n    output     %s\n    difference %s\n", r->first[k],
-             r->systems->items[s].lines[k], diff.text);
-      free(diff.text);
+           ranking_name(r));
+    for (size_t i = 0; i < count; i++) {
+      size_t k = worst[i];
+      const char *reference = dg_analysis_reference(r->analysis, k);
+      const char *output = r->systems->items[s].lines[k];
+      char *diff = plain_diff(reference, output);
+      printf("  line %zu, %.*f\n", k + 1, width, dg_analysis_segment_score(r->analysis, s, k));
+      if (r->options.analysis.sources)
+        printf("    source     %s\n", r->options.analysis.sources[k]);
+      printf("    reference  %s\n    output     %s\n    difference %s\n", reference, output, diff);
+      free(diff);
     }
   }
 }
 
 void dg_report_print(const dg_report *r, int width) {
   if (r->options.failures) print_failures(r);
-  for (int by = 0; by < BYS; by++)
-    if (r->options.by[by]) print_groups(r, by, width);
-  if (r->options.worst) print_worst(r, width);
+  for (dg_group_by by = 0; by < DG_GROUPINGS; by++)
+    if (r->options.analysis.by[by]) print_groups(r, by, width);
+  if (r->options.analysis.worst) print_worst(r, width);
 }
 
 /* --- JSON ---------------------------------------------------------------------------------- */
 
 static void json_number(dg_strbuf *out, double x, int width) {
-  char text[64], number[32];
-  snprintf(text, sizeof text, "%.*f", width, x);
-  dg_py_repr(strtod(text, NULL), number);
+  char number[32];
+  dg_json_rounded(x, width, number);
   dg_strbuf_add(out, number);
 }
 
@@ -235,47 +136,49 @@ static void json_system(const dg_report *r, size_t s, int width, dg_strbuf *out)
   dg_json_string(out, r->systems->items[s].name, false);
   if (r->options.failures) {
     dg_strbuf_addf(out, ", \"segments\": %zu", r->segments);
-    for (int k = 0; k < 4; k++)
+    for (dg_failure k = 0; k < DG_FAILURES; k++)
       if (knows_failure(r, k))
-        dg_strbuf_addf(out, ", \"%s\": %zu", failure_names[k], failures(r, s, k));
+        dg_strbuf_addf(out, ", \"%s\": %zu", failure_names[k],
+                       dg_analysis_failures(r->analysis, s, k));
   }
-  for (int by = 0; by < BYS; by++) {
-    if (!r->options.by[by]) continue;
-    const dg_groups *g = &r->groups[by];
+  for (dg_group_by by = 0; by < DG_GROUPINGS; by++) {
+    if (!r->options.analysis.by[by]) continue;
     const char *comma = "";
     dg_strbuf_addf(out, ",\n   \"by_%s\": [", by_names[by]);
-    for (size_t k = 0; k < g->count; k++) {
-      size_t n = group_size(r, by, k);
+    for (size_t k = 0; k < dg_analysis_groups(r->analysis, by); k++) {
+      size_t n;
+      const char *label = dg_analysis_group(r->analysis, by, k, &n);
       if (!n) continue;
-      dg_strbuf_addf(out, "%s\n    {\"group\": \"%s\", \"segments\": %zu", comma, g->labels[k], n);
+      dg_strbuf_addf(out, "%s\n    {\"group\": \"%s\", \"segments\": %zu", comma, label, n);
       for (size_t m = 0; m < r->scorer_count; m++) {
         dg_strbuf_addf(out, ", \"%s\": ", dg_scorer_name(r->scorers[m]));
-        json_number(out, group_score(r, m, s, by, k), width);
+        json_number(out, dg_analysis_group_score(r->analysis, by, k, m, s), width);
       }
       dg_strbuf_add(out, "}");
       comma = ",";
     }
     dg_strbuf_add(out, "]");
   }
-  if (r->options.worst) dg_strbuf_add(out, ",\n   \"worst\": [");
-  for (size_t i = 0; i < r->options.worst; i++) {
-    size_t k = r->worst[s][i], m = ranking_scorer(r);
-    dg_strbuf diff = {0};
-    dg_strbuf_add(&diff, "");
-    dg_word_diff(r->first[k], r->systems->items[s].lines[k], plain_marks, plain, &diff);
-    dg_strbuf_addf(out, "%s\n    {\"line\": %zu, \"%s\": ", i ? "," : "", k + 1,
-                   dg_scorer_name(r->scorers[m]));
-    json_number(out, segment_score(r, m, s, k), width);
+  size_t count;
+  const size_t *worst = dg_analysis_worst(r->analysis, s, &count);
+  if (count) dg_strbuf_add(out, ",\n   \"worst\": [");
+  for (size_t i = 0; i < count; i++) {
+    size_t k = worst[i];
+    const char *reference = dg_analysis_reference(r->analysis, k);
+    const char *output = r->systems->items[s].lines[k];
+    char *diff = plain_diff(reference, output);
+    dg_strbuf_addf(out, "%s\n    {\"line\": %zu, \"%s\": ", i ? "," : "", k + 1, ranking_name(r));
+    json_number(out, dg_analysis_segment_score(r->analysis, s, k), width);
     dg_strbuf_add(out, ", \"reference\": ");
-    dg_json_string(out, r->first[k], false);
+    dg_json_string(out, reference, false);
     dg_strbuf_add(out, ", \"output\": ");
-    dg_json_string(out, r->systems->items[s].lines[k], false);
+    dg_json_string(out, output, false);
     dg_strbuf_add(out, ", \"difference\": ");
-    dg_json_string(out, diff.text, false);
+    dg_json_string(out, diff, false);
     dg_strbuf_add(out, "}");
-    free(diff.text);
+    free(diff);
   }
-  dg_strbuf_add(out, r->options.worst ? "]}" : "}");
+  dg_strbuf_add(out, count ? "]}" : "}");
 }
 
 void dg_report_json(const dg_report *r, int width, dg_strbuf *out) {
@@ -347,16 +250,16 @@ static void html_scores(const dg_report *r, const dg_eval_table *t, int width, d
 
 static void html_failures(const dg_report *r, dg_strbuf *out) {
   dg_strbuf_add(out, "<h2>Failures</h2>\n<table><tr><th>System</th>");
-  for (int k = 0; k < 4; k++)
+  for (dg_failure k = 0; k < DG_FAILURES; k++)
     if (knows_failure(r, k)) dg_strbuf_addf(out, "<th>%s</th>", failure_titles[k]);
   dg_strbuf_add(out, "</tr>\n");
   for (size_t s = 0; s < r->systems->count; s++) {
     dg_strbuf_add(out, "<tr><td>");
     dg_page_text(out, r->systems->items[s].name);
     dg_strbuf_add(out, "</td>");
-    for (int k = 0; k < 4; k++)
+    for (dg_failure k = 0; k < DG_FAILURES; k++)
       if (knows_failure(r, k)) {
-        size_t n = failures(r, s, k);
+        size_t n = dg_analysis_failures(r->analysis, s, k);
         dg_strbuf_addf(out, "<td>%zu (%.1f%%)</td>", n, 100 * (double)n / (double)r->segments);
       }
     dg_strbuf_add(out, "</tr>\n");
@@ -364,25 +267,26 @@ static void html_failures(const dg_report *r, dg_strbuf *out) {
   dg_strbuf_add(out, "</table>\n");
 }
 
-static void html_groups(const dg_report *r, int by, int width, dg_strbuf *out) {
-  const dg_groups *g = &r->groups[by];
-  size_t systems = r->systems->count, m = ranking_scorer(r), n = 0;
-  char **labels = dg_calloc(g->count + 1, sizeof *labels);
+static void html_groups(const dg_report *r, dg_group_by by, int width, dg_strbuf *out) {
+  size_t systems = r->systems->count, groups = dg_analysis_groups(r->analysis, by), n = 0;
+  char **labels = dg_calloc(groups, sizeof *labels);
   const char **names = dg_calloc(systems, sizeof *names);
-  dg_bar *bars = dg_calloc(g->count * systems + 1, sizeof *bars);
+  dg_bar *bars = dg_calloc(groups * systems, sizeof *bars);
   dg_strbuf_addf(out, "<h2>By %s</h2>\n<p class=dim>%s of the segments by %s</p>\n", by_names[by],
-                 dg_scorer_name(r->scorers[m]), by_titles[by]);
+                 ranking_name(r), by_titles[by]);
   for (size_t s = 0; s < systems; s++) names[s] = r->systems->items[s].name;
   if (systems > 1) dg_page_legend(out, names, systems);
-  for (size_t k = 0; k < g->count; k++) {
-    size_t size = group_size(r, by, k);
+  for (size_t k = 0; k < groups; k++) {
+    size_t size, m = dg_analysis_ranking(r->analysis);
+    const char *label = dg_analysis_group(r->analysis, by, k, &size);
     if (!size) continue;
-    labels[k] = dg_format("%s (%zu segment%s)", g->labels[k], size, size == 1 ? "" : "s");
+    labels[k] = dg_format("%s (%zu segment%s)", label, size, size == 1 ? "" : "s");
     for (size_t s = 0; s < systems; s++)
-      bars[n++] = (dg_bar){.label = s ? NULL : labels[k], .value = group_score(r, m, s, by, k)};
+      bars[n++] = (dg_bar){.label = s ? NULL : labels[k],
+                           .value = dg_analysis_group_score(r->analysis, by, k, m, s)};
   }
   dg_page_bars(out, by_titles[by], bars, n, systems, width);
-  for (size_t k = 0; k < g->count; k++) free(labels[k]);
+  for (size_t k = 0; k < groups; k++) free(labels[k]);
   free(labels);
   free(names);
   free(bars);
@@ -398,29 +302,31 @@ static void html_line(dg_strbuf *out, const char *what, const char *score) {
 }
 
 static void html_segments(const dg_report *r, int width, dg_strbuf *out) {
-  size_t m = ranking_scorer(r), last = r->systems->count - 1;
+  size_t last = r->systems->count - 1, count;
+  const size_t *worst = dg_analysis_worst(r->analysis, last, &count);
   dg_strbuf_addf(out, "<h2>Worst segments of ");
   dg_page_text(out, r->systems->items[last].name);
   dg_strbuf_addf(out,
                  ", by %s</h2>\n<p class=dim>Against the reference: <del>missing</del>, <ins>too "
                  "much</ins>.</p>\n",
-                 dg_scorer_name(r->scorers[m]));
-  for (size_t i = 0; i < r->options.worst; i++) {
-    size_t k = r->worst[last][i];
+                 ranking_name(r));
+  for (size_t i = 0; i < count; i++) {
+    size_t k = worst[i];
+    const char *reference = dg_analysis_reference(r->analysis, k);
     dg_strbuf_addf(out, "<div class=seg><div class=dim>line %zu</div><table>", k + 1);
-    if (r->options.sources) {
+    if (r->options.analysis.sources) {
       html_line(out, "source", "");
-      dg_page_text(out, r->options.sources->lines[k]);
+      dg_page_text(out, r->options.analysis.sources[k]);
       dg_strbuf_add(out, "</td></tr>\n");
     }
     html_line(out, "reference", "");
-    dg_page_text(out, r->first[k]);
+    dg_page_text(out, reference);
     dg_strbuf_add(out, "</td></tr>\n");
     for (size_t s = 0; s <= last; s++) {
       char number[64];
-      snprintf(number, sizeof number, "%.*f", width, segment_score(r, m, s, k));
+      snprintf(number, sizeof number, "%.*f", width, dg_analysis_segment_score(r->analysis, s, k));
       html_line(out, r->systems->items[s].name, number);
-      dg_word_diff(r->first[k], r->systems->items[s].lines[k], dg_page_diff_marks, dg_page_text_n,
+      dg_word_diff(reference, r->systems->items[s].lines[k], dg_page_diff_marks, dg_page_text_n,
                    out);
       dg_strbuf_add(out, "</td></tr>\n");
     }
@@ -431,11 +337,11 @@ static void html_segments(const dg_report *r, int width, dg_strbuf *out) {
 void dg_report_html(const dg_report *r, const dg_eval_table *scores, int width, dg_strbuf *out) {
   dg_page_begin(out, "Evaluation");
   dg_strbuf_addf(out, "<p>%zu segments, %zu system%s, %zu reference%s.</p>\n", r->segments,
-                 r->systems->count, r->systems->count == 1 ? "" : "s", r->refs->count,
-                 r->refs->count == 1 ? "" : "s");
+                 r->systems->count, r->systems->count == 1 ? "" : "s", r->references,
+                 r->references == 1 ? "" : "s");
   html_scores(r, scores, width, out);
   html_failures(r, out);
-  for (int by = 0; by < BYS; by++)
-    if (r->options.by[by]) html_groups(r, by, width, out);
-  if (r->options.worst) html_segments(r, width, out);
+  for (dg_group_by by = 0; by < DG_GROUPINGS; by++)
+    if (r->options.analysis.by[by]) html_groups(r, by, width, out);
+  if (r->options.analysis.worst) html_segments(r, width, out);
 }

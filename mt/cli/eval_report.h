@@ -8,18 +8,17 @@
 #include "mt/cli/eval_text.h"
 
 typedef struct dg_report_options {
-  bool by[3]; /* by dg_group_by */
+  dg_analysis_options analysis;
   bool failures;
-  size_t worst;                   /* segments of each system to show */
-  const dg_text *sources, *known; /* or NULL */
 } dg_report_options;
 
 typedef struct dg_report dg_report;
 
 /* Measures the systems; the texts must outlive the report. */
 dg_report *dg_report_new(const dg_report_options *o, const dg_texts *systems,
-                         const dg_references *refs, size_t segments, dg_scorer *const *scorers,
-                         size_t scorer_count, dg_threads *threads, dg_error *err);
+                         const char *const *const *lines, const dg_references *refs,
+                         size_t segments, dg_scorer *const *scorers, size_t scorer_count,
+                         dg_threads *threads, dg_error *err);
 void dg_report_free(dg_report *r);
 
 void dg_report_print(const dg_report *r, int width);

@@ -7,11 +7,6 @@
 #include "eval/pytext.h"
 #include "mt/core/file.h"
 
-bool dg_text_blank(const char *line) {
-  size_t n = strlen(line);
-  return dg_py_lstrip(line, n) == n;
-}
-
 static dg_text *new_text(dg_texts *t, char *name) {
   DG_GROW(t->items, t->capacity, t->count + 1);
   t->items[t->count] = (dg_text){.name = name};

@@ -33,7 +33,4 @@ char *dg_text_file(const char *path);
 void dg_texts_add(dg_texts *t, const char *name, char *const *lines, size_t count);
 void dg_texts_free(dg_texts *t);
 
-/* Without white space? */
-bool dg_text_blank(const char *line);
-
 #endif
