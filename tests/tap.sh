@@ -27,6 +27,8 @@ prints_file() {
   shift
   "$@" >"$TMPDIR/got" && diff "$want" "$TMPDIR/got"
 }
+# tame FILE...: nothing in them tells a terminal what to do; of control characters, lines and tabs.
+tame() { ! cat "$@" | grep -n "$(printf '[\001-\010\013-\037\177]\|\302[\200-\237]')"; }
 # refuses STATUS WORD COMMAND...: it fails so and its one line of complaint has WORD.
 refuses() {
   status=$1 word=$2

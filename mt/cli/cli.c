@@ -14,6 +14,65 @@
 
 enum { THREADS_MOST = 1024 };
 
+/* --- what is said ----------------------------------------------------------------------- */
+
+/* Control characters, C0 and C1, but for those kept. */
+static void add_safe(dg_strbuf *b, const char *s, const char *kept) {
+  dg_strbuf_add(b, "");
+  for (; *s; s++) {
+    bool c1 = (unsigned char)*s == 0xC2 && (unsigned char)s[1] < 0xA0;
+    bool c0 = (unsigned char)*s < 0x20 || *s == 0x7F;
+    dg_strbuf_addc(b, (c0 && !strchr(kept, *s)) || c1 ? '?' : *s);
+    if (c1 && s[1]) s++;
+  }
+}
+
+void dg_cli_add_safe(dg_strbuf *b, const char *s) { add_safe(b, s, ""); }
+
+static void print_safe(FILE *f, const char *kept, const char *format, va_list args) {
+  char *text;
+  if (vasprintf(&text, format, args) < 0) return;
+  dg_strbuf safe = {0};
+  add_safe(&safe, text, kept);
+  fputs(safe.text, f);
+  free(safe.text);
+  free(text);
+}
+
+void dg_cli_print(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  print_safe(stdout, "\n\t", format, args);
+  va_end(args);
+}
+
+void dg_cli_say(const dg_cli *c, const char *format, ...) {
+  if (c && c->quiet) return;
+  va_list args;
+  va_start(args, format);
+  print_safe(stderr, "\n\t", format, args);
+  va_end(args);
+}
+
+int dg_cli_usage(const dg_cli *c, const char *format, ...) {
+  fputs("dragoman: ", stderr);
+  va_list args;
+  va_start(args, format);
+  print_safe(stderr, "", format, args);
+  va_end(args);
+  fprintf(stderr, " (see dragoman %.*s --help)\n", (int)strcspn(c->usage, " "), c->usage);
+  return DG_EXIT_USAGE;
+}
+
+int dg_cli_fail(const dg_error *err) {
+  dg_strbuf line = {0};
+  dg_cli_add_safe(&line, err->message);
+  fprintf(stderr, "dragoman: %s\n", line.text);
+  free(line.text);
+  if (err->status == DG_ERR_INTERRUPTED) return DG_EXIT_INTERRUPTED;
+  return err->status == DG_ERR_USAGE ? DG_EXIT_USAGE : DG_EXIT_FAILURE;
+}
+
 /* --- flags ---------------------------------------------------------------------------- */
 
 static void print_flag(char letter, const char *name, const char *argument, const char *help) {
@@ -38,16 +97,6 @@ static void print_help(const dg_cli *c) {
     free(text.text);
   }
   printf("\nexamples:\n%s", c->examples);
-}
-
-int dg_cli_usage(const dg_cli *c, const char *format, ...) {
-  fputs("dragoman: ", stderr);
-  va_list args;
-  va_start(args, format);
-  vfprintf(stderr, format, args);
-  va_end(args);
-  fprintf(stderr, " (see dragoman %.*s --help)\n", (int)strcspn(c->usage, " "), c->usage);
-  return DG_EXIT_USAGE;
 }
 
 /* Edit distance of short names, for "did you mean". */
@@ -211,44 +260,6 @@ bool dg_cli_apart(const dg_list *outputs, const dg_list *inputs, dg_error *err) 
     if (!dg_cli_spares_all(path, inputs, err)) return false;
   }
   return true;
-}
-
-/* But for what is kept of control characters, C0 and C1. */
-static void add_safe(dg_strbuf *b, const char *s, char kept) {
-  for (; *s; s++) {
-    bool c1 = (unsigned char)*s == 0xC2 && (unsigned char)s[1] < 0xA0;
-    bool c0 = (unsigned char)*s < 0x20 || *s == 0x7F;
-    dg_strbuf_addc(b, (c0 && *s != kept) || c1 ? '?' : *s);
-    if (c1 && s[1]) s++;
-  }
-}
-
-void dg_cli_add_safe(dg_strbuf *b, const char *s) { add_safe(b, s, 0); }
-
-int dg_cli_fail(const dg_error *err) {
-  dg_strbuf line = {0};
-  dg_strbuf_add(&line, "dragoman: ");
-  dg_cli_add_safe(&line, err->message);
-  fprintf(stderr, "%s\n", line.text);
-  free(line.text);
-  if (err->status == DG_ERR_INTERRUPTED) return DG_EXIT_INTERRUPTED;
-  return err->status == DG_ERR_USAGE ? DG_EXIT_USAGE : DG_EXIT_FAILURE;
-}
-
-void dg_cli_say(const dg_cli *c, const char *format, ...) {
-  if (c->quiet) return;
-  va_list args;
-  va_start(args, format);
-  char *text;
-  int n = vasprintf(&text, format, args);
-  va_end(args);
-  if (n < 0) return;
-  dg_strbuf safe = {0};
-  dg_strbuf_add(&safe, "");
-  add_safe(&safe, text, '\n');
-  fputs(safe.text, stderr);
-  free(safe.text);
-  free(text);
 }
 
 /* --- signals --------------------------------------------------------------------------- */

@@ -64,15 +64,18 @@ bool dg_cli_spares(const char *output, const char *input, dg_error *err);
 bool dg_cli_spares_all(const char *output, const dg_list *inputs, dg_error *err);
 bool dg_cli_apart(const dg_list *outputs, const dg_list *inputs, dg_error *err);
 
-/* Names and texts of files may hold anything; a terminal must not be told what to do by them. */
+/* Names and texts of files may hold anything, and a terminal must not be told what to do by them:
+ * '?' stands for each control character in what these print. */
 void dg_cli_add_safe(dg_strbuf *b, const char *s);
+/* Results for people, on standard output; lines and tabs stay. */
+void dg_cli_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Prints "dragoman: message" and returns the exit code that fits. */
 int dg_cli_fail(const dg_error *err);
 /* The same for a mistake in the command line; points at --help. */
 int dg_cli_usage(const dg_cli *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A remark on stderr, unless quiet. */
+/* A remark on stderr, unless quiet (c NULL: even then). */
 void dg_cli_say(const dg_cli *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* True once SIGINT or SIGTERM came. Matches the trainers' stop callback. */

@@ -12,7 +12,7 @@
 
 static void note(void *context, const char *message) {
   (void)context;
-  fprintf(stderr, "dragoman: %s\n", message);
+  dg_cli_say(NULL, "dragoman: %s\n", message);
 }
 
 static int harvest(int argc, char **argv) {
@@ -223,8 +223,8 @@ static int sample(int argc, char **argv) {
         dg_cli_spares_all(output, &cli.rest, &err) && read_all(&p, &cli.rest, &err) &&
         dg_sample_write(&p, output, (size_t)count, (size_t)words, (uint64_t)seed, &written, &err);
     code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
-    if (ok && written < (size_t)count && !cli.quiet)
-      fprintf(stderr, "dragoman: warning: there are only %zu such pairs\n", written);
+    if (ok && written < (size_t)count)
+      dg_cli_say(&cli, "dragoman: warning: there are only %zu such pairs\n", written);
     dg_parallel_free(&p);
   }
   dg_cli_free(&cli);
@@ -270,8 +270,8 @@ static int stats(int argc, char **argv) {
       if (cli.json)
         print_stats(cli.rest.items[i], p.count, sentences, words);
       else
-        printf("%s: %zu pairs, %zu of them of 5 words or more; %zu and %zu words\n",
-               cli.rest.items[i], p.count, sentences, words[0], words[1]);
+        dg_cli_print("%s: %zu pairs, %zu of them of 5 words or more; %zu and %zu words\n",
+                     cli.rest.items[i], p.count, sentences, words[0], words[1]);
     }
     dg_parallel_free(&p);
   }

@@ -130,11 +130,11 @@ static void warn_tokenized(const session *s, const dg_text *t) {
     size_t n = strlen(t->lines[i]);
     lines += n > 1 && !strcmp(t->lines[i] + n - 2, " .");
   }
-  if (lines >= 100 && !s->cli->quiet)
-    fprintf(stderr,
-            "dragoman: warning: %s: %zu lines end in \" .\": text to score is not tokenized "
-            "(--force: it is meant so)\n",
-            t->name, lines);
+  if (lines >= 100)
+    dg_cli_say(s->cli,
+               "dragoman: warning: %s: %zu lines end in \" .\": text to score is not tokenized "
+               "(--force: it is meant so)\n",
+               t->name, lines);
 }
 
 /* sacreBLEU counts an empty reference as one; it is seldom meant so. */
@@ -143,12 +143,10 @@ static void warn_empty(const session *s) {
     for (size_t r = 0; r < s->references.count; r++) {
       const dg_text *t = &s->references.items[r];
       if (!dg_py_blank(t->lines[i]) || dg_py_blank(s->systems.items[0].lines[i])) continue;
-      if (!s->cli->quiet)
-        fprintf(
-            stderr,
-            "dragoman: warning: %s: line %zu is empty, and counts as a translation into nothing "
-            "(--optional-refs: there is none)\n",
-            t->name, i + 1);
+      dg_cli_say(s->cli,
+                 "dragoman: warning: %s: line %zu is empty, and counts as a translation into "
+                 "nothing (--optional-refs: there is none)\n",
+                 t->name, i + 1);
       return;
     }
 }

@@ -243,7 +243,6 @@ enum { LABEL = 12, COLUMNS = 100, CELLS = 16 };
 
 static void label(dg_strbuf *b, const char *name) {
   dg_strbuf safe = {0};
-  dg_strbuf_add(&safe, "");
   dg_cli_add_safe(&safe, name);
   dg_strbuf_addf(b, "  %-*s%s", LABEL, safe.text, safe.length >= LABEL ? " " : "");
   free(safe.text);

@@ -180,9 +180,9 @@ static int train(int argc, char **argv) {
     if (code == DG_EXIT_OK && cli.json)
       printf("{\"type\": \"%s\", \"pieces\": %" PRId32 ", \"sentences\": %" PRIu64 "}\n", type,
              dg_tokenizer_size(t), c.sentences);
-    else if (code == DG_EXIT_OK && !cli.quiet)
-      fprintf(stderr, "%s: %" PRId32 " pieces from %" PRIu64 " sentences\n", output,
-              dg_tokenizer_size(t), c.sentences);
+    else if (code == DG_EXIT_OK)
+      dg_cli_say(&cli, "%s: %" PRId32 " pieces from %" PRIu64 " sentences\n", output,
+                 dg_tokenizer_size(t), c.sentences);
     dg_tokenizer_free(t);
     dg_lines_close(c.in.lines);
   }
@@ -388,7 +388,7 @@ int dg_cmd_tokenizer(int argc, char **argv) {
       if (!strcmp(argv[0], parts[i].name)) return parts[i].run(argc - 1, argv + 1);
   bool help = argc && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"));
   FILE *out = help ? stdout : stderr;
-  if (argc && !help) fprintf(out, "dragoman: there is no tokenizer command \"%s\"\n", argv[0]);
+  if (argc && !help) dg_cli_say(NULL, "dragoman: there is no tokenizer command \"%s\"\n", argv[0]);
   fputs("usage: dragoman tokenizer train|encode|decode ...\n\n", out);
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
     fprintf(out, "  %-8s %s\n", parts[i].name, parts[i].summary);

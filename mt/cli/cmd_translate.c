@@ -81,10 +81,11 @@ static bool translate_chunk(session *s, const char *file, size_t first, const ch
   bool ok = dg_translate(&s->network, &base, s->source_tag, s->target_tag, &s->options,
                          (const char *const *)c->lines, c->count, found, err);
   for (size_t i = 0; ok && i < c->count; i++) {
-    if (found[i].cut && !s->cli->quiet)
-      fprintf(stderr, "dragoman: warning: %s:%zu: a sentence is too long for the base, its end is "
-                      "lost: break it up\n",
-              strcmp(file, "-") ? file : "stdin", first + i);
+    if (found[i].cut)
+      dg_cli_say(s->cli,
+                 "dragoman: warning: %s:%zu: a sentence is too long for the base, its end is lost: "
+                 "break it up\n",
+                 strcmp(file, "-") ? file : "stdin", first + i);
     ok = s->cli->json ? write_json(s, c->lines[i], &found[i], err)
                       : write_plain(s, first + i, &found[i], err);
   }

@@ -1,6 +1,5 @@
 #include "mt/cli/eval_model.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "mt/decode/translator.h"
@@ -13,9 +12,9 @@ static bool find_relative(const dg_loaded *l, const dg_cli *cli, const char *cod
   const dg_language *found = dg_base_language(l->base, code, side, err);
   if (!found) {
     found = dg_adapter_stacked_relative(&l->adapters, l->base, code, side);
-    if (found && !cli->quiet)
-      fprintf(stderr, "dragoman: the base alone has no %s: it translates with %s\n", code,
-              found->code);
+    if (found)
+      dg_cli_say(cli, "dragoman: the base alone has no %s: it translates with %s\n", code,
+                 found->code);
   }
   if (found) *tag = found->tag;
   return found != NULL;
@@ -67,8 +66,7 @@ bool dg_eval_translate(const dg_eval_model *m, const dg_cli *cli, const dg_text 
     bool alone = !l.adapters.count;
     ok = translate(&l, false, m, cli, source, out, err);
     if (!ok && !alone && err->status != DG_ERR_INTERRUPTED) {
-      if (!cli->quiet)
-        fprintf(stderr, "dragoman: the base alone is not compared: %s\n", err->message);
+      dg_cli_say(cli, "dragoman: the base alone is not compared: %s\n", err->message);
       ok = true;
     }
     if (ok && !alone) ok = translate(&l, true, m, cli, source, out, err);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/pytext.h"
+#include "mt/cli/cli.h"
 #include "mt/core/file.h"
 #include "mt/core/utf8.h"
 
@@ -268,8 +269,8 @@ static void paired_notes(const dg_eval_table *t) {
   memset(line, '-', strlen(line));
   printf("%s\n%s\n%s\n", line, title, line);
   /* sacreBLEU names no baseline that came by standard input. */
-  printf(" - Each system is pairwise compared to %s.\n",
-         strncmp(t->systems[0], "Baseline:", 9) ? "" : t->systems[0]);
+  dg_cli_print(" - Each system is pairwise compared to %s.\n",
+               strncmp(t->systems[0], "Baseline:", 9) ? "" : t->systems[0]);
   puts(
       t->bootstrap
           ? "   Actual system score / bootstrap estimated true mean / 95% CI are provided for each "
@@ -352,7 +353,11 @@ void dg_print_table(const dg_eval_table *t, int width, dg_eval_format format) {
   grid g = {.columns = t->metric_count + 1, .rows = t->system_count + 1};
   g.cells = dg_calloc(g.columns * g.rows, sizeof *g.cells);
   *cell(&g, 0, 0) = dg_strdup("System");
-  for (size_t s = 0; s < t->system_count; s++) *cell(&g, s + 1, 0) = dg_strdup(t->systems[s]);
+  for (size_t s = 0; s < t->system_count; s++) {
+    dg_strbuf name = {0};
+    dg_cli_add_safe(&name, t->systems[s]);
+    *cell(&g, s + 1, 0) = name.text;
+  }
   for (size_t m = 0; m < t->metric_count; m++) {
     *cell(&g, 0, m + 1) =
         dg_format("%s%s", t->metrics[m], t->paired && t->bootstrap ? " (μ ± 95% CI)" : "");
@@ -370,9 +375,9 @@ void dg_print_table(const dg_eval_table *t, int width, dg_eval_format format) {
   puts("");
   if (format == DG_FORMAT_MARKDOWN) { /* sacreBLEU has none: short notes that render */
     if (t->paired)
-      printf("Paired %s, %d trials; * p < 0.05 against %s.\n\n",
-             t->bootstrap ? "bootstrap resampling" : "approximate randomization", t->trials,
-             t->systems[0]);
+      dg_cli_print("Paired %s, %d trials; * p < 0.05 against %s.\n\n",
+                   t->bootstrap ? "bootstrap resampling" : "approximate randomization", t->trials,
+                   t->systems[0]);
     for (size_t m = 0; m < t->metric_count; m++)
       printf("- %s: `%s`\n", t->metrics[m], t->signatures[m]);
     return;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mt/cli/cli.h"
 #include "mt/cli/page.h"
 
 static const char *const by_names[DG_GROUPINGS] = {"length", "script", "frequency"};
@@ -54,7 +55,7 @@ static const char *ranking_name(const dg_report *r) {
 static void print_failures(const dg_report *r) {
   puts("\nFailures, of each system's segments");
   for (size_t s = 0; s < r->systems->count; s++) {
-    printf("  %s:", r->systems->items[s].name);
+    dg_cli_print("  %s:", r->systems->items[s].name);
     for (dg_failure k = 0; k < DG_FAILURES; k++) {
       if (!knows_failure(r, k)) continue;
       size_t n = dg_analysis_failures(r->analysis, s, k);
@@ -71,7 +72,7 @@ static void print_failures(const dg_report *r) {
 static void print_groups(const dg_report *r, dg_group_by by, int width) {
   printf("\nBy %s: %s\n", by_names[by], by_titles[by]);
   for (size_t s = 0; s < r->systems->count; s++) {
-    if (r->systems->count > 1) printf("  %s\n", r->systems->items[s].name);
+    if (r->systems->count > 1) dg_cli_print("  %s\n", r->systems->items[s].name);
     printf("  %-16s %8s", "", "segments");
     for (size_t m = 0; m < r->scorer_count; m++) printf(" %9s", dg_scorer_name(r->scorers[m]));
     puts("");
@@ -100,8 +101,8 @@ static void print_worst(const dg_report *r, int width) {
   for (size_t s = 0; s < r->systems->count; s++) {
     size_t count;
     const size_t *worst = dg_analysis_worst(r->analysis, s, &count);
-    printf("\nWorst of %s, by %s; [-missing-] {+too much+}\n", r->systems->items[s].name,
-           ranking_name(r));
+    dg_cli_print("\nWorst of %s, by %s; [-missing-] {+too much+}\n", r->systems->items[s].name,
+                 ranking_name(r));
     for (size_t i = 0; i < count; i++) {
       size_t k = worst[i];
       const char *reference = dg_analysis_reference(r->analysis, k);
@@ -109,8 +110,9 @@ static void print_worst(const dg_report *r, int width) {
       char *diff = plain_diff(reference, output);
       printf("  line %zu, %.*f\n", k + 1, width, dg_analysis_segment_score(r->analysis, s, k));
       if (r->options.analysis.sources)
-        printf("    source     %s\n", r->options.analysis.sources[k]);
-      printf("    reference  %s\n    output     %s\n    difference %s\n", reference, output, diff);
+        dg_cli_print("    source     %s\n", r->options.analysis.sources[k]);
+      dg_cli_print("    reference  %s\n    output     %s\n    difference %s\n", reference, output,
+                   diff);
       free(diff);
     }
   }

@@ -59,6 +59,6 @@ int main(int argc, char **argv) {
   if (!dg_isa_check(&err)) return dg_cli_fail(&err);
   for (int i = 0; i < COMMANDS; i++)
     if (!strcmp(argv[1], commands[i].name)) return finish(commands[i].run(argc - 2, argv + 2));
-  fprintf(stderr, "dragoman: there is no command \"%s\"; `dragoman --help` lists them\n", argv[1]);
+  dg_cli_say(NULL, "dragoman: there is no command \"%s\"; `dragoman --help` lists them\n", argv[1]);
   return DG_EXIT_USAGE;
 }

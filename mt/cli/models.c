@@ -2,7 +2,6 @@
 
 #include <libgen.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -65,8 +64,7 @@ static bool stack_beside(dg_loaded *l, const dg_model_choice *c, const dg_cli *c
                                   target));
   if (!path) return true;
   bool ok = stack(l, c, path, err);
-  if (ok && !cli->quiet)
-    fprintf(stderr, "dragoman: with the adapter %s (-a none: without)\n", path);
+  if (ok) dg_cli_say(cli, "dragoman: with the adapter %s (-a none: without)\n", path);
   free(path);
   return ok;
 }
@@ -92,11 +90,10 @@ static bool choose_pair(dg_loaded *l, const dg_model_choice *c, const dg_cli *cl
   if (!target) return dg_fail(err, DG_ERR_USAGE, "say with -t into which language");
   if (!dg_lang_canonical(source, l->source, err) || !dg_lang_canonical(target, l->target, err))
     return false;
-  if (l->adapters.count && !cli->quiet &&
-      !dg_adapter_stacked_pair(&l->adapters, l->source, l->target)) {
+  if (l->adapters.count && !dg_adapter_stacked_pair(&l->adapters, l->source, l->target)) {
     pair = &l->adapters.files[l->adapters.count - 1]->pairs[0];
-    fprintf(stderr, "dragoman: warning: the adapter was trained for %s-%s, not %s-%s\n",
-            pair->source, pair->target, l->source, l->target);
+    dg_cli_say(cli, "dragoman: warning: the adapter was trained for %s-%s, not %s-%s\n",
+               pair->source, pair->target, l->source, l->target);
   }
   return true;
 }

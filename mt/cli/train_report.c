@@ -54,7 +54,7 @@ static const char *name_of(const dg_train_summary *s, const dg_train_measure *m,
 static void print_gain(const dg_train_summary *s, const dg_train_measure *m) {
   const dg_gain *g = &m->gain;
   char name[512];
-  printf(
+  dg_cli_print(
       "%s: untouched base%s%s BLEU %.2f chrF %.2f; with the adapter BLEU %.2f chrF %.2f "
       "(%+.2f, p = %.3f; %+.2f, p = %.3f)\n",
       name_of(s, m, name, sizeof name), s->relative ? " as " : "", s->relative ? s->relative : "",

@@ -63,6 +63,9 @@ done
 cp want want.tsv
 check "stats" prints 'want.tsv: 2 pairs, 0 of them of 5 words or more; 6 and 6 words' data stats want.tsv
 cp want.tsv 'a"b.tsv'
+odd=$(printf 'a\033[31m.tsv')
+cp want.tsv "$odd"
+check "stats of a name that would command the terminal" prints 'a?[31m.tsv: 2 pairs, 0 of them of 5 words or more; 6 and 6 words' data stats "$odd"
 check "stats as JSON, whatever the name" prints '{"file": "a\"b.tsv", "pairs": 2, "of_5_words": 0, "source_words": 6, "target_words": 6}' data stats --json 'a"b.tsv'
 check "no such file" refuses 1 'nosuch' data stats nosuch
 printf 'one column\n' >one.tsv

@@ -288,6 +288,17 @@ odd_name() { # no UTF-8, and a quote
     { ! command -v python3 >/dev/null || python3 -c 'import json; json.load(open("odd.json"))'; }
 }
 check "JSON of a name that is no UTF-8" odd_name
+unruly() { # names and texts that would command the terminal
+  name=$(printf 'f\033[31m\302\233\n.x')
+  sed "1s/^/$(printf '\033[2J')/" failing >"$name"
+  cp "$name" unruly
+  for format in text latex markdown; do
+    score -r unruly --source-text unruly --paired-bs --paired-bs-n 10 --format $format --failures --worst 5 --by length \
+      "$name" failing >out 2>err && tame out err && grep -q 'f?.*\[31m??.x' out || { cat -v out err; return 1; }
+  done
+  score -r unruly --paired-bs --paired-bs-n 10 --json "$name" failing | grep -q 'f\\u001b\[31m\\u009b\\n.x'
+}
+check "names and texts that would command the terminal" unruly
 awk 'BEGIN { for (i = 0; i < 20000; i++) printf "w%d ", i; print "" }' >long
 check "a line too long for TER" refuses 1 'segment 1: 20000 words' score -r long -m ter long
 check "too many trials" refuses 2 'are the most' score -r target --paired-bs --paired-bs-n 2000000000 failing source

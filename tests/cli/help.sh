@@ -25,6 +25,10 @@ done
 check "a near miss is named" refuses 2 'did you mean --threads' "$dragoman" translate --thread 2
 check "an empty word" refuses 2 'name of nothing' "$dragoman" translate -t es ''
 check "a name that would command the terminal" refuses 2 'a?\[31mb?c' "$dragoman" info "$(printf 'a\033[31mb\nc')"
+odd=$(printf 'a\033[31mb\302\233c')
+check "a flag that would" refuses 2 'no flag --a?\[31mb?c;\? ' "$dragoman" translate "--$odd"
+check "a value that would" refuses 2 '"a?\[31mb?c" is not' "$dragoman" translate --beam "$odd"
+check "a command that would" refuses 2 '"a?\[31mb?c"' "$dragoman" "$odd"
 full() { ! "$dragoman" --help >/dev/full && ! "$dragoman" translate --help >/dev/full && ! "$dragoman" --version >/dev/full; }
 check "help that cannot be written" full
 check "unknown command" refuses 2 'nosuch' "$dragoman" nosuch

@@ -343,5 +343,12 @@ check "text as report" lost dev.gl.tsv --train train.gl.tsv --dev dev.gl.tsv -o 
 check "two outputs in one" refuses 2 'w.tsv is to be written twice' train --quiet --train train.gl.tsv -o w.tsv --log w.tsv
 check "the recipe as log" refuses 2 'tiny.conf is read' "$dragoman" pretrain -c tiny.conf --quiet -o w.safetensors --log tiny.conf
 
+unruly() { # a name that would command the terminal
+  odd=$(printf 'dev\033[31m\302\233.tsv')
+  cp dev.gl.tsv "$odd"
+  train --train train.gl.tsv --dev "$odd" --max_updates 1 --eval_sentences 5 -o w.safetensors >out 2>err && tame out err &&
+    grep -q '^dev?\[31m?.tsv: untouched base' out || { cat -v out err; return 1; }
+}
+check "a name that would command the terminal" unruly
 check "a log that cannot be" refuses 1 'no/such' train --quiet --train train.gl.tsv --log no/such.tsv -o w.safetensors
 echo "1..$n"
