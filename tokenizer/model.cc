@@ -70,6 +70,9 @@ constexpr uint32_t kSize = 20018;
 // Pieces that were added to a vocabulary: how many of the last, and the id of the first.
 constexpr uint32_t kAdded = 20019, kFirst = 20020;
 
+// Of a piece: how it is taken as a word that was added beside the model.
+constexpr uint32_t kWord = 20021;
+
 bool read_piece(string_view in, Piece *p) {
   Field f;
   while (!in.empty()) {
@@ -81,6 +84,7 @@ bool read_piece(string_view in, Piece *p) {
     }
     if (f.number == 3 && f.wire == kVarint && f.value >= kNormal && f.value <= kByte)
       p->type = static_cast<uint8_t>(f.value);
+    if (f.number == kWord && f.wire == kVarint) p->word = static_cast<uint8_t>(f.value);
   }
   // Text encodes as itself, and sums of scores stay finite.
   return !p->text.empty() && p->text.find('\0') == string_view::npos &&
@@ -176,6 +180,7 @@ void put_piece(std::string *model, const Piece &p) {
     for (int i = 0; i < 4; i++) piece += static_cast<char>(bits >> 8 * i);
   }
   put_number(&piece, 3, p.type);
+  if (p.word) put_number(&piece, kWord, p.word);
   put_bytes(model, 1, piece);
 }
 

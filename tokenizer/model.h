@@ -19,6 +19,7 @@ struct Piece {
   std::string_view text;
   float score = 0;
   uint8_t type = kNormal;
+  uint8_t word = 0;  // DG_WORD... of tokenizer.h
 };
 
 // What a model file says, as far as it concerns us.

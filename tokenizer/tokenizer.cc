@@ -22,6 +22,7 @@ extern "C" {
 #include <cstring>
 #include <exception>
 #include <locale>
+#include <map>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -41,6 +42,32 @@ namespace {
 constexpr string_view kSpace = "\xe2\x96\x81";  // U+2581 stands for a space in pieces
 constexpr size_t kTextMost = size_t{1} << 28;   // sentencepiece counts bytes in an int
 
+// Added words by their text.
+class Words {
+ public:
+  bool empty() const { return pieces_.empty(); }
+
+  void add(const std::string &text, int32_t piece) {
+    if (text.empty() || !pieces_.emplace(text, piece).second) return;
+    std::vector<size_t> &l = lengths_[static_cast<unsigned char>(text[0])];
+    auto at = std::lower_bound(l.begin(), l.end(), text.size(), std::greater<>());
+    if (at == l.end() || *at != text.size()) l.insert(at, text.size());
+  }
+
+  // The piece and length of the longest that begins at text[at]; length 0: none does.
+  std::pair<int32_t, size_t> find(string_view text, size_t at) const {
+    for (size_t n : lengths_[static_cast<unsigned char>(text[at])]) {
+      auto found = n > text.size() - at ? pieces_.end() : pieces_.find(text.substr(at, n));
+      if (found != pieces_.end()) return {found->second, n};
+    }
+    return {-1, 0};
+  }
+
+ private:
+  std::map<std::string, int32_t, std::less<>> pieces_;
+  std::vector<size_t> lengths_[256];  // by the first byte, longest first
+};
+
 }  // namespace
 
 struct dg_tokenizer {
@@ -48,6 +75,9 @@ struct dg_tokenizer {
   SentencePieceProcessor characters;  // same normaliser, a piece a character
   std::string bytes;
   std::vector<uint8_t> types;  // PieceType of each piece
+  std::vector<uint8_t> words;  // DG_WORD... of each piece
+  Words plain, normal;         // those looked for in text as it is, and normalised
+  uint8_t how;                 // DG_WORD... of any of them
   int model_type;
   bool byte_fallback;
   bool words_apart;  // no piece reaches over the start of a word
@@ -90,6 +120,8 @@ int32_t outside(const dg_tokenizer *t, int32_t piece) {
   return piece < t->size ? piece : t->unk;
 }
 
+bool index_words(dg_tokenizer *t, const Model &m, dg_error *err);
+
 bool load(dg_tokenizer *t, dg_error *err) {
   const char *damaged = "the tokenizer model is damaged";
   Model m;
@@ -110,6 +142,7 @@ bool load(dg_tokenizer *t, dg_error *err) {
   t->shift = m.added ? static_cast<int32_t>(m.first) - t->added_from : 0;
   for (const Piece &p : m.pieces) {
     t->types.push_back(p.type);
+    t->words.push_back(p.word);
     if (p.type == kUser) symbols.push_back(p.text);
     if (p.type != kNormal) continue;
     t->longest = std::max(t->longest, p.text.size());
@@ -118,6 +151,7 @@ bool load(dg_tokenizer *t, dg_error *err) {
     if (p.text.find(kSpace, 1) != string_view::npos) t->words_apart = false;
   }
   t->unknown_score = least - 10;  // as in sentencepiece
+  t->how = 0;
   if (nests_too_deep(symbols))
     return dg_fail(err, DG_ERR_UNSUPPORTED, "the tokenizer model nests too many user symbols");
   auto status = t->sp.LoadFromSerializedProto(t->bytes);
@@ -134,7 +168,7 @@ bool load(dg_tokenizer *t, dg_error *err) {
     t->byte_ids[b] =
         m.byte_fallback ? outside(t, t->sp.PieceToId(t->characters.IdToPiece(1 + b))) : t->unk;
   if (t->unk >= t->size) return dg_fail(err, DG_ERR_FORMAT, "%s: it has no unknown piece", damaged);
-  return true;
+  return index_words(t, m, err);
 }
 
 bool is_type(const dg_tokenizer *t, int32_t id, PieceType type) {
@@ -163,21 +197,24 @@ int32_t meaning(const dg_tokenizer *t, int32_t id, const std::string &piece) {
   return outside(t, id);
 }
 
-void put(const dg_tokenizer *t, const ImmutableSentencePieceText &text, dg_tokens *out) {
-  out->count = 0;
-  size_t first = 0;  // byte piece of the character being put together
+// The text begins at byte `from` of the input.
+void put(const dg_tokenizer *t, const ImmutableSentencePieceText &text, size_t from,
+         dg_tokens *out) {
+  auto shift = static_cast<uint32_t>(from);
+  size_t first = out->count;  // byte piece of the character being put together
   for (size_t i = 0, n = text.pieces_size(); i < n; i++) {
     auto p = text.pieces(static_cast<int>(i));
     int32_t id = meaning(t, static_cast<int32_t>(p.id()), p.piece());
-    add(out, id, p.begin(), p.end());
+    uint32_t begin = p.begin() + shift, end = p.end() + shift;
+    add(out, id, begin, end);
     // sentencepiece gives a character's span to the last of its byte pieces: here
     // each of them has it. Only the last has a surface.
     if (!is_type(t, id, kByte)) {
-      first = i + 1;
+      first = out->count;
     } else if (!p.surface().empty()) {
-      for (; first < i; first++)
-        out->items[first].begin = p.begin(), out->items[first].end = p.end();
-      first = i + 1;
+      for (; first + 1 < out->count; first++)
+        out->items[first].begin = begin, out->items[first].end = end;
+      first = out->count;
     }
   }
 }
@@ -237,6 +274,112 @@ int32_t find(const dg_tokenizer *t, string_view piece, bool whole) {
   int32_t id = t->sp.PieceToId({piece.data(), piece.size()});
   uint8_t type = whole ? kUser : kNormal;
   return id >= 0 && t->types[static_cast<size_t>(id)] == type ? id : -1;
+}
+
+// sentencepiece's own U+2581 in front comes from no text.
+bool has_prefix(const Units &u) {
+  return !u.list.empty() && u.span(0, 1) == kSpace && !u.list[0].end;
+}
+
+// Those looked for in normalised text are normalised, too.
+bool index_words(dg_tokenizer *t, const Model &m, dg_error *err) {
+  for (size_t i = 0; i < m.size; i++) {
+    const Piece &p = m.pieces[i];
+    if (!p.word) continue;
+    t->how |= p.word;
+    auto piece = static_cast<int32_t>(i);
+    if (!(p.word & DG_WORD_NORMAL)) {
+      t->plain.add(std::string(p.text), piece);
+      continue;
+    }
+    Units u;
+    if (!split(t, p.text.data(), p.text.size(), &u, err)) return false;
+    t->normal.add(u.text.substr(has_prefix(u) ? kSpace.size() : 0), piece);
+  }
+  return true;
+}
+
+// Units [from,to) of others.
+Units part_of(const Units &u, size_t from, size_t to) {
+  Units part;
+  for (; from < to; from++) {
+    Unit unit = u.list[from];
+    unit.at = part.text.size();
+    part.text.append(u.span(from, from + 1));
+    part.list.push_back(unit);
+  }
+  return part;
+}
+
+// Calls word(piece, begin, end) for each word to be found in text as it is, and
+// stretch(begin, end) for what lies between; a stretch that returns false ends it.
+template <typename Word, typename Stretch>
+bool each_stretch(const dg_tokenizer *t, string_view text, Word word, Stretch stretch) {
+  if (t->plain.empty()) return stretch(0, text.size());
+  size_t from = 0;
+  for (size_t i = 0; i < text.size();) {
+    auto [piece, length] = t->plain.find(text, i);
+    if (!length) {
+      i++;
+      continue;
+    }
+    if (i > from && !stretch(from, i)) return false;
+    word(piece, static_cast<uint32_t>(i), static_cast<uint32_t>(i + length));
+    from = i += length;
+  }
+  return from == text.size() || stretch(from, text.size());
+}
+
+// The same of all words, with a stretch as units: cut(units, the text they are all of, if any).
+template <typename Word, typename Cut>
+bool each_units(const dg_tokenizer *t, string_view text, Word word, Cut cut, dg_error *err) {
+  return each_stretch(t, text, word, [&](size_t begin, size_t end) {
+    Units u;
+    if (!split(t, text.data() + begin, end - begin, &u, err)) return false;
+    bool prefix = has_prefix(u);
+    for (Unit &x : u.list)
+      x.begin += static_cast<uint32_t>(begin), x.end += static_cast<uint32_t>(begin);
+    size_t n = u.list.size(), from = 0;
+    if (begin && t->how & DG_WORD_BARE)
+      from = t->how & DG_WORD_GLUED ? prefix : n && u.span(0, 1) == kSpace && text[begin] != ' ';
+    // tokenizer.json's rules make of several spaces what is no space to it.
+    auto several = [&](size_t i) {
+      const char *at = text.data() + (i ? u.list[i].begin : begin);
+      const char *stop = text.data() + u.list[i].end;
+      int spaces = 0;
+      while (at < stop) spaces += u_isUWhiteSpace(static_cast<UChar32>(dg_utf8_next(&at, stop)));
+      return u.span(i, i + 1) == kSpace && spaces > 1;
+    };
+    bool after = false;  // a word
+    auto flush = [&](size_t to) {
+      if (t->how & DG_WORD_SPLIT)
+        while (to > from && u.span(to - 1, to) == kSpace && !several(to - 1)) to--;
+      if (to == from || (prefix && to == 1 && to < n)) return true;
+      if (!from && to == n) return cut(u, text.substr(begin, end - begin));
+      Units part = part_of(u, from, to);
+      if (after && !(t->how & DG_WORD_BARE) && part.span(0, 1) != kSpace) {
+        for (Unit &x : part.list) x.at += kSpace.size();
+        part.list.insert(part.list.begin(),
+                         {0, kSpace.size(), part.list[0].begin, part.list[0].begin, false});
+        part.text.insert(0, kSpace);
+      }
+      return cut(part, string_view());
+    };
+    for (size_t i = from; i < n && !t->normal.empty();) {
+      auto [piece, length] = t->normal.find(u.text, u.list[i].at);
+      size_t to = i;
+      while (to < n && u.list[to].at < u.list[i].at + length && !several(to)) to++;
+      if (to == i || u.list[to - 1].at + u.list[to - 1].size != u.list[i].at + length) {
+        i++;
+        continue;
+      }
+      if (!flush(i)) return false;
+      word(piece, u.list[i].begin, u.list[to - 1].end);
+      from = i = to;
+      after = true;
+    }
+    return flush(n);
+  });
 }
 
 // Adds units [from,to) as the piece `id`; -1 is a single unknown character.
@@ -340,10 +483,11 @@ void sample_merges(const dg_tokenizer *t, const Units &u, double drop, dg_rng *r
   }
 }
 
-bool sample_nbest(const dg_tokenizer *t, string_view text, int nbest, double alpha, dg_rng *rng,
-                  dg_tokens *out, dg_error *err) {
+// Of text[from,to).
+bool sample_nbest(const dg_tokenizer *t, string_view text, size_t from, size_t to, int nbest,
+                  double alpha, dg_rng *rng, dg_tokens *out, dg_error *err) {
   ImmutableNBestSentencePieceText result;
-  auto status = t->sp.NBestEncode({text.data(), text.size()}, nbest, result.mutable_proto());
+  auto status = t->sp.NBestEncode({text.data() + from, to - from}, nbest, result.mutable_proto());
   if (!status.ok()) return failed(err, "tokenizing", status);
   std::vector<double> weights;
   double sum = 0, best = 0;
@@ -356,11 +500,33 @@ bool sample_nbest(const dg_tokenizer *t, string_view text, int nbest, double alp
   double x = dg_rng_uniform(rng) * sum;
   size_t i = 0;
   while (i + 1 < weights.size() && (x -= weights[i]) >= 0) i++;
-  put(t, result.nbests(static_cast<int>(i)), out);
+  put(t, result.nbests(static_cast<int>(i)), from, out);
   return true;
 }
 
 constexpr size_t kNbestMost = 1024;  // sentencepiece finds no more
+
+// The best segmentation by our own means.
+bool cut_best(const dg_tokenizer *t, const Units &u, dg_tokens *out) {
+  dg_rng unused = {0, 0};
+  if (t->model_type == kBpe) sample_merges(t, u, 0, &unused, out);
+  else walk_lattice(t, u, 1, nullptr, out);
+  return true;
+}
+
+auto word_to(const dg_tokenizer *t, dg_tokens *out) {
+  return [=](int32_t piece, uint32_t begin, uint32_t end) {
+    add(out, outside(t, piece), begin, end);
+  };
+}
+
+// Whether sentencepiece alone cannot encode a stretch between words.
+bool in_units(const dg_tokenizer *t) { return !t->normal.empty() || (t->how & DG_WORD_BARE); }
+
+bool no_nbest(dg_error *err) {
+  return dg_fail(err, DG_ERR_UNSUPPORTED,
+                 "a tokenizer with added words lists no best segmentations: sample from all");
+}
 
 }  // namespace
 
@@ -413,7 +579,7 @@ extern "C" int32_t dg_tokenizer_id(const dg_tokenizer *t, const char *piece) {
 }
 
 extern "C" bool dg_tokenizer_is_control(const dg_tokenizer *t, int32_t id) {
-  return is_type(t, id, kControl);
+  return is_type(t, id, kControl) && !t->words[static_cast<size_t>(inside(t, id))];
 }
 
 extern "C" void dg_tokens_free(dg_tokens *tokens) {
@@ -426,11 +592,21 @@ extern "C" bool dg_tokenizer_encode(const dg_tokenizer *t, const char *text, siz
   out->count = 0;
   if (!fits(n, err)) return false;
   return guarded(err, "tokenizing", [&] {
-    ImmutableSentencePieceText result;
-    auto status = t->sp.Encode({text, n}, result.mutable_proto());
-    if (!status.ok()) return failed(err, "tokenizing", status);
-    put(t, result, out);
-    return true;
+    auto word = word_to(t, out);
+    auto encode = [&](size_t from, size_t to) {
+      ImmutableSentencePieceText result;
+      auto status = t->sp.Encode({text + from, to - from}, result.mutable_proto());
+      if (!status.ok()) return failed(err, "tokenizing", status);
+      put(t, result, from, out);
+      return true;
+    };
+    if (!in_units(t)) return each_stretch(t, {text, n}, word, encode);
+    auto cut = [&](const Units &u, string_view whole) {
+      if (whole.empty()) return cut_best(t, u, out);
+      auto from = static_cast<size_t>(whole.data() - text);
+      return encode(from, from + whole.size());
+    };
+    return each_units(t, {text, n}, word, cut, err);
   });
 }
 
@@ -459,6 +635,7 @@ extern "C" bool dg_tokenizer_sample(const dg_tokenizer *t, const char *text, siz
                    bpe ? "the probability of a dropped merge, %g, is not in 0..1"
                        : "alpha %g is not a number from 0 up",
                    alpha);
+  if (nbest > 1 && !bpe && in_units(t)) return no_nbest(err);
   if (nbest > static_cast<int>(kNbestMost))
     return dg_fail(err, DG_ERR_USAGE, "sampling among the %d best: 1024 is the most, -1 means all",
                    nbest);
@@ -467,11 +644,16 @@ extern "C" bool dg_tokenizer_sample(const dg_tokenizer *t, const char *text, siz
   if (!fits(n, err)) return false;
   return guarded(err, "tokenizing", [&] {
     dg_rng rng = {dg_hash64(seed), 0};
-    if (!bpe && nbest > 0) return sample_nbest(t, {text, n}, nbest, alpha, &rng, out, err);
-    Units u;
-    if (!split(t, text, n, &u, err)) return false;
-    bpe ? sample_merges(t, u, alpha, &rng, out) : walk_lattice(t, u, alpha, &rng, out);
-    return true;
+    auto word = word_to(t, out);
+    if (!bpe && nbest > 0)
+      return each_stretch(t, {text, n}, word, [&](size_t from, size_t to) {
+        return sample_nbest(t, {text, n}, from, to, nbest, alpha, &rng, out, err);
+      });
+    auto cut = [&](const Units &u, string_view) {
+      bpe ? sample_merges(t, u, alpha, &rng, out) : walk_lattice(t, u, alpha, &rng, out);
+      return true;
+    };
+    return each_units(t, {text, n}, word, cut, err);
   });
 }
 
@@ -480,9 +662,14 @@ extern "C" char *dg_tokenizer_normalize(const dg_tokenizer *t, const char *text,
   if (!fits(n, err)) return nullptr;
   char *out = nullptr;
   guarded(err, "normalising", [&] {
-    Units u;
-    if (!split(t, text, n, &u, err)) return false;
-    out = dg_strndup(u.text.data(), u.text.size());
+    std::string all;
+    auto word = [](int32_t, uint32_t, uint32_t) {};
+    auto cut = [&](const Units &u, string_view) {
+      all += u.text;
+      return true;
+    };
+    if (!each_units(t, {text, n}, word, cut, err)) return false;
+    out = dg_strndup(all.data(), all.size());
     return true;
   });
   return out;
@@ -500,10 +687,7 @@ extern "C" bool dg_tokenizer_cut(const dg_tokenizer *t, const char *text, size_t
       u.list.push_back({i, end - i, static_cast<uint32_t>(i), static_cast<uint32_t>(end), false});
       i = end;
     }
-    dg_rng unused = {0, 0};
-    if (t->model_type == kBpe) sample_merges(t, u, 0, &unused, out);
-    else walk_lattice(t, u, 1, nullptr, out);
-    return true;
+    return cut_best(t, u, out);
   });
 }
 
@@ -514,6 +698,7 @@ extern "C" bool dg_tokenizer_nbest(const dg_tokenizer *t, const char *text, size
     return dg_fail(err, DG_ERR_UNSUPPORTED,
                    "only a unigram tokenizer lists its best segmentations");
   if (!n) return true;
+  if (t->how) return no_nbest(err);
   if (!fits(length, err)) return false;
   return guarded(err, "tokenizing", [&] {
     ImmutableNBestSentencePieceText result;
@@ -522,7 +707,8 @@ extern "C" bool dg_tokenizer_nbest(const dg_tokenizer *t, const char *text, size
     if (!status.ok()) return failed(err, "tokenizing", status);
     for (size_t i = 0; i < result.nbests_size() && i < n; i++) {
       auto one = result.nbests(static_cast<int>(i));
-      put(t, one, &outs[i]);
+      outs[i].count = 0;
+      put(t, one, 0, &outs[i]);
       if (scores) scores[i] = one.score();
       ++*found;
     }
@@ -530,22 +716,75 @@ extern "C" bool dg_tokenizer_nbest(const dg_tokenizer *t, const char *text, size
   });
 }
 
+namespace {
+
+// Text from pieces: sentencepiece's of each run of them, words between.
+struct Decoding {
+  explicit Decoding(const dg_tokenizer *tokenizer) : t(tokenizer) {}
+
+  bool add(int32_t piece, dg_error *err) {
+    auto at = static_cast<size_t>(piece);
+    uint8_t word = t->words[at];
+    if (word ? word & DG_WORD_SILENT : t->types[at] == kControl) return true;
+    if (!word) {
+      run.push_back(piece);
+      return true;
+    }
+    if (!flush(err)) return false;
+    join(t->sp.IdToPiece(piece), !(t->how & DG_WORD_GLUED));
+    return true;
+  }
+
+  bool flush(dg_error *err) {
+    std::string part;
+    auto status = t->sp.Decode(run, &part);
+    if (!status.ok()) return failed(err, "detokenizing", status);
+    bool glued = t->how & DG_WORD_GLUED;
+    bool space = glued && !run.empty() && !t->sp.IdToPiece(run[0]).compare(0, 3, kSpace);
+    run.clear();
+    if (t->how && !glued) {
+      part.erase(part.find_last_not_of(' ') + 1);
+      part.erase(0, part.find_first_not_of(' '));
+      if (part.empty()) return true;
+    }
+    join(part, glued ? space : true);
+    return true;
+  }
+
+  std::string text;
+
+ private:
+  void join(const std::string &part, bool space) {
+    if (space && !text.empty()) text += ' ';
+    if (t->how & DG_WORD_TIDY && !text.empty() && text.back() == ' ')
+      for (string_view mark : {".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re"})
+        if (!part.compare(0, mark.size(), mark)) {
+          text.pop_back();
+          break;
+        }
+    text += part;
+  }
+
+  const dg_tokenizer *t;
+  std::vector<int> run;
+};
+
+}  // namespace
+
 extern "C" char *dg_tokenizer_decode(const dg_tokenizer *t, const int32_t *ids, size_t n,
                                      dg_error *err) {
   char *text = nullptr;
   guarded(err, "detokenizing", [&] {
-    std::vector<int> kept;
+    Decoding d(t);
     for (size_t i = 0; i < n; i++) {
       int32_t piece = inside(t, ids[i]);
       if (piece < 0)
         return dg_fail(err, DG_ERR_USAGE, "detokenizing: there is no piece %d, only 0 to %d",
                        ids[i], dg_tokenizer_size(t) - 1);
-      if (!is_type(t, ids[i], kControl)) kept.push_back(piece);
+      if (!d.add(piece, err)) return false;
     }
-    std::string out;
-    auto status = t->sp.Decode(kept, &out);
-    if (!status.ok()) return failed(err, "detokenizing", status);
-    text = dg_strndup(out.data(), out.size());
+    if (!d.flush(err)) return false;
+    text = dg_strndup(d.text.data(), d.text.size());
     return true;
   });
   return text;

@@ -33,6 +33,18 @@ int32_t dg_tokenizer_id(const dg_tokenizer *t, const char *piece); /* -1 when ab
  * produced by encoding text. */
 bool dg_tokenizer_is_control(const dg_tokenizer *t, int32_t id);
 
+/* Words that were added beside a sentencepiece model, as tokenizers of Hugging Face have them:
+ * text is cut at the longest of them first, what lies between is encoded each for itself. */
+enum {
+  DG_WORD = 1,
+  DG_WORD_SILENT = 2, /* it has no text: decoding passes over it */
+  DG_WORD_NORMAL = 4, /* it is looked for in normalised text */
+  DG_WORD_GLUED = 8,  /* decoding puts no spaces around it */
+  DG_WORD_TIDY = 16,  /* nor one before a full stop, comma, ... */
+  DG_WORD_BARE = 32,  /* what follows it begins with U+2581 only where the text has a space */
+  DG_WORD_SPLIT = 64  /* spaces before it are no pieces, even in normalised text */
+};
+
 /* One token; text is bytes [begin,end) of the input, before normalisation. The byte
  * tokens of a character that has no piece all have its whole span. */
 typedef struct dg_token {
@@ -68,7 +80,8 @@ bool dg_tokenizer_sample(const dg_tokenizer *t, const char *text, size_t n, int 
 bool dg_tokenizer_nbest(const dg_tokenizer *t, const char *text, size_t length, size_t n,
                         dg_tokens *outs, float *scores, size_t *found, dg_error *err);
 
-/* Text as it is cut up: normalised, with U+2581 for spaces. The caller frees it. */
+/* Text as it is cut up: normalised, with U+2581 for spaces, without added words. The caller
+ * frees it. */
 char *dg_tokenizer_normalize(const dg_tokenizer *t, const char *text, size_t n, dg_error *err);
 /* The best segmentation of such text, which may begin inside a word, by a unigram or BPE
  * model; without user symbols. Tokens' places are in it. */

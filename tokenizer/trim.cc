@@ -59,7 +59,7 @@ std::string trimmed(const Model &m, bool *keep) {
   std::vector<bool> kept(m.pieces.size(), true);  // those without an id stay
   for (size_t i = 0; i < m.size; i++)
     kept[i] = keep[i] || m.pieces[i].type == kUnknown || m.pieces[i].type == kByte ||
-              m.pieces[i].type == kUser;
+              m.pieces[i].type == kUser || m.pieces[i].word;
   if (m.type == kBpe) {
     Merges merges(m);
     const std::vector<bool> wanted = kept;

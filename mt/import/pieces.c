@@ -12,7 +12,7 @@ enum { FIELD_PIECE = 1, FIELD_TRAINER = 2, FIELD_NORMALIZER = 3, FIELD_DENORMALI
 enum { TEXT = 1, SCORE = 2, TYPE = 3 };
 enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, UNUSED = 5 };
 enum { TRAINER_TYPE = 3, BPE = 2, CHARACTERS = 4 }; /* and of its trainer */
-enum { FIELD_SIZE = 20018 };                        /* our own: see tokenizer.cc */
+enum { FIELD_SIZE = 20018, WORD = 20021 };          /* our own: see model.cc */
 
 typedef struct piece {
   char *text;
@@ -24,6 +24,7 @@ typedef struct slot {
   size_t piece; /* 1 + a piece of the model, or 0: */
   char *name;   /* a control piece or a word, or NULL: a filler */
   bool word;
+  unsigned added; /* DG_WORD... */
 } slot;
 
 struct dg_pieces {
@@ -83,13 +84,18 @@ static void put_bytes(dg_strbuf *b, uint64_t number, const void *bytes, size_t n
   dg_strbuf_addn(b, bytes, n);
 }
 
-static void put_piece(dg_strbuf *b, const char *text, const uint8_t score[4], uint64_t type) {
+static void put_piece(dg_strbuf *b, const char *text, const uint8_t score[4], uint64_t type,
+                      unsigned added) {
   dg_strbuf one = {0};
   put_bytes(&one, TEXT, text, strlen(text));
   put_varint(&one, SCORE << 3 | 5);
   dg_strbuf_addn(&one, (const char *)score, 4);
   put_varint(&one, TYPE << 3);
   put_varint(&one, type);
+  if (added) {
+    put_varint(&one, (uint64_t)WORD << 3);
+    put_varint(&one, added);
+  }
   put_bytes(b, FIELD_PIECE, one.text, one.length);
   free(one.text);
 }
@@ -153,8 +159,8 @@ dg_pieces *dg_pieces_load(const char *path, dg_error *err) {
 dg_pieces *dg_pieces_characters(const char *const *characters, size_t count, dg_error *err) {
   static const uint8_t no_score[4];
   dg_strbuf model = {0}, trainer = {0}, normalizer = {0};
-  put_piece(&model, "<unk>", no_score, UNKNOWN);
-  for (size_t i = 0; i < count; i++) put_piece(&model, characters[i], no_score, NORMAL);
+  put_piece(&model, "<unk>", no_score, UNKNOWN, 0);
+  for (size_t i = 0; i < count; i++) put_piece(&model, characters[i], no_score, NORMAL, 0);
   put_varint(&trainer, TRAINER_TYPE << 3);
   put_varint(&trainer, CHARACTERS);
   /* Text is taken as it is: nothing in front, no blanks removed or escaped. */
@@ -227,6 +233,12 @@ bool dg_pieces_word(dg_pieces *p, size_t size, size_t id, const char *word) {
   return true;
 }
 
+bool dg_pieces_add_word(dg_pieces *p, size_t size, size_t id, const char *word, unsigned how) {
+  if (!dg_pieces_at(p, id) && !dg_pieces_name(p, size, id, word)) return false;
+  p->slots[id].added = how;
+  return true;
+}
+
 const char *dg_pieces_at(const dg_pieces *p, size_t id) {
   if (id >= p->slot_count) return NULL;
   const slot *s = &p->slots[id];
@@ -241,20 +253,20 @@ dg_tokenizer *dg_pieces_tokenizer(dg_pieces *p, size_t size, dg_error *err) {
     const slot *s = id < p->slot_count ? &p->slots[id] : &(slot){0};
     if (s->piece) {
       const piece *x = &p->pieces[s->piece - 1];
-      put_piece(&model, x->text, x->score, x->type);
+      put_piece(&model, x->text, x->score, x->type, s->added);
       placed[s->piece - 1] = true;
     } else if (s->name) { /* BPE would merge over unused pieces */
-      put_piece(&model, s->name, no_score, s->word && !p->bpe ? UNUSED : CONTROL);
+      put_piece(&model, s->name, no_score, s->word && !p->bpe ? UNUSED : CONTROL, s->added);
     } else {
       char filler[32];
       snprintf(filler, sizeof filler, "<filler-%zu>", id);
-      put_piece(&model, filler, no_score, CONTROL);
+      put_piece(&model, filler, no_score, CONTROL, 0);
     }
   }
   for (size_t i = 0; i < p->count; i++) {
     const piece *x = &p->pieces[i];
     if (placed[i] || dg_pieces_is_special(p, i)) continue;
-    put_piece(&model, x->text, x->score, x->type);
+    put_piece(&model, x->text, x->score, x->type, 0);
     some_left = true;
   }
   free(placed);

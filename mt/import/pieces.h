@@ -24,6 +24,8 @@ bool dg_pieces_is_unknown(const dg_pieces *p, size_t i);
 bool dg_pieces_place(dg_pieces *p, size_t size, size_t id, size_t i);
 bool dg_pieces_name(dg_pieces *p, size_t size, size_t id, const char *name);
 bool dg_pieces_word(dg_pieces *p, size_t size, size_t id, const char *word);
+/* A word added beside the model (DG_WORD...); what stands there, if anything, spells it. */
+bool dg_pieces_add_word(dg_pieces *p, size_t size, size_t id, const char *word, unsigned how);
 const char *dg_pieces_at(const dg_pieces *p, size_t id); /* what stands there, or NULL */
 
 /* The tokenizer of `size` tokens. Ids never mentioned become fillers; pieces that have no
