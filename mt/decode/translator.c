@@ -217,11 +217,13 @@ static void assemble(job *j) {
 }
 
 /* Bytes that no text has: they would end a line, or tell a terminal what to do. */
-static bool is_control_byte(const char *piece) {
+static bool has_control_byte(const char *piece) {
   unsigned byte;
   int end = 0;
-  return sscanf(piece, "<0x%2X>%n", &byte, &end) == 1 && end && !piece[end] &&
-         (byte < 0x20 || byte == 0x7F);
+  if (sscanf(piece, "<0x%2X>%n", &byte, &end) == 1 && end && !piece[end])
+    return byte < 0x20 || byte == 0x7F;
+  while (*piece && ((unsigned char)*piece >= 0x20 && *piece != 0x7F)) piece++;
+  return *piece;
 }
 
 /* Control pieces, control bytes and the unknown piece never stand in a translation. */
@@ -231,7 +233,7 @@ static bool *banned_pieces(const dg_network *n, const dg_base *b) {
   bool *banned = dg_calloc((size_t)classes, sizeof *banned);
   for (int32_t i = 0; i < classes; i++) {
     const char *piece = dg_tokenizer_piece(t, i);
-    banned[i] = !piece || dg_tokenizer_is_control(t, i) || is_control_byte(piece) ||
+    banned[i] = !piece || dg_tokenizer_is_control(t, i) || has_control_byte(piece) ||
                 i == dg_tokenizer_unk(t);
   }
   return banned;
