@@ -38,6 +38,61 @@ static void test_ids(void **state) {
   free(directory);
 }
 
+/* Random segmentations have the same words at the same places. */
+static void sampled_words(const dg_tokenizer *t, const char *text) {
+  dg_tokens best = {0}, drawn = {0};
+  dg_error err;
+  int32_t first = dg_tokenizer_id(t, "<tok>");
+  assert_true(dg_tokenizer_encode(t, text, strlen(text), &best, &err));
+  for (uint64_t seed = 0; seed < 4; seed++) {
+    assert_true(dg_tokenizer_sample(t, text, strlen(text), -1, 0.3, seed, &drawn, &err));
+    size_t j = 0;
+    for (size_t i = 0; i < best.count; i++) {
+      const dg_token *a = &best.items[i];
+      assert_true(a->begin <= a->end && a->end <= strlen(text));
+      if (a->id < first) continue;
+      while (j < drawn.count && drawn.items[j].id < first) j++;
+      assert_true(j < drawn.count);
+      assert_memory_equal(a, &drawn.items[j++], sizeof *a);
+      const char *piece = dg_tokenizer_piece(t, a->id);
+      if (a->end - a->begin != strlen(piece)) continue; /* another form of it */
+      assert_memory_equal(text + a->begin, piece, a->end - a->begin);
+    }
+  }
+  dg_tokens_free(&best);
+  dg_tokens_free(&drawn);
+}
+
+/* Words added beside a tokenizer's sentencepiece model (tests/goldens/import_added.py). */
+static void compare_added(const dg_base *b, char **field, void *context) {
+  int32_t ids[IMPORTED_IDS];
+  size_t n = imported_encode(b->tokenizer, field[0], ids);
+  imported_same((const char *)context, field[0], ids, n, field[1]);
+  sampled_words(b->tokenizer, field[0]);
+  n = imported_numbers(field[1], ids);
+  for (size_t i = 0; i < n; i++)
+    if (ids[i] == dg_tokenizer_unk(b->tokenizer)) return; /* no translation has it */
+  dg_error err;
+  char *text = dg_tokenizer_decode(b->tokenizer, ids, n, &err);
+  if (!text) fail_msg("%s", err.message);
+  if (strcmp(text, field[2]))
+    fail_msg("%s: \"%s\" is decoded into \"%s\", not \"%s\"", (const char *)context, field[0], text,
+             field[2]);
+  free(text);
+}
+
+static void test_added(void **state) {
+  char *name = *state, *directory = dg_format("tests/import/added/%s", name);
+  const dg_import_options o = {.target = *name == 't' ? "gl" : NULL};
+  dg_base *b = imported(directory, &o);
+  assert_true(imported_rows(b, directory, "added.tsv", 3, compare_added, name) > 30);
+  int32_t word = dg_tokenizer_id(b->tokenizer, "New York");
+  assert_true(word >= 0 && !dg_tokenizer_is_control(b->tokenizer, word));
+  assert_false(dg_tokenizer_is_control(b->tokenizer, dg_tokenizer_id(b->tokenizer, "<formal>")));
+  dg_base_free(b);
+  free(directory);
+}
+
 static size_t languages_of(const char *name) {
   dg_base *b = named(name);
   size_t n = b->language_count;
@@ -182,7 +237,10 @@ int main(void) {
   static const char *const names[] = {"m2m100", "small100", "nllb", "nllb_legacy", "mbart",
                                       "madlad", "nllb_fast", "mbart_fast", "t5_fast"};
   enum { NAMES = sizeof names / sizeof *names };
-  struct CMUnitTest tests[NAMES + 5];
+  static const char *const added[] = {"m2m100",    "nllb", "nllb_fast", "mbart",
+                                      "t5_legacy", "t5",   "t5_fast"};
+  enum { ADDED = sizeof added / sizeof *added };
+  struct CMUnitTest tests[NAMES + 5 + ADDED];
   for (size_t i = 0; i < NAMES; i++)
     tests[i] = (struct CMUnitTest){.name = names[i], .test_func = test_ids,
                                    .initial_state = (void *)(uintptr_t)names[i]};
@@ -191,5 +249,8 @@ int main(void) {
   tests[NAMES + 2] = (struct CMUnitTest)cmocka_unit_test(test_refused);
   tests[NAMES + 4] = (struct CMUnitTest)cmocka_unit_test(test_first_merge);
   tests[NAMES + 3] = (struct CMUnitTest)cmocka_unit_test(test_interrupted);
-  return _cmocka_run_group_tests("import_base", tests, NAMES + 5, NULL, NULL);
+  for (size_t i = 0; i < ADDED; i++)
+    tests[NAMES + 5 + i] = (struct CMUnitTest){
+        .name = added[i], .test_func = test_added, .initial_state = (void *)(uintptr_t)added[i]};
+  return _cmocka_run_group_tests("import_base", tests, NAMES + 5 + ADDED, NULL, NULL);
 }

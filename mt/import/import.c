@@ -10,6 +10,7 @@
 
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
+#include "mt/import/added.h"
 #include "mt/import/source.h"
 #include "mt/import/trim.h"
 #include "mt/import/vocabulary.h"
@@ -199,6 +200,17 @@ static bool add_languages(import *m, dg_error *err) {
   return ok;
 }
 
+/* M2M-100 and OPUS-MT, which have a vocab.json, have no class for tokenizer.json. */
+static bool add_words(import *m, dg_error *err) {
+  json_t *fast = NULL;
+  bool ok = (!m->has_ids && m->vocabulary.count) || read_json(m, "tokenizer.json", 0, &fast, err);
+  const dg_added files = {m->directory,      m->source->config.family, m->tokenizer_config,
+                          m->special_tokens, m->added_tokens,          fast};
+  ok = ok && dg_added_place(&files, m->pieces, m->size, err);
+  json_decref(fast);
+  return ok;
+}
+
 /* --- formats -------------------------------------------------------------------------------- */
 
 /* The class that transformers loads the tokenizer with. */
@@ -296,7 +308,7 @@ static bool make_tokenizer(import *m, const dg_import_options *o, dg_error *err)
   dg_family family = m->source->config.family;
   m->size = (size_t)m->source->config.model.vocab_size;
   if (!read_tokenizer_files(m, err)) return false;
-  if (family == DG_FAMILY_MARIAN) return make_marian_tokenizers(m, o, err);
+  if (family == DG_FAMILY_MARIAN) return add_words(m, err) && make_marian_tokenizers(m, o, err);
   if (!load_pieces(m, err)) return false;
   m->has_ids = m->has_ids || family == DG_FAMILY_T5;
   bool ok = m->has_ids            ? place_as_they_are(m, err)
@@ -304,7 +316,7 @@ static bool make_tokenizer(import *m, const dg_import_options *o, dg_error *err)
                                                         err) ||
                                         dg_error_context(err, "%s", m->directory)
                                   : place_by_offset(m, err);
-  if (!ok || !add_languages(m, err) || !set_formats(m, err) ||
+  if (!ok || !add_languages(m, err) || !add_words(m, err) || !set_formats(m, err) ||
       !dg_source_set_sides(m->source, o, NULL, NULL, err))
     return false;
   dg_tokenizer *t = m->source->tokenizer = dg_pieces_tokenizer(m->pieces, m->size, err);

@@ -97,6 +97,42 @@ for change in 's/"Metaspace"/"ByteLevel"/g pre_tokenizer."ByteLevel"' 's/"BPE"/"
     import "$TMPDIR/fast" -o "$TMPDIR/x"
 done
 
+# Words added beside a sentencepiece model; of another script they stay without its pieces, too.
+added=tests/import/added
+check "added words" import $added/nllb -o "$TMPDIR/added.safetensors"
+check "added words: --langs" import $added/nllb -o "$TMPDIR/fewer.safetensors" --langs gl
+pieces_of() { echo 'the <tok>, ñandú中<formal>' | "$dragoman" tokenizer encode --quiet -m "$1" >"$2"; }
+stay() { pieces_of "$TMPDIR/added.safetensors" "$TMPDIR/a" && pieces_of "$TMPDIR/fewer.safetensors" "$TMPDIR/b" &&
+  grep -q '<tok>.*ñandú 中 <formal>$' "$TMPDIR/a" && cmp "$TMPDIR/a" "$TMPDIR/b"; }
+check "added words: they stay" stay
+for change in 's/"<tok>": 311/"<tok>": -1/ id.-1,.outside.*resize' 's/"<tok>": 311/"<tok>": 319/ id.319,.outside' \
+  's/"<tok>": 311/"<tok>": 9e99/ no.number.for.an.id' 's/"<tok>": 311/"<tok>": "x"/ no.number.for.an.id' \
+  's/"<tok>": 311/"<tok>": 312/ which.another.token.has' 's/"<tok>": 311/"<tok>": 3/ which.another.token.has' \
+  's/"<tok>": 311/"A": 311/ has.another.one,.too'; do
+  rm -rf "$TMPDIR/copy" && cp -r $added/m2m100 "$TMPDIR/copy"
+  sed "${change% *}" $added/m2m100/added_tokens.json >"$TMPDIR/copy/added_tokens.json"
+  check "added_tokens.json: ${change% *}" \
+    refuses 1 "added_tokens.json: the added token .*${change##* }" import "$TMPDIR/copy" -o "$TMPDIR/x"
+done
+for change in 's/"214"/"x214"/ no.number.for.an.id' 's/"214"/"99999999999999999999"/ no.number' \
+  's/"content": "<tok>"/"x": 1/ no."content"' '/"<tok>"/s/$/"single_word":true,/;/single_word": f/d "<tok>".has."single_word"' \
+  '/"<tok>"/s/$/"lstrip":true,/;/lstrip": f/d "<tok>".has."lstrip"'; do
+  rm -rf "$TMPDIR/copy" && cp -r $added/t5 "$TMPDIR/copy"
+  sed "${change% *}" $added/t5/tokenizer_config.json >"$TMPDIR/copy/tokenizer_config.json"
+  check "added_tokens_decoder: ${change% *}" refuses 1 "tokenizer_config.json: the added token .*${change##* }" \
+    import "$TMPDIR/copy" -t gl -o "$TMPDIR/x"
+done
+rm -rf "$TMPDIR/copy" && cp -r tests/import/formats/marian "$TMPDIR/copy" && rm "$TMPDIR/copy/tokenizer_config.json"
+echo '{"<tok>": 20}' >"$TMPDIR/copy/added_tokens.json"
+check "OPUS-MT's added words" refuses 1 'added_tokens.json: the added token "<tok>" .*OPUS-MT' \
+  import "$TMPDIR/copy" -o "$TMPDIR/x"
+for change in 's/"type": "Metaspace"/"type": "Split"/ .' 's/"content": "<tok>",/"content": "▁tok",/ "▁tok".has.a.space.at.its.edge'; do
+  rm -rf "$TMPDIR/copy" && cp -r $added/nllb_fast "$TMPDIR/copy"
+  sed "${change% *}" $added/nllb_fast/tokenizer.json >"$TMPDIR/copy/tokenizer.json"
+  check "tokenizer.json beside: ${change% *}" refuses 1 "tokenizer.json: the added token .*${change##* }" \
+    import "$TMPDIR/copy" -o "$TMPDIR/x"
+done
+
 for storage in bf16 int8; do
   check "--quantize $storage" import $made/m2m100 -o "$TMPDIR/$storage.safetensors" --quantize $storage
   stored() { "$dragoman" info "$TMPDIR/$storage.safetensors" | grep -q $storage; }
