@@ -263,7 +263,8 @@ const char *dg_family_name(dg_family family) {
   return names[family];
 }
 
-/* What generate() reads: transformers has moved it to a file of its own. */
+/* What generate() reads: transformers has moved it to a file of its own, which decides, unless
+ * it is but a copy of config.json's that may have been changed since. */
 static bool add_generation(const char *config_json, json_t *config, dg_error *err) {
   static const char *const names[] = {"decoder_start_token_id", "forced_bos_token_id",
                                       "eos_token_id", "pad_token_id"};
@@ -275,9 +276,10 @@ static bool add_generation(const char *config_json, json_t *config, dg_error *er
   json_t *json = there ? json_load_file(path, 0, &where) : NULL;
   bool ok = !there || json_is_object(json) ||
             dg_fail(err, DG_ERR_FORMAT, "%s: %s", path, json ? "no object" : where.text);
+  bool copy = json_is_true(json_object_get(json, "_from_model_config"));
   for (size_t i = 0; ok && i < sizeof names / sizeof *names; i++) {
     json_t *more = json_object_get(json, names[i]), *here = json_object_get(config, names[i]);
-    if (json_is_integer(more) && (!here || json_is_null(here)))
+    if (json_is_integer(more) && (!copy || !here || json_is_null(here)))
       json_object_set(config, names[i], more);
   }
   json_decref(json);

@@ -71,6 +71,17 @@ echo "{\"forced_bos_token_id\": $id}" >"$TMPDIR/copy/generation_config.json"
 check "many to one as newer files tell it" import "$TMPDIR/copy" -o "$TMPDIR/one.safetensors"
 check "they tell the sides" told_sides
 
+# Where both files tell it, generate() reads the newer, unless that is a copy of the older.
+other=$(awk -F '"' '/^ *"[0-9]+": / { id = $2 } /"fr_XX"/ { print id; exit }' $made/mbart/tokenizer_config.json)
+sed "s/\"eos_token_id\"/\"forced_bos_token_id\": $other, &/" $made/mbart/config.json >"$TMPDIR/copy/config.json"
+rm "$TMPDIR/one.safetensors"
+check "two files that disagree" import "$TMPDIR/copy" -o "$TMPDIR/one.safetensors"
+check "the newer tells the sides" told_sides
+echo "{\"_from_model_config\": true, \"forced_bos_token_id\": $id}" >"$TMPDIR/copy/generation_config.json"
+rm "$TMPDIR/one.safetensors"
+check "a copy that disagrees" import "$TMPDIR/copy" -o "$TMPDIR/one.safetensors"
+check "the original tells the sides" refuses 2 'does not translate into en' translate -b "$TMPDIR/one.safetensors" -s gl -t en
+
 # As Hugging Face's cache and a clone without large files have them.
 cache=$TMPDIR/models--some--m2m100
 mkdir -p "$cache/refs" "$cache/blobs" "$cache/snapshots/01ab"
