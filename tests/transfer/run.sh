@@ -305,26 +305,27 @@ run_trained() {
   write_row "$method" "$work/$name.out" "$reference"
 }
 
-# A language adapter that has seen user interfaces alone, a domain adapter from the
-# relative's prose, and both together, on prose. Documents of dev have one domain: dev pairs are
-# set apart from the text.
+# A language adapter that has seen user interfaces alone, and on top of it a domain adapter
+# that has seen prose, both on prose. (One of the relative's prose, which the base has read,
+# adds nothing.) Documents of dev have one domain: dev pairs are set apart from the text.
 run_stacked() {
-  language_adapter=$work/$name.ui.safetensors domain_adapter=$work/$name.prose.safetensors
+  language_adapter=$work/$name.ui.safetensors domain_adapter=$work/$name.on-top.safetensors
   spent=$(budget "$size")
-  for of in "$language ui" "$relative prose"; do
-    text=$work/train.${of% *}.${of#* }
-    once "$text.tsv" domain "$corpus/train.${of% *}.tsv.gz" "${of#* }"
+  for of in ui prose; do
+    text=$work/train.$language.$of
+    once "$text.tsv" domain "$corpus/train.$language.tsv.gz" "$of"
     sample "$size" "$text.tsv" "$text.$size.tsv"
   done
   train_on_base "$language_adapter" "$work/train.$language.ui.$size.tsv" /dev/null "$target" --like "$relative"
-  train_on_base "$domain_adapter" "$work/train.$relative.prose.$size.tsv" /dev/null "$relative"
+  train_on_base "$domain_adapter" "$work/train.$language.prose.$size.tsv" /dev/null "$target" \
+    -a "$language_adapter"
   measure "$language_adapter"
   pairs=$(wc -l <"$work/train.$language.ui.$size.tsv")
   output=$work/$(name_of "$size" stacked:language "$seed").out
   translate "$output" "$work/prose.$language.1" -b "$base" -a "$language_adapter" -s "$source" -t "$target"
   write_row stacked:language "$output" "$reference"
   measure "$language_adapter" "$domain_adapter"
-  pairs=$((pairs + $(wc -l <"$work/train.$relative.prose.$size.tsv")))
+  pairs=$((pairs + $(wc -l <"$work/train.$language.prose.$size.tsv")))
   translate "$work/$name.out" "$work/prose.$language.1" -b "$base" -a "$language_adapter" \
     -a "$domain_adapter" -s "$source" -t "$target"
   write_row stacked "$work/$name.out" "$reference"

@@ -101,8 +101,8 @@ awk -F'\t' -v name="$table" '
     print ""
     for (i = 1; i <= pairs; i++)
       if ((pair[i], 2000, "stacked") in n)
-        printf "%s on prose, %d sentences: the adapter of user interfaces %s, with one of the " \
-          "relative'"'"'s prose on it %s (%s).\n", pair[i], tested[pair[i], 2000, "stacked"],
+        printf "%s on prose, %d sentences: the adapter of user interfaces %s, with one of " \
+          "prose on it %s (%s).\n", pair[i], tested[pair[i], 2000, "stacked"],
           scores(pair[i], 2000, "stacked:language"), scores(pair[i], 2000, "stacked"),
           versus(pair[i], 2000, "stacked", "stacked:language")
     for (i = 1; i <= pairs; i++)
