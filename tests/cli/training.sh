@@ -49,20 +49,20 @@ again() { pretrain -o again.safetensors && same_weights base.safetensors again.s
 check "the same again" again
 # Scoring more often keeps other best weights: compare with a run scored alike.
 often() { pretrain -o often.safetensors --set eval_every=1 --set eval_sentences=0; }
+mkfifo reports # a reader of it is awake at once
 # stopped UPDATES SIGNAL: a run stopped when about so many updates are made; 1 if it was too fast.
 stopped() {
   rm -f killed.*
+  exec 3<>reports # which it may write to after it is read no more
   "$dragoman" pretrain -c tiny.conf --json --threads 2 -o killed.safetensors \
-    --set checkpoint_minutes=0 --set eval_every=1 --set eval_sentences=0 >killed.log 2>/dev/null &
+    --set checkpoint_minutes=0 --set eval_every=1 --set eval_sentences=0 >reports 2>/dev/null 3>&- &
   pid=$!
-  for i in $(seq 2000); do
-    [ "$(wc -l <killed.log)" -ge "$1" ] && break
-    sleep 0.005
-  done
+  timeout 60 head -n "$1" <reports >killed.log
   kill -"$2" $pid 2>/dev/null
   wait $pid 2>/dev/null
   code=$?
-  ! grep -q '"update": 60,' killed.log
+  exec 3<&-
+  [ $code -ne 0 ]
 }
 killed_often() {
   for try in 1 2 3 4 5; do stopped "$@" && break; done || { echo "it was always over already"; return 1; }
@@ -113,9 +113,9 @@ killed() {
   shift
   for try in 1 2 3 4 5; do
     rm -f "$output" "$output".*
-    launch=exec "$@" --json >begun.log 2>/dev/null &
+    launch=exec "$@" --json >reports 2>/dev/null &
     pid=$!
-    for i in $(seq 2000); do [ "$(grep -c '"update"' begun.log)" -ge 2 ] && break; sleep 0.01; done
+    head -n 2 <reports >/dev/null
     kill -9 $pid
     wait $pid 2>/dev/null
     [ -f "$output.checkpoint" ] && return
@@ -123,9 +123,11 @@ killed() {
   echo "it was always over already"
   return 1
 }
+long="--max_updates 400 --eval_every 100" # the kill takes its time
 train_killed() {
-  killed gl3.safetensors train --like es -o gl3.safetensors --checkpoint_minutes 0 || return 1
-  train --like es -o gl3.safetensors && same_weights gl.safetensors gl3.safetensors
+  train --like es -o long.safetensors $long || return 1
+  killed gl3.safetensors train --like es -o gl3.safetensors --checkpoint_minutes 0 $long || return 1
+  train --like es -o gl3.safetensors $long && same_weights long.safetensors gl3.safetensors
 }
 check "train killed, started again" train_killed
 methods() { # each can be stopped at any update and translates both ways of running
@@ -148,9 +150,9 @@ mixed() {
   train --like es -o "$to" --method bottleneck+lora+bitfit --rank 4 --checkpoint_minutes 0 --eval_sentences 0 "$@"
 }
 mixed_killed() {
-  mixed mixed.safetensors || return 1
-  killed killed.mixed mixed killed.mixed || return 1
-  mixed killed.mixed && same_weights mixed.safetensors killed.mixed
+  mixed mixed.safetensors $long || return 1
+  killed killed.mixed mixed killed.mixed $long || return 1
+  mixed killed.mixed $long && same_weights mixed.safetensors killed.mixed
 }
 check "a sum of methods killed, started again" mixed_killed
 check "no such method" refuses 2 'dora' train --like es -o m.safetensors --method dora
