@@ -360,12 +360,9 @@ static bool write_html(session *s, const dg_report *r, dg_error *err) {
   const char *metrics[METRICS_MAX];
   const dg_eval_table table = table_of(s, metrics);
   dg_report_html(r, &table, s->width, &page);
-  dg_output *o = dg_output_open(s->html, err);
-  bool ok = o && dg_output_write(o, page.text, page.length, err);
+  bool ok = dg_output_whole(s->html, page.text, page.length, err);
   free(page.text);
-  if (ok) return dg_output_commit(o, err);
-  dg_output_abort(o);
-  return false;
+  return ok;
 }
 
 static dg_report *make_report(session *s, dg_error *err) {

@@ -101,11 +101,7 @@ static int next_sentence(void *context, const char **text, size_t *n, dg_error *
 static bool write_model(const dg_tokenizer *t, const char *path, dg_error *err) {
   size_t n;
   const void *bytes = dg_tokenizer_bytes(t, &n);
-  dg_output *out = dg_output_open(path, err);
-  if (!out) return false;
-  if (dg_output_write(out, bytes, n, err)) return dg_output_commit(out, err);
-  dg_output_abort(out);
-  return false;
+  return dg_output_whole(path, bytes, n, err);
 }
 
 static int train(int argc, char **argv) {

@@ -268,10 +268,7 @@ bool dg_train_report_write(const dg_train_summary *s, const char *path, dg_error
   if (s->measure_count) html_samples(s, &page);
   html_data(s->data, &page);
   html_settings(s->card, &page);
-  dg_output *out = dg_output_open(path, err);
-  bool ok = out && dg_output_write(out, page.text, page.length, err);
-  if (ok) ok = dg_output_commit(out, err);
-  else dg_output_abort(out);
+  bool ok = dg_output_whole(path, page.text, page.length, err);
   free(page.text);
   return ok;
 }

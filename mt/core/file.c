@@ -243,6 +243,13 @@ void dg_output_abort(dg_output *o) {
   output_free(o);
 }
 
+bool dg_output_whole(const char *path, const void *bytes, size_t n, dg_error *err) {
+  dg_output *o = dg_output_open(path, err);
+  if (o && dg_output_write(o, bytes, n, err)) return dg_output_commit(o, err);
+  dg_output_abort(o);
+  return false;
+}
+
 struct dg_lock {
   char *path;
   int fd;

@@ -40,6 +40,8 @@ bool dg_output_printf(dg_output *o, dg_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool dg_output_commit(dg_output *o, dg_error *err); /* frees o, even on failure */
 void dg_output_abort(dg_output *o);
+/* All of these: a file of such bytes. */
+bool dg_output_whole(const char *path, const void *bytes, size_t n, dg_error *err);
 
 /* As dg_output_open, but bytes go anywhere in the file and can be read back until the
  * commit, and only by these two. A pipe or device gets them at the commit. */

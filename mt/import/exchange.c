@@ -579,12 +579,11 @@ dg_adapter *dg_exchange_read(const char *directory, dg_family family,
 }
 
 static bool write_json(const char *path, const json_t *j, dg_error *err) {
-  char *text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-  dg_output *o = dg_output_open(path, err);
-  bool ok = o && dg_output_printf(o, err, "%s\n", text);
-  if (ok) ok = dg_output_commit(o, err);
-  else dg_output_abort(o);
+  char *json = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+  char *text = dg_format("%s\n", json);
+  bool ok = dg_output_whole(path, text, strlen(text), err);
   free(text);
+  free(json);
   return ok;
 }
 

@@ -133,14 +133,6 @@ static dg_tokenizer *train_tokenizer(const dg_recipe *r, const dg_parallel_text 
   return t;
 }
 
-static bool write_bytes(const char *path, const void *bytes, size_t n, dg_error *err) {
-  dg_output *o = dg_output_open(path, err);
-  if (!o) return false;
-  if (dg_output_write(o, bytes, n, err)) return dg_output_commit(o, err);
-  dg_output_abort(o);
-  return false;
-}
-
 /* The recipe's, one trained before by the run that goes on, or a new one. */
 static dg_tokenizer *find_tokenizer(const dg_pretraining *p, dg_error *err) {
   const dg_recipe *r = &p->recipe;
@@ -153,7 +145,7 @@ static dg_tokenizer *find_tokenizer(const dg_pretraining *p, dg_error *err) {
   dg_tokenizer *t = train_tokenizer(r, p->texts, err);
   size_t n = 0;
   const void *bytes = t ? dg_tokenizer_bytes(t, &n) : NULL;
-  if (!t || write_bytes(p->tokenizer_path, bytes, n, err)) return t;
+  if (!t || dg_output_whole(p->tokenizer_path, bytes, n, err)) return t;
   dg_tokenizer_free(t);
   return NULL;
 }
