@@ -180,3 +180,33 @@ dg_scorer *dg_scorer_bleu(const dg_bleu_options *o, dg_error *err) {
       options.smooth_value < 0 ? smooth_values[options.smoothing] : options.smooth_value;
   return &m->metric;
 }
+
+/* --- the default options ------------------------------------------------------------------- */
+
+bool dg_bleu_corpus(const char *const *hypotheses, const char *const *references, size_t segments,
+                    dg_bleu_score *out, dg_error *err) {
+  *out = (dg_bleu_score){0};
+  dg_scorer *m = dg_scorer_bleu(NULL, err);
+  double totals[DG_STATISTICS_MAX] = {0};
+  const dg_references r = {&references, 1};
+  bool ok = m && dg_scorer_totals(m, hypotheses, &r, segments, NULL, totals, err);
+  if (ok) {
+    dg_score s;
+    dg_scorer_score(m, totals, DG_EXACT, &s);
+    out->score = s.score;
+    out->brevity_penalty = s.brevity_penalty;
+    out->system_length = s.system_length;
+    out->reference_length = s.reference_length;
+    for (size_t n = 0; n < 4; n++) {
+      out->precisions[n] = s.precisions[n];
+      out->counts[n] = (size_t)totals[2 + n];
+      out->totals[n] = (size_t)totals[6 + n];
+    }
+  }
+  dg_scorer_free(m);
+  return ok;
+}
+
+const char *dg_bleu_signature(void) {
+  return "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:" DG_SACREBLEU;
+}

@@ -195,3 +195,21 @@ dg_scorer *dg_scorer_chrf(const dg_chrf_options *o, dg_error *err) {
   m->options = options;
   return &m->metric;
 }
+
+/* --- the default options ------------------------------------------------------------------- */
+
+bool dg_chrf_corpus(const char *const *hypotheses, const char *const *references, size_t segments,
+                    dg_chrf_score *out, dg_error *err) {
+  *out = (dg_chrf_score){0};
+  dg_scorer *m = dg_scorer_chrf(NULL, err);
+  const dg_references r = {&references, 1};
+  dg_score s;
+  bool ok = m && dg_scorer_corpus(m, hypotheses, &r, segments, NULL, &s, err);
+  if (ok) out->score = s.score;
+  dg_scorer_free(m);
+  return ok;
+}
+
+const char *dg_chrf_signature(void) {
+  return "nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:" DG_SACREBLEU;
+}

@@ -5,8 +5,6 @@
 
 #include "eval/scorer.h"
 
-static const char version[] = "2.6.0"; /* of the sacreBLEU whose scores these are */
-
 void dg_scorer_free(dg_scorer *m) {
   if (m) m->kind->free(m);
 }
@@ -33,7 +31,7 @@ char *dg_scorer_signature(const dg_scorer *m, const dg_trials *t, bool abbreviat
   if (t->randomization) dg_strbuf_addf(&out, "|ar:%d", t->randomization);
   if (t->seed) dg_sign(&out, abbreviated, "seed", "rs", t->seed);
   m->kind->sign(m, abbreviated, &out);
-  dg_sign(&out, abbreviated, "version", "v", version);
+  dg_sign(&out, abbreviated, "version", "v", DG_SACREBLEU);
   return out.text;
 }
 
@@ -146,8 +144,8 @@ char *dg_scorer_verbose(const dg_scorer *m, const dg_score *s) {
 }
 
 /* Block by block, so that a long text needs no more memory than a short one. */
-static bool corpus(const dg_scorer *m, const char *const *hypotheses, const dg_references *r,
-                   size_t segments, dg_threads *threads, double *totals, dg_error *err) {
+bool dg_scorer_totals(const dg_scorer *m, const char *const *hypotheses, const dg_references *r,
+                      size_t segments, dg_threads *threads, double *totals, dg_error *err) {
   if (!segments) return dg_fail(err, DG_ERR_USAGE, "there are no segments to score");
   size_t most = segments < BLOCK ? segments : BLOCK;
   measuring c = {.metric = m,
@@ -169,52 +167,7 @@ static bool corpus(const dg_scorer *m, const char *const *hypotheses, const dg_r
 bool dg_scorer_corpus(const dg_scorer *m, const char *const *hypotheses, const dg_references *r,
                       size_t segments, dg_threads *threads, dg_score *out, dg_error *err) {
   double totals[DG_STATISTICS_MAX] = {0};
-  if (!corpus(m, hypotheses, r, segments, threads, totals, err)) return false;
+  if (!dg_scorer_totals(m, hypotheses, r, segments, threads, totals, err)) return false;
   dg_scorer_score(m, totals, DG_EXACT, out);
   return true;
-}
-
-/* --- the default options ------------------------------------------------------------------- */
-
-bool dg_bleu_corpus(const char *const *hypotheses, const char *const *references, size_t segments,
-                    dg_bleu_score *out, dg_error *err) {
-  *out = (dg_bleu_score){0};
-  dg_scorer *m = dg_scorer_bleu(NULL, err);
-  double totals[DG_STATISTICS_MAX] = {0};
-  const dg_references r = {&references, 1};
-  bool ok = m && corpus(m, hypotheses, &r, segments, NULL, totals, err);
-  if (ok) {
-    dg_score s;
-    dg_scorer_score(m, totals, DG_EXACT, &s);
-    out->score = s.score;
-    out->brevity_penalty = s.brevity_penalty;
-    out->system_length = s.system_length;
-    out->reference_length = s.reference_length;
-    for (size_t n = 0; n < 4; n++) {
-      out->precisions[n] = s.precisions[n];
-      out->counts[n] = (size_t)totals[2 + n];
-      out->totals[n] = (size_t)totals[6 + n];
-    }
-  }
-  dg_scorer_free(m);
-  return ok;
-}
-
-bool dg_chrf_corpus(const char *const *hypotheses, const char *const *references, size_t segments,
-                    dg_chrf_score *out, dg_error *err) {
-  *out = (dg_chrf_score){0};
-  dg_scorer *m = dg_scorer_chrf(NULL, err);
-  const dg_references r = {&references, 1};
-  dg_score s;
-  bool ok = m && dg_scorer_corpus(m, hypotheses, &r, segments, NULL, &s, err);
-  if (ok) out->score = s.score;
-  dg_scorer_free(m);
-  return ok;
-}
-
-const char *dg_bleu_signature(void) {
-  return "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0";
-}
-const char *dg_chrf_signature(void) {
-  return "nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0";
 }

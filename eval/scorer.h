@@ -7,6 +7,8 @@
 #include "eval/splitter.h"
 #include "mt/core/mem.h"
 
+#define DG_SACREBLEU "2.6.0" /* whose scores these are */
+
 /* Buffers of one thread. Each metric's own struct of them, zero at first, begins with this. */
 typedef struct dg_scratch {
   dg_split_buffers split;
@@ -35,6 +37,10 @@ struct dg_scorer {
   size_t width;
   bool is_error;
 };
+
+/* The statistics of a whole text, added to totals[width]. */
+bool dg_scorer_totals(const dg_scorer *m, const char *const *hypotheses, const dg_references *r,
+                      size_t segments, dg_threads *threads, double *totals, dg_error *err);
 
 /* "|name:value" of a signature, or "|short:value". */
 void dg_sign(dg_strbuf *out, bool abbreviated, const char *name, const char *letter,

@@ -2,7 +2,6 @@
 
 #include <cblas.h>
 #include <pthread.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
 #include "mt/kernels/qgemm.h"
+#include "mt/kernels/space.h"
 #include "mt/kernels/widen.h"
 
 /* Blocks along k are fixed, so that sums do not depend on how C is divided;
@@ -36,29 +36,9 @@ static const dg_gemm_kernels *kernels(dg_precision precision) {
   return NULL;
 }
 
-/* Packing space, kept by each thread that calls for products: mapping it anew
- * every time would cost as much as a small product. */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t space_key;
 
-static void prepare(void) {
-  openblas_set_num_threads(1); /* parallelism is ours */
-  if (pthread_key_create(&space_key, free)) abort();
-}
-
-float *dg_gemm_space(size_t words) {
-  pthread_once(&once, prepare);
-  size_t bytes = words * sizeof(float) + 2 * CACHE_LINE;
-  size_t *held = pthread_getspecific(space_key); /* its size, then the space */
-  if (!held || *held < bytes) {
-    free(held);
-    pthread_setspecific(space_key, NULL);
-    held = dg_malloc(bytes);
-    *held = bytes;
-    if (pthread_setspecific(space_key, held)) abort();
-  }
-  return (float *)(((uintptr_t)held + 2 * CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
-}
+static void prepare(void) { openblas_set_num_threads(1); /* parallelism is ours */ }
 
 typedef struct product {
   const dg_gemm_kernels *t;

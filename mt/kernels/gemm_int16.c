@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "mt/kernels/blocks.h"
-#include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
+#include "mt/kernels/space.h"
 #include "mt/kernels/widen.h"
 
 /* Blocks of the right operand are as wide as a shared cache holds; of the left one ROWS stay in

@@ -1,5 +1,5 @@
-/* What each instruction set brings to the matrix product; private to gemm.c,
- * qgemm.c and their tests.
+/* What each instruction set brings to the matrix product; private to gemm.c and
+ * its tests.
  *
  * Operands are packed in 32-bit words: one float, or two bfloat16 neighbours
  * along k. A is packed in panels of `lanes`/2 rows and B in panels of 3*`lanes`
@@ -46,8 +46,6 @@ void dg_gemm_weight_with(const dg_gemm_kernels *t, dg_threads *threads, bool tra
 /* dg_pack_new likewise. */
 struct dg_packed *dg_pack_with(const dg_gemm_kernels *t, size_t out, size_t in, const dg_matrix *w,
                                dg_error *err);
-/* Room for operands while they are packed, valid until this thread's next product. */
-float *dg_gemm_space(size_t words);
 
 #if defined(__x86_64__)
 extern const dg_gemm_kernels dg_gemm_avx2, dg_gemm_avx512, dg_gemm_avx512_bf16;

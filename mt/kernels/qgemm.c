@@ -5,10 +5,10 @@
 
 #include "mt/core/mem.h"
 #include "mt/kernels/blocks.h"
-#include "mt/kernels/gemm_kernels.h"
 #include "mt/kernels/isa.h"
 #include "mt/kernels/qgemm_kernels.h"
 #include "mt/kernels/quantize.h"
+#include "mt/kernels/space.h"
 #include "mt/kernels/widen.h"
 
 enum { SMALL = 1 << 19 }; /* multiplications not worth waking a thread for */

@@ -1,27 +1,9 @@
-/* The pieces of a layer, forward and backward, on token-packed rows. Private to
- * mt/model. A NULL gradient pointer means frozen: no work is done for it. */
+/* The sublayers of a layer, forward and backward, on token-packed rows. Private to mt/model. */
 #ifndef DG_MODEL_LAYERS_H
 #define DG_MODEL_LAYERS_H
 
-#include "mt/core/mem.h"
-#include "mt/kernels/ops.h"
-#include "mt/model/model.h"
 #include "mt/model/parts.h"
-
-/* One walk through the network. Buffers live in the arena. */
-typedef struct dg_pass {
-  const dg_network *network;
-  const dg_ops *ops;
-  dg_arena *arena;
-  bool save; /* keep what the backward pass needs */
-  struct {
-    float residual, attention, activation, adapter;
-    uint64_t key;
-  } dropout;
-  uint64_t site; /* numbers the dropout masks in the order they are met */
-  const uint32_t *rows, *memory_rows; /* numbers of a stack's rows, and of those it attends to, in
-                                       * the masks; NULL: as they come */
-} dg_pass;
+#include "mt/model/pass.h"
 
 /* Sentences packed one after another. */
 typedef struct dg_packed_text {
@@ -31,35 +13,7 @@ typedef struct dg_packed_text {
 } dg_packed_text;
 dg_packed_text dg_pack_text(size_t count, const int32_t *ids, const uint32_t *offsets);
 
-float *dg_pass_floats(dg_pass *p, size_t rows, size_t cols);
-dg_dropout dg_pass_dropout(dg_pass *p, float rate);
 float dg_attention_scale(const dg_model_config *c); /* of queries times keys */
-
-/* y = dropped x; y may be x. */
-void dg_drop(const dg_pass *p, size_t rows, size_t width, const float *x, float *y,
-             dg_dropout drop);
-/* y = onto + dropped (x + bias); bias may be NULL, y one of the others. */
-void dg_residual(const dg_pass *p, size_t rows, size_t width, const float *onto, const float *x,
-                 const float *bias, float *y, dg_dropout drop);
-
-void dg_norm_forward(const dg_pass *p, bool rms, float eps, const dg_norm *n, size_t rows,
-                     size_t width, const float *x, float *y, float *mean, float *rstd);
-/* Adds the gradients of a norm's own parameters. */
-void dg_norm_gradients(const dg_pass *p, bool rms, const dg_norm *n, size_t rows, size_t width,
-                       const float *x, const float *mean, const float *rstd, const float *dy);
-/* Those; then dx (+)= ...; dx may be dy when not accumulating. */
-void dg_norm_backward(const dg_pass *p, bool rms, const dg_norm *n, size_t rows, size_t width,
-                      const float *x, const float *mean, const float *rstd, const float *dy,
-                      float *dx, bool accumulate);
-
-/* y = x W^T, without the bias. */
-void dg_linear_forward(const dg_pass *p, const dg_linear *l, size_t rows, const float *x, float *y);
-/* Adds parameter gradients (x is read only for them); dx = beta*dx + dy W. */
-void dg_linear_backward(const dg_pass *p, const dg_linear *l, size_t rows, const float *x,
-                        const float *dy, float beta, float *dx);
-void dg_bias_forward(const dg_pass *p, size_t rows, size_t width, const float *bias, float *y);
-void dg_bias_backward(const dg_pass *p, size_t rows, size_t width, const float *dy,
-                      float *bias_grad);
 
 /* How a sublayer is built: the base's way, or an adapter's. */
 typedef struct dg_style {

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "mt/model/layers.h"
-
 enum { ROWS = 64, COLUMNS = 64 }; /* that a task takes */
 
 static size_t tasks_for(size_t n, size_t block) { return (n + block - 1) / block; }

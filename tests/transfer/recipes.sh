@@ -32,7 +32,8 @@ prepare() { # LANGUAGE SIZE
 }
 
 train() { # [SETTING...]
-  language=${pair#en-} batch=1024 option=
+  source=${pair%%-*} target=${pair#*-} batch=1024 option=
+  case $target in en) language=$source ;; *) language=$target ;; esac
   prepare "$language" "$size"
   for word; do
     [ "$option" != --batch-tokens ] || batch=$word
@@ -40,7 +41,7 @@ train() { # [SETTING...]
   done
   case "$*" in *--rdrop*) tokens=$((tokens / 2)) ;; esac
   updates=$((tokens / batch)) out=$work/$pair.$size.$name.$(echo "$base_hash" | cut -c1-8)
-  ${RUN:-} "$dragoman" train --quiet -b "$base" -s en -t "$language" --like "$relative" \
+  ${RUN:-} "$dragoman" train --quiet -b "$base" -s "$source" -t "$target" --like "$relative" \
     --train "$work/train.$language.$size.tsv" --dev "$work/dev.$language.tsv" --threads 1 --seed 1 \
     --max-updates $updates --warmup $((updates / 8)) --eval-every $(((updates + 3) / 4)) \
     --eval-sentences 200 --average-best 1 --patience 0 --metric loss \
@@ -114,19 +115,24 @@ for rate in 0.0002 0.0005 0.001 0.002; do
   run en-gl pt 2000 768000 full-$rate --method full --learning-rate $rate --batch-tokens 384 --warmup 100 --eval-every 100
   run en-hsb cs 2000 768000 full-$rate --method full --learning-rate $rate --batch-tokens 384 --warmup 100 --eval-every 100
 done
-# Where 3% of the weights belong when there is much text, in the table's budget.
-much() { # PAIR RELATIVE RUN [SETTING...]
-  it=$1 like=$2 called=$3
-  shift 3
-  run "$it" "$like" 20000 1536000 "$called" --batch-tokens 384 --warmup 100 --eval-every 200 --eval-sentences 300 \
-    --learning-rate 0.015 --placement parallel "$@"
+for rate in 0.0002 0.001 0.002; do
+  for of in 'af-en nl' 'fy-en nl'; do
+    run $of 2000 768000 full-$rate --method full --learning-rate $rate --batch-tokens 384 --warmup 100 --eval-every 100
+  done
+done
+# Where 3% of the weights belong, in the table's budget.
+belong() { # PAIR RELATIVE SIZE TOKENS RUN [SETTING...]
+  it="$1 $2 $3 $4 $5"
+  shift 5
+  run $it --batch-tokens 384 --warmup 100 --eval-every 200 --eval-sentences 300 --learning-rate 0.015 --placement parallel "$@"
 }
-for of in 'en-gl pt' 'en-hsb cs'; do
-  much $of rows --encoder-layers none --width 64 --new-pieces 500 --embeddings 500
-  much $of half --encoder-layers none --width 128 --new-pieces 350 --embeddings 350
-  much $of wide --encoder-layers none --width 240 --new-pieces 300 --embeddings 0
-  much $of both --encoder-layers all --width 40 --new-pieces 300 --embeddings 300
-  much $of lora-16 --method lora --learning-rate 0.005 --rank 16 --new-pieces 500 --embeddings 500
-  much $of lora-4 --method lora --learning-rate 0.005 --rank 4 --alpha 8 --new-pieces 300 --embeddings 300
+for of in 'en-gl pt 20000 1536000' 'en-hsb cs 20000 1536000' 'en-gl pt 2000 768000' 'en-hsb cs 2000 768000'; do
+  belong $of rows --encoder-layers none --width 64 --new-pieces 500 --embeddings 500
+  belong $of half --encoder-layers none --width 128 --new-pieces 350 --embeddings 350
+  belong $of wide --encoder-layers none --width 240 --new-pieces 300 --embeddings 0
+  belong $of both --encoder-layers all --width 40 --new-pieces 300 --embeddings 300
+  belong $of both-rows --encoder-layers all --width 20 --new-pieces 450 --embeddings 450
+  belong $of lora-16 --method lora --learning-rate 0.005 --rank 16 --new-pieces 500 --embeddings 500
+  belong $of lora-4 --method lora --learning-rate 0.005 --rank 4 --alpha 8 --new-pieces 300 --embeddings 300
 done
 tell_failed
