@@ -61,7 +61,8 @@ FUZZ_LIB_C := tests/fuzz/input.c
 FUZZ_C := $(filter-out $(FUZZ_LIB_C) tests/fuzz/replay.c,$(sort $(wildcard tests/fuzz/*.c)))
 
 # What others may include; the rest serves its own folder.
-PUBLIC_HEADERS := $(filter-out $(patsubst %,mt/model/%.h,layers parts pass stack output) tokenizer/model.h, \
+PUBLIC_HEADERS := $(filter-out $(patsubst %,mt/model/%.h,layers parts pass stack output) \
+  $(patsubst %,tokenizer/%.h,model sentencepiece words), \
   $(wildcard mt/core/*.h mt/model/*.h mt/decode/*.h mt/train/*.h tokenizer/*.h data/*.h eval/*.h) \
   $(patsubst %,mt/kernels/%.h,gemm isa matrix) $(patsubst %,mt/import/%.h,checkpoint exchange family import))
 

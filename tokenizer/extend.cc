@@ -6,12 +6,12 @@ extern "C" {
 }
 
 #include "tokenizer/model.h"
+#include "tokenizer/sentencepiece.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <exception>
 #include <map>
 #include <set>
 #include <string>
@@ -24,7 +24,6 @@ using namespace spm;
 
 namespace {
 
-constexpr string_view kSpace = "\xe2\x96\x81";
 constexpr size_t kLeast = 2;  // a piece that occurs once teaches its row nothing
 
 struct Failed {};  // the error is in *err
@@ -312,16 +311,17 @@ std::vector<Learned> learn_bpe(const dg_tokenizer *t, const Model &m, const Text
   return list;
 }
 
+// Runs f, which may throw Failed.
 template <typename F>
-bool guarded(dg_error *err, F f) {
-  try {
-    f();
-    return true;
-  } catch (const Failed &) {
-    return false;
-  } catch (const std::exception &e) {
-    return dg_fail(err, DG_ERR_FORMAT, "adding pieces to the tokenizer: %.300s", e.what());
-  }
+bool adding(dg_error *err, F f) {
+  return guarded(err, "adding pieces to the tokenizer", [&] {
+    try {
+      f();
+      return true;
+    } catch (const Failed &) {
+      return false;
+    }
+  });
 }
 
 }  // namespace
@@ -329,7 +329,7 @@ bool guarded(dg_error *err, F f) {
 extern "C" bool dg_piece_list_learn(const dg_tokenizer *t, size_t most, dg_sentence_source *next,
                                 void *context, dg_piece_list *out, dg_error *err) {
   *out = {0, nullptr, nullptr};
-  return guarded(err, [&] {
+  return adding(err, [&] {
     Model m = model_of_tokenizer(t, err);
     Text text(t, next, context, err);
     std::vector<Learned> list = m.type == kBpe ? learn_bpe(t, m, text, most, err)
@@ -346,7 +346,7 @@ extern "C" bool dg_piece_list_learn(const dg_tokenizer *t, size_t most, dg_sente
 extern "C" dg_tokenizer *dg_tokenizer_extend(const dg_tokenizer *t, const dg_piece_list *p,
                                              int32_t first, dg_error *err) {
   dg_tokenizer *with = nullptr;
-  guarded(err, [&] {
+  adding(err, [&] {
     Model m = model_of_tokenizer(t, err);
     std::vector<Learned> list;
     const std::set<string> others = reserved(m);
@@ -366,7 +366,7 @@ extern "C" dg_tokenizer *dg_tokenizer_extend(const dg_tokenizer *t, const dg_pie
 extern "C" dg_tokenizer *dg_tokenizer_with_tags(const dg_tokenizer *t, const char *const *tags,
                                                 size_t count, int32_t first, dg_error *err) {
   dg_tokenizer *with = nullptr;
-  guarded(err, [&] {
+  adding(err, [&] {
     Model m = model_of_tokenizer(t, err);
     std::vector<Learned> list;
     for (size_t i = 0; i < count; i++) list.push_back({tags[i], 0});

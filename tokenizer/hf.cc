@@ -6,6 +6,7 @@ extern "C" {
 }
 
 #include "tokenizer/model.h"
+#include "tokenizer/sentencepiece.h"
 
 #include <jansson.h>
 
@@ -21,7 +22,6 @@ using namespace spm;
 namespace {
 
 constexpr size_t kMost = 1 << 22;  // ids
-constexpr string_view kSpace = "\xe2\x96\x81";
 
 string_view text_of(const json_t *j, const char *key) {
   const char *s = json_string_value(json_object_get(j, key));

@@ -4,8 +4,8 @@ extern "C" {
 }
 
 #include "tokenizer/model.h"
+#include "tokenizer/sentencepiece.h"
 
-#include <exception>
 #include <unordered_map>
 
 using std::string_view;
@@ -78,19 +78,17 @@ std::string trimmed(const Model &m, bool *keep) {
 }  // namespace
 
 extern "C" dg_tokenizer *dg_tokenizer_trim(const dg_tokenizer *t, bool *keep, dg_error *err) {
-  try {
+  dg_tokenizer *less = nullptr;
+  guarded(err, "trimming the tokenizer", [&] {
     size_t n;
     auto bytes = static_cast<const char *>(dg_tokenizer_bytes(t, &n));
     Model m;
     const char *why;
-    if (!read_model({bytes, n}, &m, &why)) {
-      dg_fail(err, DG_ERR_FORMAT, "the tokenizer cannot be trimmed: %s", why);
-      return nullptr;
-    }
+    if (!read_model({bytes, n}, &m, &why))
+      return dg_fail(err, DG_ERR_FORMAT, "the tokenizer cannot be trimmed: %s", why);
     std::string model = trimmed(m, keep);
-    return dg_tokenizer_load(model.data(), model.size(), err);
-  } catch (const std::exception &e) {
-    dg_fail(err, DG_ERR_FORMAT, "trimming the tokenizer: %.300s", e.what());
-    return nullptr;
-  }
+    less = dg_tokenizer_load(model.data(), model.size(), err);
+    return less != nullptr;
+  });
+  return less;
 }
