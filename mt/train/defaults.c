@@ -23,22 +23,28 @@ static size_t size_of(size_t pairs) {
   return size;
 }
 
-/* Columns: nothing new, new in sources, new in targets, both. A language is learned where it is
- * read or said: in narrow layers there and, more than in those, in rows of pieces of its own and
- * of the commonest of the base's. */
-enum { CASES = 4 };
+/* Columns: nothing new, with 16,000 pairs too; new in sources, in targets, in both. A language is
+ * learned where it is read or said: in narrow layers there and, more than in those, in rows of
+ * pieces of its own and of the commonest of the base's. */
+enum { KNOWN, KNOWN_MUCH, SOURCE, TARGET, BOTH, CASES };
 static const struct {
   const char *name;
   unsigned methods;
   const char *values[CASES];
 } adapter_table[] = {
-    {"placement", DG_METHOD_BOTTLENECK, {"layer", "parallel", "parallel", "parallel"}},
-    {"encoder_layers", DG_METHOD_BOTTLENECK, {"all", "all", "none", "all"}},
-    {"decoder_layers", DG_METHOD_BOTTLENECK, {"all", "none", "all", "all"}},
-    {"width", DG_METHOD_BOTTLENECK, {"64", "16", "64", "16"}},
-    {"new_pieces", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "500", "500", "500"}},
-    {"embeddings", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "500", "500", "500"}},
+    {"placement", DG_METHOD_BOTTLENECK, {"layer", "layer", "parallel", "parallel", "parallel"}},
+    {"encoder_layers", DG_METHOD_BOTTLENECK, {"all", "all", "all", "none", "all"}},
+    {"decoder_layers", DG_METHOD_BOTTLENECK, {"all", "all", "none", "all", "all"}},
+    {"width", DG_METHOD_BOTTLENECK, {"64", "128", "16", "64", "16"}},
+    {"new_pieces", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "0", "500", "500", "500"}},
+    {"embeddings", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "0", "500", "500", "500"}},
 };
+
+static int case_of(size_t pairs, bool new_source, bool new_target) {
+  if (new_source) return new_target ? BOTH : SOURCE;
+  if (new_target) return TARGET;
+  return size_of(pairs) < SIZES - 1 ? KNOWN : KNOWN_MUCH;
+}
 
 static void set(const dg_option *options, void *object, const char *name, const char *value,
                 dg_keep_fn *keep, void *context, dg_strbuf *told) {
@@ -56,14 +62,12 @@ void dg_train_defaults(dg_train_options *o, size_t pairs, dg_keep_fn *keep, void
 
 void dg_train_adapter_defaults(dg_adapter_config *c, size_t pairs, bool new_source,
                                bool new_target, dg_keep_fn *keep, void *context, dg_strbuf *told) {
-  size_t which = (size_t)new_source + 2 * (size_t)new_target;
+  int which = case_of(pairs, new_source, new_target);
   unsigned method = dg_method_parse(c->method, NULL);
-  for (size_t i = 0; i < sizeof adapter_table / sizeof *adapter_table; i++) {
-    const char *name = adapter_table[i].name, *value = adapter_table[i].values[which];
-    if (!(method & adapter_table[i].methods)) continue;
-    if (!which && !strcmp(name, "width") && size_of(pairs) == SIZES - 1) value = "128";
-    set(dg_adapter_config_options, c, name, value, keep, context, told);
-  }
+  for (size_t i = 0; i < sizeof adapter_table / sizeof *adapter_table; i++)
+    if (method & adapter_table[i].methods)
+      set(dg_adapter_config_options, c, adapter_table[i].name, adapter_table[i].values[which], keep,
+          context, told);
 }
 
 bool dg_train_looks_after(const char *name) {

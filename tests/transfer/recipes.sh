@@ -33,7 +33,7 @@ prepare() { # LANGUAGE SIZE
 
 train() { # [SETTING...]
   source=${pair%%-*} target=${pair#*-} batch=1024 option=
-  case $target in en) language=$source ;; *) language=$target ;; esac
+  case $target in en) language=$source reversed=--reversed ;; *) language=$target reversed= ;; esac
   prepare "$language" "$size"
   for word; do
     [ "$option" != --batch-tokens ] || batch=$word
@@ -41,7 +41,7 @@ train() { # [SETTING...]
   done
   case "$*" in *--rdrop*) tokens=$((tokens / 2)) ;; esac
   updates=$((tokens / batch)) out=$work/$pair.$size.$name.$(echo "$base_hash" | cut -c1-8)
-  ${RUN:-} "$dragoman" train --quiet -b "$base" -s "$source" -t "$target" --like "$relative" \
+  ${RUN:-} "$dragoman" train --quiet -b "$base" -s "$source" -t "$target" --like "$relative" $reversed \
     --train "$work/train.$language.$size.tsv" --dev "$work/dev.$language.tsv" --threads 1 --seed 1 \
     --max-updates $updates --warmup $((updates / 8)) --eval-every $(((updates + 3) / 4)) \
     --eval-sentences 200 --average-best 1 --patience 0 --metric loss \
