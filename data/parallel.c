@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/core/mem.h"
 
 enum { BLOCK = 1 << 20 };

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/core/mem.h"
 #include "mt/model/decoder.h"
 #include "mt/model/loss.h"

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
 #include "mt/decode/beam.h"

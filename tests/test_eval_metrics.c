@@ -17,7 +17,7 @@
 #include "eval/metrics.h"
 #include "eval/pytext.h"
 #include "eval/significance.h"
-#include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/core/mem.h"
 
 enum { COLUMNS = 8, FIELDS = 64, TEXTS = 64 };

@@ -17,6 +17,7 @@
 #include <zlib.h>
 
 #include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
 
@@ -112,6 +113,44 @@ static void test_output_appears_when_complete(void **state) {
   assert_int_equal(err.status, DG_ERR_IO);
   assert_non_null(strstr(err.message, "absent/out"));
   assert_null(dg_output_open(dir, &err)); /* a directory */
+  empty();
+}
+
+/* A file that stands in the temporary's place, or a link there, is neither kept nor followed. */
+static void test_output_through_a_link(void **state) {
+  (void)state;
+  dg_error err;
+  char *link = dg_format("%s.tmp-%ld", at("out"), (long)getpid()),
+       *packed = dg_format("%s.tmp-%ld", at("out.gz"), (long)getpid());
+  const char *victim = put("victim", "mine", 4);
+  assert_int_equal(symlink(victim, link), 0);
+  assert_int_equal(symlink(victim, packed), 0);
+  assert_true(dg_output_whole(at("out"), "new", 3, &err));
+  assert_true(dg_output_whole(at("out.gz"), "new", 3, &err));
+  assert_holds(at("victim"), "mine", 4);
+  assert_holds(at("out"), "new", 3);
+  struct stat st;
+  assert_int_equal(lstat(at("out"), &st), 0);
+  assert_true(S_ISREG(st.st_mode));
+  free(link);
+  free(packed);
+  empty();
+}
+
+/* Who holds a lock removes what killed holders left, and nothing else. */
+static void test_lock_sweeps(void **state) {
+  (void)state;
+  dg_error err;
+  put("out.tmp-123", "half", 4);
+  put("out.tmp-12a", "other", 5);
+  put("another.tmp-123", "other", 5);
+  put("out", "whole", 5);
+  dg_lock *l = dg_lock_new(at("out"), &err);
+  assert_non_null(l);
+  assert_int_equal(files(), 4); /* the lock is one */
+  assert_int_not_equal(access(at("out.tmp-123"), F_OK), 0);
+  dg_lock_free(l);
+  assert_int_equal(files(), 3);
   empty();
 }
 
@@ -409,6 +448,70 @@ static void test_long_lines(void **state) {
   empty();
 }
 
+/* Members one after another are one text; what follows them is none. */
+static void test_gzip_members(void **state) {
+  (void)state;
+  const char *path = at("members.gz");
+  zip(path, "a\nb", 3);
+  for (int i = 0; i < 2; i++) {
+    gzFile gz = gzopen(path, "ab");
+    if (i) assert_int_equal(gzwrite(gz, "c\nd\n", 4), 4);
+    assert_int_equal(gzclose(gz), Z_OK); /* the first has nothing in it */
+  }
+  char *got = lines_of(path);
+  assert_string_equal(got, "a|bc|d|");
+  free(got);
+  FILE *f = fopen(path, "ab");
+  assert_int_equal(fwrite("\0\0\x1f", 1, 3, f), 3);
+  assert_int_equal(fclose(f), 0);
+  got = lines_of(path);
+  assert_string_equal(got, "a|bc|d|");
+  free(got);
+  empty();
+}
+
+/* A line that a pipe has is read at once, whatever may follow; packed text, too. */
+static void test_pipe(void **state) {
+  (void)state;
+  zip(at("small.gz"), "packed\n", 7);
+  dg_mapping m;
+  dg_error err;
+  assert_true(dg_map(at("small.gz"), &m, &err));
+  int saved = dup(STDIN_FILENO);
+  for (int packed = 0; packed < 2; packed++) {
+    int ends[2];
+    char *line;
+    size_t n;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
+    dg_lines *r = dg_lines_open("-", &err);
+    assert_non_null(r);
+    assert_true(dg_lines_waits(r));
+    size_t size = packed ? m.size : 10;
+    assert_int_equal(write(ends[1], packed ? (const char *)m.data : "one\ntwo\nha", size), size);
+    assert_int_equal(dg_lines_next(r, &line, &n, &err), 1);
+    assert_string_equal(line, packed ? "packed" : "one");
+    if (!packed) {
+      assert_false(dg_lines_waits(r));
+      assert_int_equal(dg_lines_next(r, &line, &n, &err), 1);
+      assert_string_equal(line, "two");
+      assert_true(dg_lines_waits(r)); /* for the rest of a line */
+      assert_int_equal(write(ends[1], "lf\n", 3), 3);
+      assert_int_equal(dg_lines_next(r, &line, &n, &err), 1);
+      assert_string_equal(line, "half");
+    }
+    assert_true(dg_lines_waits(r));
+    close(ends[1]);
+    assert_int_equal(dg_lines_next(r, &line, &n, &err), 0);
+    dg_lines_close(r);
+    close(ends[0]);
+  }
+  dup2(saved, STDIN_FILENO);
+  close(saved);
+  dg_unmap(&m);
+  empty();
+}
+
 static void test_damaged_gzip(void **state) {
   (void)state;
   dg_strbuf text = {0};
@@ -486,6 +589,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_output_appears_when_complete),
       cmocka_unit_test(test_output_of_a_killed_program),
+      cmocka_unit_test(test_output_through_a_link), cmocka_unit_test(test_lock_sweeps),
       cmocka_unit_test(test_full_disk),
       cmocka_unit_test(test_devices),
       cmocka_unit_test(test_standard_output),
@@ -493,7 +597,7 @@ int main(void) {
       cmocka_unit_test(test_line_ends),
       cmocka_unit_test(test_utf8),
       cmocka_unit_test(test_long_lines),
-      cmocka_unit_test(test_damaged_gzip),
+      cmocka_unit_test(test_gzip_members), cmocka_unit_test(test_pipe), cmocka_unit_test(test_damaged_gzip),
       cmocka_unit_test(test_no_lines),
       cmocka_unit_test(test_standard_input),
   };

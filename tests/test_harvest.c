@@ -14,6 +14,7 @@
 
 #include "data/harvest.h"
 #include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/core/rng.h"
 
 enum { PACKAGES = 3, DOCUMENTS = 7, MESSAGES = 14, LANGUAGES = 3 };

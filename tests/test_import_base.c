@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/core/mem.h"
 #include "tests/imported.h"
 

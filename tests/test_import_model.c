@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/core/mem.h"
 #include "mt/decode/beam.h"
 #include "mt/import/family.h"

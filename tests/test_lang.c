@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <unicode/uloc.h>
 
-#include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "tokenizer/identify.h"
 
 static void check(const char *code, const char *want) {

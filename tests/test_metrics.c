@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "eval/metrics.h"
-#include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/core/mem.h"
 
 enum { SEGMENTS_MOST = 512 };

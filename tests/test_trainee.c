@@ -29,8 +29,8 @@ static int next_sentence(void *context, const char **sentence, size_t *n, dg_err
   return 1;
 }
 
-/* As a file holds it. */
-static dg_base *make_base(dg_error *err) {
+/* As a file holds it; source_format NULL: the usual one. */
+static dg_base *make_base(const char *source_format, dg_error *err) {
   dg_tokenizer_options o = dg_tokenizer_defaults();
   o.type = DG_TOKENIZER_BPE;
   o.vocab_size = 298; /* all there are: the four words are whole */
@@ -45,6 +45,10 @@ static dg_base *make_base(dg_error *err) {
   dg_options_defaults(dg_model_config_options, &c);
   c.d_model = WIDTH, c.heads = 2, c.ffn_dim = 5, c.encoder_layers = c.decoder_layers = 1;
   c.vocab_size = dg_tokenizer_size(t);
+  if (source_format) {
+    snprintf(c.source_format, sizeof c.source_format, "%s", source_format);
+    strcpy(c.target_format, "<s> X </s>");
+  }
   dg_model *m = dg_model_new(&c, err);
   if (!m) return NULL;
   dg_model_initialize(m, 1);
@@ -63,7 +67,7 @@ static int set_up(void **state) {
   path = dg_format("%s/test_trainee-%ld", tmp ? tmp : "/tmp", (long)getpid());
   adapter_path = dg_format("%s.adapter", path);
   dg_error err;
-  base = make_base(&err);
+  base = make_base(NULL, &err);
   if (!base) print_error("%s\n", err.message);
   return base ? 0 : -1;
 }
@@ -206,6 +210,45 @@ static void test_refusals(void **state) {
   dg_trainee_free(&t);
 }
 
+/* In a copy of a base that names only what it is to say, each new language that is said has its
+ * own row, begun as its relative, and no other weight changes. */
+static void test_full_with_tags_unsaid(void **state) {
+  (void)state;
+  static const char *like[] = {"gl=pt", "ast=es", "an=es"};
+  dg_error err;
+  dg_base *usual = base;
+  base = make_base("<tgt> X </s>", &err);
+  assert_non_null(base);
+  dg_trainee t = trainee(like, 3, NULL);
+  strcpy(t.config.method, "full");
+  dg_train_way ways[3] = {begin(&t, "gl", "es")};
+  for (int i = 1; i < 3; i++)
+    assert_true(dg_trainee_add(&t, i == 1 ? "en" : "es", i == 1 ? "ast" : "an", &ways[i], &err));
+  build(&t);
+  const dg_params *before = &base->model->params, *after = dg_trainee_params(&t);
+  int grown = 0;
+  for (size_t k = 0; k < before->count; k++) {
+    const dg_tensor *from = &before->tensors[k], *to = &after->tensors[k];
+    grown += to->rows != from->rows;
+    for (size_t r = 0; r < to->rows; r++) {
+      float row[64];
+      size_t from_row = r < from->rows       ? r
+                        : r == (size_t)ways[1].target_tag ? (size_t)tag_of("es")
+                        : r == (size_t)ways[2].target_tag ? (size_t)tag_of("es")
+                                                          : (size_t)tag_of("pt");
+      dg_matrix_rows(&(dg_matrix){.block = {from->held}}, from->cols, from_row, 1, row);
+      assert_memory_equal(to->value + r * to->cols, row, from->cols * sizeof *row);
+    }
+  }
+  assert_int_equal(grown, 1);
+  const dg_language *said = dg_base_language(t.whole, "ast", DG_SIDE_TARGET, &err);
+  assert_non_null(said);
+  assert_int_equal(said->tag, ways[1].target_tag);
+  dg_trainee_free(&t);
+  dg_base_free(base);
+  base = usual;
+}
+
 /* --- settings ------------------------------------------------------------------------------- */
 
 /* What was not asked for is as in what it begins from, weights too. */
@@ -346,6 +389,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_known),      cmocka_unit_test(test_sides),
       cmocka_unit_test(test_relatives),  cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_full_with_tags_unsaid),
       cmocka_unit_test(test_init),       cmocka_unit_test(test_pieces),
       cmocka_unit_test(test_embeddings), cmocka_unit_test(test_embeddings_of_known),
   };

@@ -7,6 +7,7 @@
 #include "mt/cli/cli.h"
 #include "mt/cli/models.h"
 #include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/core/hash.h"
 #include "mt/core/mem.h"
 #include "mt/model/adapter_file.h"

@@ -7,6 +7,7 @@
 
 #include "mt/cli/cli.h"
 #include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
 #include "mt/core/safetensors.h"

@@ -7,6 +7,7 @@
 #include "mt/cli/train_report.h"
 #include "mt/cli/training.h"
 #include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/decode/translator.h"
 #include "mt/train/back_translation.h"
 #include "mt/train/card.h"
@@ -687,7 +688,8 @@ int dg_cmd_train(int argc, char **argv) {
     r.threads = dg_threads_new(cli.threads ? cli.threads : dg_ranks_threads(&r.ranks));
     ok = ok && execute(&r, &err);
     code = ok ? DG_EXIT_OK : r.ranks.rank ? DG_EXIT_FAILURE : dg_cli_fail(&err);
-    if (ok || !r.ranks.rank) dg_ranks_leave(&r.ranks);
+    /* All come to these ends; where one fails alone the others wait, and mpirun ends them. */
+    if (ok || err.status == DG_ERR_INTERRUPTED) dg_ranks_leave(&r.ranks);
   }
   release(&r);
   dg_cli_free(&cli);

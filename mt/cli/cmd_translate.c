@@ -9,6 +9,7 @@
 #include "mt/cli/cli.h"
 #include "mt/cli/models.h"
 #include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/decode/translator.h"
 
 enum { CHUNK = 1024 }; /* lines read before they are sorted by length and searched */
@@ -98,15 +99,16 @@ static bool translate_chunk(session *s, const char *file, size_t first, const ch
 static bool translate_file(session *s, const char *file, dg_error *err) {
   dg_lines *r = dg_lines_open(file, err);
   if (!r) return false;
-  /* At a terminal a line is answered at once; otherwise many are searched together. */
-  size_t most = !strcmp(file, "-") && isatty(STDIN_FILENO) ? 1 : CHUNK, length;
+  size_t length;
   chunk c = {.lines = dg_calloc(CHUNK, sizeof *c.lines)};
   char *line;
   int more = 1;
   bool ok = true;
   while (ok && more > 0) {
     size_t first = dg_lines_number(r) + 1;
-    while (c.count < most && (more = dg_lines_next(r, &line, &length, err)) > 0)
+    /* Many are searched together, but who waits for an answer before the next line has one. */
+    while (c.count < CHUNK && !(c.count && dg_lines_waits(r)) &&
+           (more = dg_lines_next(r, &line, &length, err)) > 0)
       c.lines[c.count++] = dg_strndup(line, length);
     if (more < 0) ok = false;
     if (ok && dg_cli_interrupted(NULL)) ok = dg_fail(err, DG_ERR_INTERRUPTED, "interrupted");

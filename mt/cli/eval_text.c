@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "eval/pytext.h"
-#include "mt/core/file.h"
+#include "mt/core/lines.h"
 
 static dg_text *new_text(dg_texts *t, char *name) {
   DG_GROW(t->items, t->capacity, t->count + 1);

@@ -1,5 +1,6 @@
 #include "mt/core/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -73,9 +74,10 @@ static dg_output *open_output(const char *path, bool random, dg_error *err) {
   bool special = standard || (!stat(path, &st) && !S_ISREG(st.st_mode));
   if (!special) o->temporary = dg_format("%s.tmp-%ld", path, (long)getpid());
   const char *name = special ? path : o->temporary;
+  if (!special) unlink(name); /* of a process that was killed, or a link to elsewhere */
   if (standard) o->file = stdout;
-  else if (!random && dg_ends_with(path, ".gz")) o->gz = gzopen(name, "wb6e");
-  else o->file = fopen(name, random && !special ? "w+be" : "wbe");
+  else if (!random && dg_ends_with(path, ".gz")) o->gz = gzopen(name, special ? "wb6e" : "wb6xe");
+  else o->file = fopen(name, special ? "wbe" : random ? "w+bxe" : "wbxe");
   if (random && special) o->spool = tmpfile();
   if ((o->file || o->gz) && (o->spool || !random || !special)) return o;
   dg_fail_errno(err, "%s: cannot create", path);
@@ -255,6 +257,23 @@ struct dg_lock {
   int fd;
 };
 
+/* Temporaries of PATH that killed processes have left. */
+static void sweep(const char *path) {
+  const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+  char *folder = slash ? dg_strndup(path, (size_t)(slash + 1 - path)) : dg_strdup(".");
+  char *prefix = dg_format("%s.tmp-", name);
+  size_t n = strlen(prefix);
+  DIR *d = opendir(folder);
+  for (struct dirent *e; d && (e = readdir(d));) {
+    const char *pid = e->d_name + n;
+    if (!strncmp(e->d_name, prefix, n) && *pid && strspn(pid, "0123456789") == strlen(pid))
+      unlinkat(dirfd(d), e->d_name, 0);
+  }
+  if (d) closedir(d);
+  free(prefix);
+  free(folder);
+}
+
 dg_lock *dg_lock_new(const char *path, dg_error *err) {
   dg_lock *l = dg_malloc(sizeof *l);
   *l = (dg_lock){dg_format("%s.lock", path), -1};
@@ -265,13 +284,17 @@ dg_lock *dg_lock_new(const char *path, dg_error *err) {
       break;
     }
     struct stat held, named;
-    if (flock(l->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+    bool alone = !flock(l->fd, LOCK_EX | LOCK_NB);
+    if (!alone && errno == EWOULDBLOCK) {
       dg_fail(err, DG_ERR_USAGE, "%s: another process is at work on %s: let it end or choose "
               "another output", l->path, path);
       break;
     }
     /* Its last holder may have removed it in between. */
-    if (!fstat(l->fd, &held) && !stat(l->path, &named) && held.st_ino == named.st_ino) return l;
+    if (!fstat(l->fd, &held) && !stat(l->path, &named) && held.st_ino == named.st_ino) {
+      if (alone) sweep(path);
+      return l;
+    }
     close(l->fd);
   }
   if (l->fd >= 0) close(l->fd);
@@ -286,112 +309,6 @@ void dg_lock_free(dg_lock *l) {
   close(l->fd);
   free(l->path);
   free(l);
-}
-
-struct dg_lines {
-  gzFile gz;
-  char *path, *buffer;
-  size_t start, end, capacity, number;
-  bool at_end, marked;
-};
-
-dg_lines *dg_lines_open(const char *path, dg_error *err) {
-  bool is_stdin = !strcmp(path, "-");
-  struct stat st;
-  if (!is_stdin && !stat(path, &st) && S_ISDIR(st.st_mode)) {
-    dg_fail(err, DG_ERR_IO, "%s: is a directory", path);
-    return NULL;
-  }
-  errno = 0;
-  gzFile gz = is_stdin ? gzdopen(dup(STDIN_FILENO), "rb") : gzopen(path, "rbe");
-  if (!gz) {
-    dg_fail_errno(err, "%s: cannot open", path);
-    return NULL;
-  }
-  gzbuffer(gz, 1 << 16);
-  dg_lines *r = dg_calloc(1, sizeof *r);
-  r->gz = gz;
-  r->path = dg_strdup(is_stdin ? "standard input" : path);
-  return r;
-}
-
-/* Reads more bytes behind the unconsumed ones; false on error. */
-static bool refill(dg_lines *r, dg_error *err) {
-  if (r->start) {
-    memmove(r->buffer, r->buffer + r->start, r->end - r->start);
-    r->end -= r->start;
-    r->start = 0;
-  }
-  DG_GROW(r->buffer, r->capacity, r->end + (1 << 16) + 1);
-  int n = gzread(r->gz, r->buffer + r->end, 1 << 16);
-  if (n < 0) {
-    int code;
-    const char *why = gzerror(r->gz, &code);
-    return code == Z_ERRNO ? dg_fail_errno(err, "%s: read failed", r->path)
-                           : dg_fail(err, DG_ERR_FORMAT, "%s: damaged gzip data after line %zu: %s",
-                                     r->path, r->number, why);
-  }
-  if (n == 0) {
-    int code;
-    gzerror(r->gz, &code);
-    if (code == Z_BUF_ERROR)
-      return dg_fail(err, DG_ERR_FORMAT, "%s: gzip data ends too early after line %zu", r->path,
-                     r->number);
-    r->at_end = true;
-  }
-  r->end += (size_t)n;
-  return true;
-}
-
-int dg_lines_next(dg_lines *r, char **line, size_t *length, dg_error *err) {
-  size_t scanned = 0;
-  char *newline = NULL;
-  for (;;) {
-    if (r->end > r->start + scanned)
-      newline = memchr(r->buffer + r->start + scanned, '\n', r->end - r->start - scanned);
-    if (newline || r->at_end) break;
-    scanned = r->end - r->start;
-    if (!refill(r, err)) return -1;
-  }
-  if (!newline && r->start == r->end) return 0;
-  char *s = r->buffer + r->start;
-  size_t n = newline ? (size_t)(newline - s) : r->end - r->start;
-  r->start += n + (newline ? 1 : 0);
-  r->number++;
-  if (n && s[n - 1] == '\r') n--;
-  s[n] = 0;
-  if (r->number == 1 && n >= 3 && !memcmp(s, "\xEF\xBB\xBF", 3)) {
-    s += 3;
-    n -= 3;
-    r->marked = true;
-  }
-  size_t valid = dg_utf8_valid_prefix(s, n);
-  if (valid < n) {
-    dg_fail(err, DG_ERR_FORMAT,
-            "%s: line %zu, byte %zu: not valid UTF-8; convert the file (for example with iconv)",
-            r->path, r->number, valid + 1);
-    return -1;
-  }
-  const char *nul = memchr(s, 0, n); /* readers of strings would lose what follows */
-  if (nul) {
-    dg_fail(err, DG_ERR_FORMAT, "%s: line %zu, byte %zu: a NUL byte: this is no text file", r->path,
-            r->number, (size_t)(nul - s) + 1);
-    return -1;
-  }
-  *line = s;
-  *length = n;
-  return 1;
-}
-
-size_t dg_lines_number(const dg_lines *r) { return r->number; }
-bool dg_lines_marked(const dg_lines *r) { return r->marked; }
-
-void dg_lines_close(dg_lines *r) {
-  if (!r) return;
-  gzclose(r->gz);
-  free(r->path);
-  free(r->buffer);
-  free(r);
 }
 
 size_t dg_utf8_valid_prefix(const char *text, size_t n) {
@@ -433,23 +350,4 @@ char *dg_utf8_repair(const char *s) {
     dg_strbuf_add(&out, "\xEF\xBF\xBD");
   }
   return out.text;
-}
-
-char *dg_read_text(const char *path, dg_error *err) {
-  dg_lines *r = dg_lines_open(path, err);
-  if (!r) return NULL;
-  dg_strbuf text = {0};
-  dg_strbuf_add(&text, "");
-  char *line;
-  size_t n;
-  int got;
-  while ((got = dg_lines_next(r, &line, &n, err)) > 0) {
-    dg_strbuf_addn(&text, line, n);
-    dg_strbuf_addc(&text, '\n');
-  }
-  dg_lines_close(r);
-  while (text.length && strchr(" \t\r\n", text.text[text.length - 1])) text.text[--text.length] = 0;
-  if (!got) return text.text;
-  free(text.text);
-  return NULL;
 }

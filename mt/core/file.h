@@ -1,5 +1,4 @@
-/* Files: read-only mappings, atomic writes, and line readers that see through
- * gzip. */
+/* Files: read-only mappings, atomic writes and locks. */
 #ifndef DG_CORE_FILE_H
 #define DG_CORE_FILE_H
 
@@ -23,10 +22,6 @@ bool dg_map(const char *path, dg_mapping *out, dg_error *err);
 void dg_unmap(dg_mapping *m);
 /* Of a mapping, what is not needed again soon: it may leave memory until it is. */
 void dg_map_forget(const void *data, size_t n);
-
-/* All of a text file, lines ended by LF, without white space at its end; the caller frees
- * it. Invalid UTF-8 is an error. */
-char *dg_read_text(const char *path, dg_error *err);
 
 /* A file that appears under its name only when complete: bytes go to
  * PATH.tmp-PID; dg_output_commit flushes, fsyncs and renames; dg_output_abort
@@ -54,22 +49,11 @@ void dg_output_empty(dg_output *o);          /* gives back what it takes on the 
 uint64_t dg_output_room(const dg_output *o); /* bytes that the disk has left */
 
 /* PATH.lock, which one process at a time holds, until dg_lock_free or its end. NULL and
- * DG_ERR_USAGE when another one does. Where files cannot be locked all may go on. */
+ * DG_ERR_USAGE when another one does. Where files cannot be locked all may go on. What killed
+ * holders left of an unfinished PATH is removed. */
 typedef struct dg_lock dg_lock;
 dg_lock *dg_lock_new(const char *path, dg_error *err);
 void dg_lock_free(dg_lock *l); /* removes it */
-
-/* Lines of a plain or gzipped file ("-" is stdin), without their LF or CRLF.
- * A byte-order mark at the start is dropped. */
-typedef struct dg_lines dg_lines;
-
-dg_lines *dg_lines_open(const char *path, dg_error *err);
-/* 1: *line (valid until the next call, NUL-terminated) and *length are set;
- * 0: end of file; -1: error. Invalid UTF-8 and NUL are errors naming line and byte. */
-int dg_lines_next(dg_lines *r, char **line, size_t *length, dg_error *err);
-size_t dg_lines_number(const dg_lines *r); /* of the line last returned, from 1 */
-bool dg_lines_marked(const dg_lines *r);   /* there was a byte-order mark */
-void dg_lines_close(dg_lines *r);
 
 /* Offset of the first byte that is not well-formed UTF-8, or n if all is. */
 size_t dg_utf8_valid_prefix(const char *s, size_t n);

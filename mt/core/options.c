@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "mt/core/file.h"
+#include "mt/core/lines.h"
 
 static bool same_name(const char *a, const char *b) {
   for (; *a && *b; a++, b++) {

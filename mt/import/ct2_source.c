@@ -12,7 +12,7 @@
 #include "mt/import/source.h"
 #include "mt/import/vocabulary.h"
 
-enum { NAME_MOST = 128 };
+enum { NAME_MOST = 128, DISTANCE_MOST = 1 << 20 };
 
 typedef struct model {
   dg_package *package;
@@ -149,9 +149,11 @@ static bool set_positions(const model *m, dg_model_config *c, dg_error *err) {
         return dg_fail(err, DG_ERR_FORMAT, "relative_attention_bias has an odd shape");
     c->position = DG_POSITION_RELATIVE;
     c->relative_buckets = (int)relative[0]->shape[0];
-    c->relative_distance = (int)dg_ct2_number(
+    double distance = dg_ct2_number(
         m->ct2, "encoder/layer_0/self_attention/relative_attention_max_distance", 128);
-    return true;
+    c->relative_distance = (int)(distance >= 0 && distance <= DISTANCE_MOST ? distance : 0);
+    return c->relative_distance ||
+           dg_fail(err, DG_ERR_FORMAT, "relative_attention_max_distance is %g", distance);
   }
   c->position = DG_POSITION_SINUSOIDAL;
   c->sinusoid_inclusive = true;
@@ -178,8 +180,9 @@ static bool set_positions(const model *m, dg_model_config *c, dg_error *err) {
 static bool set_activation(const model *m, dg_model_config *c, dg_error *err) {
   static const int known[] = {DG_RELU, DG_GELU_TANH, DG_SILU, DG_GELU};
   static const char *const others[] = {"GELUSigmoid", "Tanh", "Sigmoid"};
-  int code = (int)attribute(m, "encoder", "activation", 0);
-  if (code != (int)attribute(m, "decoder", "activation", 0))
+  double said = attribute(m, "encoder", "activation", 0);
+  int code = said >= 0 && said <= 100 ? (int)said : -1;
+  if (said != attribute(m, "decoder", "activation", 0))
     return refuse("encoder and decoder have different activations", err);
   if (code < 0 || code > 3)
     return dg_fail(err, DG_ERR_UNSUPPORTED, "activation %d, %s: one this program does not have",

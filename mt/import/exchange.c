@@ -588,7 +588,7 @@ static bool write_json(const char *path, const json_t *j, dg_error *err) {
 }
 
 bool dg_exchange_write(const dg_adapter *a, dg_family family, dg_exchange layout_of,
-                       const char *base_name, const char *directory, dg_error *err) {
+                       const char *base_name, const char *path, dg_error *err) {
   layout l = {family, &a->model};
   bool peft = layout_of == DG_EXCHANGE_PEFT;
   const char *wanted = peft ? "lora" : "bottleneck";
@@ -609,8 +609,10 @@ bool dg_exchange_write(const dg_adapter *a, dg_family family, dg_exchange layout
                    "the adapter has %zu tokens of its own (a new language's tag), which %s has no "
                    "place for",
                    a->extra_tokens, peft ? "PEFT" : "AdapterHub");
-  if (!access(directory, F_OK))
-    return dg_fail(err, DG_ERR_USAGE, "%s exists already: name a new directory", directory);
+  if (!access(path, F_OK))
+    return dg_fail(err, DG_ERR_USAGE, "%s exists already: name a new directory", path);
+  char *directory = dg_strdup(path);
+  for (size_t n = strlen(directory); n > 1 && directory[n - 1] == '/'; n--) directory[n - 1] = 0;
   char *making = dg_format("%s.tmp-%ld", directory, (long)getpid());
   char *weights =
       dg_format("%s/%s", making, peft ? "adapter_model.safetensors" : "adapter.safetensors");
@@ -630,6 +632,7 @@ bool dg_exchange_write(const dg_adapter *a, dg_family family, dg_exchange layout
   }
   dg_st_writer_free(w);
   json_decref(config);
+  free(directory);
   free(making);
   free(weights);
   free(settings);

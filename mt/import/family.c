@@ -1,7 +1,6 @@
 #include "mt/import/family.h"
 
 #include <jansson.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,8 @@
 #include "mt/model/weights.h"
 
 /* --- config.json ------------------------------------------------------------------------ */
+
+enum { NUMBER_MOST = 1 << 28 }; /* that leaves room for what is added to it */
 
 /* Reads settings one by one; the first that makes no sense is the error. */
 typedef struct settings {
@@ -37,7 +38,8 @@ static int integer(settings *s, const char *name, int absent) {
   const json_t *j = find(s, name);
   if (!j) return absent;
   json_int_t value = json_integer_value(j);
-  if (!json_is_integer(j) || value < 0 || value > INT_MAX) refuse(s, name, "no number of anything");
+  if (!json_is_integer(j) || value < 0 || value > NUMBER_MOST)
+    refuse(s, name, "no number of anything");
   return s->ok ? (int)value : absent;
 }
 

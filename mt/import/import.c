@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/core/mem.h"
 #include "mt/import/added.h"
 #include "mt/import/source.h"

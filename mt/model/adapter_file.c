@@ -194,7 +194,7 @@ const char *dg_adapter_file_relative(const dg_adapter_file *f, const char *code)
 
 /* --- stacks --------------------------------------------------------------------------------- */
 
-static bool holds(const dg_adapter_stacked *s, const char *hash) {
+bool dg_adapter_stacked_holds(const dg_adapter_stacked *s, const char *hash) {
   for (size_t i = 0; i < s->count; i++)
     if (!strcmp(s->files[i]->hash, hash)) return true;
   return false;
@@ -222,7 +222,7 @@ bool dg_adapter_stacked_add(dg_adapter_stacked *s, const char *path, const dg_ba
   dg_adapter_file *f = dg_adapter_file_load(path, base, err);
   if (!f) return false;
   for (size_t i = 0; i < f->over_count; i++)
-    if (!holds(s, f->over[i])) {
+    if (!dg_adapter_stacked_holds(s, f->over[i])) {
       dg_fail(err, DG_ERR_USAGE,
               "%s was trained on top of the adapter %.32s: name that first (`-a`), `dragoman "
               "info` tells which file it is",

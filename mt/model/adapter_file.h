@@ -49,6 +49,8 @@ typedef struct dg_adapter_stacked {
  * trained on top of others than are there, and a second that brings pieces. */
 bool dg_adapter_stacked_add(dg_adapter_stacked *s, const char *path, const dg_base *base,
                             dg_error *err);
+/* Whether an adapter with this content hash is among them. */
+bool dg_adapter_stacked_holds(const dg_adapter_stacked *s, const char *hash);
 void dg_adapter_stacked_free(dg_adapter_stacked *s);
 void dg_adapter_stacked_use(const dg_adapter_stacked *s, dg_network *n);
 /* The pieces of the one that brings some, or NULL. */

@@ -183,7 +183,8 @@ dg_base *dg_base_copy(const dg_base *b, const dg_language *more, size_t more_cou
   memcpy(all, b->languages, b->language_count * sizeof *all);
   for (size_t i = 0; i < more_count; i++) {
     all[b->language_count + i] = more[i];
-    if (is_told(&c, more[i].side)) tag_piece(&c, more[i].code, tags[told++], sizeof *tags);
+    tag_piece(&c, more[i].code, tags[i], sizeof *tags);
+    if (is_told(&c, more[i].side)) told = more_count; /* then all have a place, in their order */
   }
   dg_model *model = NULL;
   dg_tokenizer *t = NULL, *target = NULL;

@@ -6,7 +6,7 @@
 #include <xxhash.h>
 
 #include "data/check.h"
-#include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/decode/translator.h"
 #include "mt/model/packed.h"
 #include "tokenizer/text.h"

@@ -159,6 +159,17 @@ uint64_t dg_examples_hash(const dg_examples *e) {
   return h;
 }
 
+bool dg_examples_sample(const dg_examples *e, double subword_alpha, dg_error *err) {
+  dg_tokens none = {0};
+  bool ok = true;
+  for (size_t i = 0; ok && i < 2 * e->count; i++)
+    ok = dg_tokenizer_sample(e->corpora[i / 2].tokenizers[i % 2], "", 0, -1, subword_alpha, 0, &none,
+                             err) ||
+         dg_error_context(err, "subword_alpha");
+  dg_tokens_free(&none);
+  return ok;
+}
+
 static const int32_t *side(const corpus *c, size_t pair, bool second, size_t *n) {
   const int32_t *ids = c->ids + c->starts[pair];
   size_t first = c->first_lengths[pair], all = c->starts[pair + 1] - c->starts[pair];
@@ -198,8 +209,8 @@ static size_t pieces(dg_batch_buffer *b, const dg_examples *e, const corpus *c, 
 }
 
 /* Puts the unknown piece in place of some of ids[0,n). */
-static void hide(const dg_examples *e, const dg_noise *noise, bool second, int32_t *ids, size_t n) {
-  int32_t unknown = dg_tokenizer_unk(e->base->tokenizer);
+static void hide(const corpus *c, const dg_noise *noise, bool second, int32_t *ids, size_t n) {
+  int32_t unknown = dg_tokenizer_unk(c->tokenizers[second]);
   if (!noise || !(noise->word_dropout > 0) || unknown < 0) return;
   dg_rng r = {.key = dg_rng_key(noise->seed, 2 + second)};
   for (size_t i = 0; i < n; i++)
@@ -222,7 +233,7 @@ void dg_batch_add(dg_batch_buffer *b, const dg_examples *e, const dg_direction *
     b->labels = dg_realloc(b->labels, b->target_capacity * sizeof *b->labels);
   }
   size_t n = pieces(b, e, c, pair, d->reversed, noise);
-  hide(e, noise, d->reversed, b->ids + 1, n);
+  hide(c, noise, d->reversed, b->ids + 1, n);
   b->ids[0] = d->mark;
   size_t sn = dg_format_source(e->base, d->source_tag, d->target_tag, b->ids + !d->marked,
                                n + d->marked, b->source + s0, room);
@@ -235,7 +246,7 @@ void dg_batch_add(dg_batch_buffer *b, const dg_examples *e, const dg_direction *
                                   (int32_t[MOST_AROUND]){0}, MOST_AROUND);
   for (size_t i = 0; i + 1 < tn; i++)
     b->labels[t0 + i] = i + 1 < given ? -1 : b->input[t0 + i + 1];
-  hide(e, noise, !d->reversed, b->input + t0 + given, n);
+  hide(c, noise, !d->reversed, b->input + t0 + given, n);
   b->sequences++;
   b->source_offsets[b->sequences] = (uint32_t)(s0 + sn);
   b->target_offsets[b->sequences] = (uint32_t)(t0 + tn - 1);

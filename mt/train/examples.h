@@ -40,6 +40,9 @@ typedef struct dg_noise {
   uint64_t seed;
 } dg_noise;
 
+/* Whether the corpora's tokenizers sample segmentations with this subword_alpha. */
+bool dg_examples_sample(const dg_examples *e, double subword_alpha, dg_error *err);
+
 /* A batch with storage of its own; zero-initialise, reuse, free. */
 typedef struct dg_batch_buffer {
   dg_batch batch;

@@ -309,9 +309,20 @@ static bool best(void *context, const dg_train_report *r, dg_error *err) {
 
 /* Everything that decides the weights. */
 static char *identity(const dg_pretraining *p) {
+  json_t *ways = json_array();
+  for (size_t i = 0; i < p->recipe.data_count; i++) {
+    const dg_recipe_data *d = &p->recipe.data[i];
+    if (d->dev) continue;
+    json_array_append_new(ways, json_pack("[s,s]", d->source, d->target));
+    if (p->recipe.settings.both_directions)
+      json_array_append_new(ways, json_pack("[s,s]", d->target, d->source));
+  }
+  char *init = dg_utf8_repair(p->recipe.settings.init);
   json_t *made_of =
-      json_pack("{s:o,s:I}", "model", dg_options_to_json(dg_model_config_options, &p->recipe.model),
-                "parameters", (json_int_t)p->base->model->params.total);
+      json_pack("{s:o,s:I,s:o,s:s}", "model",
+                dg_options_to_json(dg_model_config_options, &p->recipe.model), "parameters",
+                (json_int_t)p->base->model->params.total, "ways", ways, "init", init);
+  free(init);
   return dg_train_identity(&p->recipe.train, made_of, p->train);
 }
 

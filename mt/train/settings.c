@@ -35,7 +35,7 @@ const dg_option dg_train_options_table[] = {
     ENUM(optimizer, "adam", optimizer_names, "muon: matrices of layers by Muon, all else by Adam"),
     FLOAT(beta1, "0.9", 0, 0.999999, "Adam's first moment"),
     FLOAT(beta2, "0.98", 0, 0.999999, "Adam's second moment"),
-    FLOAT(eps, "1e-8", 0, 1, "Adam's epsilon"),
+    FLOAT(eps, "1e-8", 1e-30, 1, "Adam's epsilon"),
     FLOAT(muon_momentum, "0.95", 0, 0.999999, "Muon's momentum"),
     FLOAT(weight_decay, "0", 0, 1, "decoupled weight decay (AdamW)"),
     FLOAT(clip, "1", 0, 1e9, "largest gradient norm; 0: no clipping"),
@@ -103,6 +103,10 @@ bool dg_train_same_run(const char *checkpoint, const char *task) {
     for (size_t i = 0; free_to_change[i]; i++)
       json_object_del(json_object_get(sides[k], "train"), free_to_change[i]);
   }
+  /* Older checkpoints of bases have neither. */
+  static const char *const newer[] = {"ways", "init"};
+  for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
+    if (!json_object_get(sides[0], newer[i])) json_object_del(sides[1], newer[i]);
   bool same = sides[0] && json_equal(sides[0], sides[1]);
   json_decref(sides[0]);
   json_decref(sides[1]);

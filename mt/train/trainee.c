@@ -84,6 +84,12 @@ static void take_settings(dg_trainee *t) {
 static bool load_init(dg_trainee *t, dg_error *err) {
   if (!t->init) return true;
   if (!(t->from = dg_adapter_file_load(t->init, t->base, err))) return false;
+  for (size_t i = 0; i < t->from->over_count; i++)
+    if (!dg_adapter_stacked_holds(&t->stack, t->from->over[i]))
+      return dg_fail(err, DG_ERR_USAGE,
+                     "--init %s was trained on top of the adapter %.32s: name that with -a, "
+                     "`dragoman info` tells which file it is",
+                     t->init, t->from->over[i]);
   if (t->from->pieces.list.count && dg_trainee_given(t, "new_pieces"))
     return dg_fail(err, DG_ERR_USAGE, "--init %s brings its own pieces: leave out --new-pieces",
                    t->init);

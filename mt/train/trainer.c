@@ -152,9 +152,10 @@ static bool step(dg_trainer *t, double *norm, dg_error *err) {
       !dg_ranks_sum(t->ranks, counted, 2, err))
     return false;
   *norm = dg_optimizer_update(&t->optimizer, learning_rate(t));
-  if (!isfinite(*norm) && ++t->skipped > 100)
+  t->skipped = isfinite(*norm) ? 0 : t->skipped + 1;
+  if (t->skipped > 100)
     return dg_fail(err, DG_ERR_UNSUPPORTED,
-                   "training diverged: 100 updates had no finite gradient; lower learning_rate");
+                   "training diverged: 100 updates in a row had no finite gradient; lower learning_rate");
   update_average(t);
   bool several = t->ranks->size > 1;
   size_t counted_labels = several ? (size_t)counted[1] : loss.labels;
@@ -272,7 +273,7 @@ static bool score_weights(dg_trainer *t, float *weights, dg_dev_score *mean, dg_
 static bool score_anew(dg_trainer *t, float *start, dg_error *err) {
   size_t count = t->task->dev_count;
   t->bad_evaluations = t->runner_up_count = 0;
-  t->have_start = t->have_start && count, t->have_best = t->have_best && count;
+  t->have_start = t->have_start && count && start, t->have_best = t->have_best && count;
   if (!count) {
     free(t->mean);
     t->mean = NULL;
@@ -482,6 +483,8 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
                      "metric %s is of translations, and eval_sentences is 0: choose "
                      "metric loss, or translate some",
                      o->metric == DG_METRIC_BLEU ? "bleu" : "chrf");
+  if (o->subword_alpha > 0 && !dg_examples_sample(task->examples, o->subword_alpha, err))
+    return false;
   t.sampler = dg_sampler_new(task->examples, task->directions, task->direction_count,
                              o->temperature, (size_t)o->batch_tokens, (uint64_t)o->seed);
   /* A base that learns has texts of so many pieces that only those of an update count. */

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mt/core/file.h"
+#include "mt/core/lines.h"
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
 

@@ -112,11 +112,7 @@ run en-gl pt 5000 100000 often-fast-lora --batch-tokens 384 --method lora --lear
 run en-gl pt 50000 200000 often-fast-wide --batch-tokens 384 --learning-rate 0.015 --width 128
 # The rate of all weights, in the budget of the table (run.sh): its default there.
 for rate in 0.0002 0.0005 0.001 0.002; do
-  run en-gl pt 2000 768000 full-$rate --method full --learning-rate $rate --batch-tokens 384 --warmup 100 --eval-every 100
-  run en-hsb cs 2000 768000 full-$rate --method full --learning-rate $rate --batch-tokens 384 --warmup 100 --eval-every 100
-done
-for rate in 0.0002 0.001 0.002; do
-  for of in 'af-en nl' 'fy-en nl'; do
+  for of in 'en-gl pt' 'en-hsb cs' 'af-en nl' 'fy-en nl'; do
     run $of 2000 768000 full-$rate --method full --learning-rate $rate --batch-tokens 384 --warmup 100 --eval-every 100
   done
 done
