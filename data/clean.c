@@ -296,7 +296,8 @@ static void strip_context(dg_strbuf *source, const char *target) {
     drop_start(source, (size_t)(bar + 1 - source->text));
   else if (note && note > source->text && !strcmp(source->text + source->length - 2, "]]") &&
            !strstr(target, "[["))
-    source->text[source->length = (size_t)(note - source->text)] = 0;
+    do source->text[source->length = (size_t)(note - source->text)] = 0;
+    while (note > source->text && *--note == ' ');
 }
 
 /* The number of a heading ("3.2. ", "1) "), blank and all, or 0. */

@@ -29,17 +29,17 @@ static keyed key_of(const dg_parallel_text *p, size_t pair, uint64_t seed) {
                  XXH3_64bits_withSeed(source, strlen(source), spelling), pair};
 }
 
-/* The pairs of one part, in file order. */
-static bool write_pairs(const dg_parallel_text *p, const unsigned char *parts, unsigned char part,
-                        const char *path, dg_error *err) {
+/* The pairs of one part, in file order; NULL on error. */
+static dg_output *write_part(const dg_parallel_text *p, const unsigned char *parts,
+                             unsigned char part, const char *path, dg_error *err) {
   dg_output *out = dg_output_open(path, err);
   bool ok = out != NULL;
   for (size_t i = 0; i < p->count && ok; i++)
     if (parts[i] == part)
       ok = dg_output_printf(out, err, "%s\t%s\n", p->pairs[i].source, p->pairs[i].target);
-  if (ok) return dg_output_commit(out, err);
+  if (ok) return out;
   dg_output_abort(out);
-  return false;
+  return NULL;
 }
 
 /* The pairs with enough words, by the hashes of their sentences. */
@@ -61,7 +61,8 @@ bool dg_sample_write(const dg_parallel_text *p, const char *path, size_t count,
   *written = found < count ? found : count;
   unsigned char *chosen = dg_calloc(p->count + 1, 1);
   for (size_t i = 0; i < *written; i++) chosen[list[i].pair] = 1;
-  bool ok = write_pairs(p, chosen, 1, path, err);
+  dg_output *out = write_part(p, chosen, 1, path, err);
+  bool ok = out && dg_output_commit(out, err);
   free(chosen);
   free(list);
   return ok;
@@ -110,10 +111,17 @@ bool dg_split_write(const dg_parallel_text *p, const char *prefix, size_t dev, s
   memset(counts, 0, 3 * sizeof *counts);
   for (size_t i = 0; i < p->count; i++)
     if (parts[i] != DG_PART_NONE) counts[parts[i]]++;
-  for (int part = DG_PART_TEST; ok && part >= DG_PART_TRAIN; part--) {
+  /* All or none: a new test set beside old training text would have some of it in common. */
+  dg_output *outputs[3] = {NULL};
+  for (int part = DG_PART_TRAIN; ok && part <= DG_PART_TEST; part++) {
     char *path = dg_split_path(prefix, (dg_part)part);
-    ok = write_pairs(p, parts, (unsigned char)part, path, err);
+    outputs[part] = write_part(p, parts, (unsigned char)part, path, err);
+    ok = outputs[part] != NULL;
     free(path);
+  }
+  for (int part = DG_PART_TRAIN; part <= DG_PART_TEST; part++) {
+    if (ok) ok = dg_output_commit(outputs[part], err);
+    else dg_output_abort(outputs[part]);
   }
   free(parts);
   return ok;

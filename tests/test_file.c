@@ -137,6 +137,26 @@ static void test_output_through_a_link(void **state) {
   empty();
 }
 
+/* What a link leads to is written, in the mode that it had. */
+static void test_output_named_by_a_link(void **state) {
+  (void)state;
+  dg_error err;
+  struct stat st;
+  chmod(put("real", "old", 3), 0640);
+  assert_int_equal(symlink("real", at("link")), 0);
+  assert_int_equal(symlink("nowhere", at("loose")), 0);
+  assert_true(dg_output_whole(at("link"), "new", 3, &err));
+  assert_true(dg_output_whole(at("loose"), "made", 4, &err));
+  assert_holds(at("real"), "new", 3);
+  assert_holds(at("nowhere"), "made", 4);
+  assert_int_equal(lstat(at("link"), &st), 0);
+  assert_true(S_ISLNK(st.st_mode));
+  assert_int_equal(stat(at("real"), &st), 0);
+  assert_int_equal(st.st_mode & 07777, 0640);
+  assert_int_equal(files(), 4);
+  empty();
+}
+
 /* Who holds a lock removes what killed holders left, and nothing else. */
 static void test_lock_sweeps(void **state) {
   (void)state;
@@ -168,6 +188,9 @@ static void test_output_of_a_killed_program(void **state) {
   assert_int_equal(waitpid(child, &status, 0), child);
   assert_true(WIFSIGNALED(status));
   assert_holds(path, "old", 3);
+  int nameless = open(dir, O_TMPFILE | O_RDWR, 0600);
+  if (nameless >= 0) assert_int_equal(files(), 1); /* it leaves nothing where there are such */
+  close(nameless);
   empty();
 }
 
@@ -589,7 +612,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_output_appears_when_complete),
       cmocka_unit_test(test_output_of_a_killed_program),
-      cmocka_unit_test(test_output_through_a_link), cmocka_unit_test(test_lock_sweeps),
+      cmocka_unit_test(test_output_through_a_link), cmocka_unit_test(test_output_named_by_a_link),
+      cmocka_unit_test(test_lock_sweeps),
       cmocka_unit_test(test_full_disk),
       cmocka_unit_test(test_devices),
       cmocka_unit_test(test_standard_output),

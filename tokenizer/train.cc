@@ -39,6 +39,8 @@ extern "C" dg_tokenizer_options dg_tokenizer_defaults(void) {
 
 namespace {
 
+constexpr int kPiecesMost = 1 << 22;  // what a model may have, too; billions keep it busy for hours
+
 // Feeds the trainer from a callback. The trainer aborts on a corpus without text and
 // on words beyond 65535 characters, and skips lines it finds long: so lines without
 // text are left out and long ones cut.
@@ -170,6 +172,9 @@ bool train(const dg_tokenizer_options &o, dg_sentence_source *next, void *contex
                    "a vocabulary of %d is too small: special pieces, tags and bytes take %zu; ask "
                    "for more",
                    o.vocab_size, fixed);
+  if (o.vocab_size > kPiecesMost)
+    return dg_fail(err, DG_ERR_USAGE, "a vocabulary of %d is too large: %d is the most",
+                   o.vocab_size, kPiecesMost);
   if (!(o.character_coverage >= 0.98 && o.character_coverage <= 1))
     return dg_fail(err, DG_ERR_USAGE, "a character coverage of %g is not in 0.98..1",
                    o.character_coverage);

@@ -7,10 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "data/parallel.h"
+#include "mt/core/file.h"
+#include "mt/core/mem.h"
 
 enum { THREADS_MOST = 1024 };
 
@@ -239,6 +242,14 @@ bool dg_cli_given(void *cli, const char *name) {
   return false;
 }
 
+bool dg_cli_rewrites(const char *output, dg_error *err) {
+  struct stat st;
+  return (strcmp(output, "-") && (stat(output, &st) || S_ISREG(st.st_mode))) ||
+         dg_fail(err, DG_ERR_USAGE,
+                 "-o %s: name a file, for it is written anew whenever the run has something better",
+                 output);
+}
+
 bool dg_cli_spares(const char *output, const char *input, dg_error *err) {
   return !output || !input || !dg_parallel_reads(input, output) ||
          dg_fail(err, DG_ERR_USAGE, "%s is read, and would be overwritten: name another output",
@@ -251,11 +262,37 @@ bool dg_cli_spares_all(const char *output, const dg_list *inputs, dg_error *err)
   return true;
 }
 
+/* Whether two names are of one place, though there may be nothing yet. */
+static bool same_place(const char *a, const char *b) {
+  const char *paths[] = {a, b};
+  char *places[2];
+  for (int i = 0; i < 2; i++) {
+    const char *slash = strrchr(paths[i], '/');
+    char *folder = slash ? dg_strndup(paths[i], (size_t)(slash + 1 - paths[i])) : dg_strdup(".");
+    char *real = realpath(folder, NULL);
+    places[i] = dg_format("%s/%s", real ? real : folder, slash ? slash + 1 : paths[i]);
+    free(real);
+    free(folder);
+  }
+  bool same = !strcmp(places[0], places[1]) || dg_same_file(a, b);
+  free(places[0]);
+  free(places[1]);
+  return same;
+}
+
+static bool read_once(const dg_list *inputs, dg_error *err) {
+  size_t times = 0;
+  for (size_t i = 0; i < inputs->count; i++) times += inputs->items[i] && !strcmp(inputs->items[i], "-");
+  return times < 2 ||
+         dg_fail(err, DG_ERR_USAGE, "standard input can be read only once, not as %zu files", times);
+}
+
 bool dg_cli_apart(const dg_list *outputs, const dg_list *inputs, dg_error *err) {
+  if (!read_once(inputs, err)) return false;
   for (size_t i = 0; i < outputs->count; i++) {
     const char *path = outputs->items[i];
     for (size_t k = 0; path && k < i; k++)
-      if (outputs->items[k] && !strcmp(outputs->items[k], path))
+      if (outputs->items[k] && same_place(outputs->items[k], path))
         return dg_fail(err, DG_ERR_USAGE, "%s is to be written twice: name two files", path);
     if (!dg_cli_spares_all(path, inputs, err)) return false;
   }
@@ -273,9 +310,11 @@ static void on_signal(int number) {
 }
 
 void dg_cli_catch_signals(void) {
-  struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-  sigaction(SIGINT, &a, NULL); /* a second one kills */
-  sigaction(SIGTERM, &a, NULL);
+  static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+  struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}, before;
+  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) /* a second one kills */
+    if (!sigaction(signals[i], NULL, &before) && before.sa_handler != SIG_IGN)
+      sigaction(signals[i], &a, NULL);
 }
 
 bool dg_cli_interrupted(void *unused) {

@@ -58,11 +58,13 @@ void dg_cli_free(dg_cli *c); /* the lists, those of the flags too */
 bool dg_cli_given(void *cli, const char *name);
 
 /* Refuse an output that is an input, which would be lost; dg_cli_apart, outputs that are one
- * another, too. Inputs are files or specifications of parallel text; names that are NULL are passed
+ * another, too, and standard input read twice. Inputs are files or specifications of parallel text; names that are NULL are passed
  * over. */
 bool dg_cli_spares(const char *output, const char *input, dg_error *err);
 bool dg_cli_spares_all(const char *output, const dg_list *inputs, dg_error *err);
 bool dg_cli_apart(const dg_list *outputs, const dg_list *inputs, dg_error *err);
+/* Refuses what cannot be written more than once: a pipe, a device. */
+bool dg_cli_rewrites(const char *output, dg_error *err);
 
 /* Names and texts of files may hold anything, and a terminal must not be told what to do by them:
  * '?' stands for each control character in what these print. */

@@ -109,8 +109,10 @@ static int clean(int argc, char **argv) {
       .summary =
           "Drops pairs that teach nothing or harm: empty, untranslated, of unlike length, in the\n"
           "wrong script, with differing placeholders or tags, damaged, repeated. Says how many of\n"
-          "each. FILE is TSV or a,b, plain or gzipped. Sentences are the same when they differ in\n"
-          "case, punctuation and which digits 0 to 9 they have, not how many.",
+          "each. Of the others goes what stands around a message for translators alone (contexts\n"
+          "as in Menu|Open or Open[[verb]]) and the number that both begin with. FILE is TSV or\n"
+          "a,b, plain or gzipped. Sentences are the same when they differ in case, punctuation and\n"
+          "which digits 0 to 9 they have, not how many.",
       .examples = "  dragoman data clean -s en -t gl verses.tsv -o clean.tsv\n"
                   "  dragoman data clean -s en -t gl a.en,a.gl.gz -o clean.tsv.gz\n"
                   "  dragoman data clean -s en -t gl --without test.tsv -o train.tsv verses.tsv\n",
@@ -125,11 +127,15 @@ static int clean(int argc, char **argv) {
     dg_key_set held_out = {0};
     char from[DG_LANG_MAX], to[DG_LANG_MAX];
     size_t verdicts[DG_CLEAN_VERDICTS] = {0};
-    bool ok = dg_cli_spares_all(output, &cli.rest, &err) &&
-              dg_cli_spares_all(output, &without, &err) &&
+    dg_list inputs = {0};
+    const dg_list *lists[] = {&cli.rest, &without}, outputs = {.items = &output, .count = 1};
+    for (int k = 0; k < 2; k++)
+      for (size_t i = 0; i < lists[k]->count; i++) dg_list_add(&inputs, lists[k]->items[i]);
+    bool ok = dg_cli_apart(&outputs, &inputs, &err) &&
               dg_lang_canonical(source, from, &err) && dg_lang_canonical(target, to, &err) &&
               hold_out(&held_out, &without, from, to, &err) && read_all(&p, &cli.rest, &err) &&
               dg_clean_write(&p, from, to, &held_out, output, verdicts, &err);
+    free(inputs.items);
     code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
     if (ok && !cli.quiet) {
       if (cli.json) fputc('{', stderr);

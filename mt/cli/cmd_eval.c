@@ -393,6 +393,23 @@ static bool check_gain(const session *s, dg_error *err) {
                  s->min_gain);
 }
 
+/* How often standard input is read. */
+static size_t count_standard(const session *s) {
+  const char *texts[] = {s->test_path, s->reference_paths.count ? NULL : s->test_path,
+                         s->source_path, s->known_path,
+                         s->cli->rest.count || s->test_path ? NULL : "-"};
+  const dg_list named = {.items = texts, .count = sizeof texts / sizeof *texts};
+  const dg_list *lists[] = {&named, &s->reference_paths, &s->cli->rest};
+  size_t times = 0;
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+    for (size_t k = 0; k < lists[i]->count; k++) {
+      char *file = lists[i]->items[k] ? dg_text_file(lists[i]->items[k]) : NULL;
+      times += file && !strcmp(file, "-");
+      free(file);
+    }
+  return times;
+}
+
 /* --- the command --------------------------------------------------------------------------- */
 
 static int check_flags(session *s) {
@@ -440,12 +457,8 @@ static int check_flags(session *s) {
   if (s->model.beam < 1 || s->model.beam > 256) return dg_cli_usage(cli, "--beam is not in 1..256");
   if (s->test_path && s->source_path)
     return dg_cli_usage(cli, "--test has the source already: no --source-text");
-  size_t stdins = 0;
-  for (size_t k = 0; k < s->reference_paths.count; k++)
-    stdins += !strcmp(s->reference_paths.items[k], "-");
-  for (size_t k = 0; k < cli->rest.count; k++) stdins += !strcmp(cli->rest.items[k], "-");
-  if (!cli->rest.count && !s->test_path) stdins++;
-  if (stdins > 1) return dg_cli_usage(cli, "only one of REF and HYP can be standard input");
+  if (count_standard(s) > 1)
+    return dg_cli_usage(cli, "only one text can be standard input, and only once");
   return DG_CLI_GO;
 }
 

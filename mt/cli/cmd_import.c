@@ -147,7 +147,8 @@ int dg_cmd_import(int argc, char **argv) {
     code = dg_cli_usage(&cli, "say with -s and -t what the adapter translates");
   } else if (adapter.directory && options.languages) {
     code = dg_cli_usage(&cli, "--langs trims a base: leave it out with --adapter");
-  } else if (!apart(output, adapter.directory ? adapter.directory : cli.rest.items[0], &err)) {
+  } else if (!apart(output, adapter.directory ? adapter.directory : cli.rest.items[0], &err) ||
+             !dg_cli_spares_all(output, &corpus, &err)) {
     code = dg_cli_fail(&err);
   } else if (adapter.directory) {
     adapter.output = output;

@@ -33,7 +33,7 @@ static bool check_outputs(const run *r, dg_error *err) {
   dg_list_add(&inputs, r->recipe.settings.init);
   dg_list_add(&inputs, r->recipe.settings.tokenizer);
   for (size_t i = 0; i < r->recipe.data_count; i++) dg_list_add(&inputs, r->recipe.data[i].file);
-  bool ok = dg_cli_apart(&outputs, &inputs, err);
+  bool ok = dg_cli_rewrites(r->output, err) && dg_cli_apart(&outputs, &inputs, err);
   free(outputs.items);
   free(inputs.items);
   return ok;

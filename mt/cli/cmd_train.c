@@ -58,6 +58,7 @@ typedef struct run {
   size_t measure_count;
   dg_card_data *card_data;
   dg_training_log log;
+  bool replaces; /* an output of an earlier run */
   dg_lock *lock; /* of rank 0, before anything beside the output is written */
   dg_train_task task;
   dg_ranks ranks;
@@ -135,9 +136,10 @@ static void add_all(dg_list *to, const dg_list *from) {
 /* Going on from --init into the same file is fair: it becomes no worse. */
 static bool check_outputs(const run *r, dg_error *err) {
   dg_list outputs = {0}, inputs = {0};
-  const char *written[] = {r->output, r->log_path, r->report_path};
+  const char *written[] = {r->output, r->checkpoint_path, r->log_path, r->report_path};
   const char *read[] = {r->base_path, r->reverse_path, r->note_path};
-  for (size_t i = 0; i < 3; i++) dg_list_add(&outputs, written[i]), dg_list_add(&inputs, read[i]);
+  for (size_t i = 0; i < 4; i++) dg_list_add(&outputs, written[i]);
+  for (size_t i = 0; i < 3; i++) dg_list_add(&inputs, read[i]);
   add_all(&inputs, &r->trainee.below);
   add_all(&inputs, &r->mono_files);
   for (size_t i = 0; i < r->pair_count; i++) {
@@ -145,7 +147,9 @@ static bool check_outputs(const run *r, dg_error *err) {
     add_all(&inputs, &r->pairs[i].dev);
     add_all(&inputs, &r->pairs[i].test);
   }
-  bool ok = dg_cli_apart(&outputs, &inputs, err);
+  bool ok = dg_cli_rewrites(r->output, err) && dg_cli_apart(&outputs, &inputs, err) &&
+            dg_cli_spares(r->log_path, r->init_path, err) &&
+            dg_cli_spares(r->report_path, r->init_path, err);
   free(outputs.items);
   free(inputs.items);
   return ok;
@@ -323,6 +327,7 @@ static bool add_mono(run *r, dg_error *err) {
   dg_key_set_free(&seen);
   ok = ok && add_examples(r, r->train, &f->text, t, &way.corpus, err);
   if (!ok) return false;
+  if (!f->read) return dg_fail(err, DG_ERR_USAGE, "%s: there is no text to translate back", f->path);
   if (2 * f->text.count < f->read)
     dg_cli_say(r->cli,
                "%s: most of its back-translations are no use: --reverse names an adapter that "
@@ -366,7 +371,30 @@ static void set_defaults(run *r, dg_strbuf *adapter) {
   free(told.text);
 }
 
+/* Of the settings given, those that this method does not have. */
+static void tell_useless(const run *r) {
+  static const struct {
+    const char *name;
+    unsigned methods;
+  } settings[] = {
+      {"placement", DG_METHOD_BOTTLENECK},    {"sublayers", DG_METHOD_BOTTLENECK},
+      {"width", DG_METHOD_BOTTLENECK},        {"scale", DG_METHOD_BOTTLENECK},
+      {"adapter_norm", DG_METHOD_BOTTLENECK}, {"adapter_activation", DG_METHOD_BOTTLENECK},
+      {"rank", DG_METHOD_LORA},               {"alpha", DG_METHOD_LORA},
+      {"rslora", DG_METHOD_LORA},             {"projections", DG_METHOD_LORA},
+  };
+  const char *method = r->trainee.config.method;
+  unsigned has = dg_trainee_is_full(&r->trainee) ? 0 : dg_method_parse(method, NULL);
+  for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+    if (!(settings[i].methods & has) && dg_cli_given(r->cli, settings[i].name))
+      dg_cli_say(r->cli, "dragoman: warning: method %s has no %s: it changes nothing\n", method,
+                 settings[i].name);
+  if (r->options.optimizer != DG_OPTIMIZER_MUON && dg_cli_given(r->cli, "muon_momentum"))
+    dg_cli_say(r->cli, "dragoman: warning: muon_momentum is of --optimizer muon\n");
+}
+
 static bool read_data(run *r, dg_error *err) {
+  tell_useless(r);
   if (!read_texts(r, err)) return false;
   dg_strbuf adapter = {0};
   set_adapter_defaults(r, &adapter);
@@ -422,9 +450,11 @@ static bool save(run *r, const dg_train_result *result, dg_error *err) {
   return dg_trainee_save(&r->trainee, card, r->output, err);
 }
 
-/* The best so far is always on disk as a usable adapter. */
+/* The best so far is always on disk as a usable adapter, unless that of another run is there: it
+ * stays until this one is over. */
 static bool best(void *context, const dg_train_report *report, dg_error *err) {
   run *r = context;
+  if (r->replaces) return true;
   dg_train_result so_far = dg_train_so_far(report);
   return save(r, &so_far, err);
 }
@@ -503,6 +533,7 @@ static bool execute(run *r, dg_error *err) {
       !begin_trainee(r, err) || !read_pairs(r, err) || !check_outputs(r, err) ||
       (!r->ranks.rank && !(r->lock = dg_lock_new(r->checkpoint_path, err))) || !read_data(r, err))
     return false;
+  r->replaces = !access(r->output, F_OK) && access(r->checkpoint_path, F_OK);
   dg_train_result result = {0};
   char *made_of = identity(r);
   r->log = dg_training_log_new(r->cli, &r->dev_list, &r->options, r->log_path);
@@ -585,6 +616,8 @@ static int check(run *r, const char *storage) {
   if ((any || !r->pair_texts.count) && (!one->source || !one->target))
     return dg_cli_usage(c, "say with -s and -t from what into what");
   if (any && !one->train.count) return dg_cli_usage(c, "--train is missing: parallel text");
+  if (r->reversed && !any)
+    return dg_cli_usage(c, "--reversed is of --train: in --pair, name SRC and TGT as FILE has them");
   if (r->mono_files.count && (r->pair_texts.count || !any))
     return dg_cli_usage(c, "--mono goes with -s, -t and --train, not with --pair");
   if (r->reverse && !r->mono_files.count)

@@ -4,18 +4,25 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "mt/core/file.h"
 #include "mt/core/mem.h"
 
+static bool is_file(const char *path) {
+  struct stat st;
+  return !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
 static char *existing(char *path) {
-  if (!access(path, R_OK)) return path;
+  if (is_file(path)) return path;
   free(path);
   return NULL;
 }
 
 char *dg_find_model(const char *name, dg_error *err) {
-  if (!access(name, F_OK) || strchr(name, '/')) return dg_strdup(name);
+  if (is_file(name) || strchr(name, '/')) return dg_strdup(name);
   char program[PATH_MAX] = "", *places[3] = {NULL};
   size_t count = 0;
   const char *chosen = getenv("DRAGOMAN_MODELS");
@@ -62,9 +69,11 @@ static bool stack_beside(dg_loaded *l, const dg_model_choice *c, const dg_cli *c
   char *path = existing(dg_format("%.*s%s-%s.safetensors",
                                   slash ? (int)(slash - l->base_path + 1) : 0, l->base_path, source,
                                   target));
+  if (path && dg_same_file(path, l->base_path)) free(path), path = NULL;
   if (!path) return true;
   bool ok = stack(l, c, path, err);
   if (ok) dg_cli_say(cli, "dragoman: with the adapter %s (-a none: without)\n", path);
+  else dg_error_context(err, "nobody named an adapter (-a none: without one), and this is beside the base");
   free(path);
   return ok;
 }

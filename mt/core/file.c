@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,31 +61,91 @@ void dg_map_forget(const void *data, size_t n) {
 
 struct dg_output {
   FILE *file;
-  char *path, *temporary; /* temporary is NULL where nothing can be renamed */
+  char *path;      /* as it was given */
+  char *place;     /* where that leads; NULL where nothing can be renamed */
+  char *temporary; /* what is renamed to it, or will be */
+  bool named;      /* the temporary is there; else the file has no name yet */
+  mode_t mode;     /* of what is replaced; 0: there is nothing */
+  int fd;          /* of the file, by which it gets a name */
   gzFile gz;
   FILE *spool; /* what a pipe gets at the commit, else NULL */
 };
 
+/* Where a path leads through links, though there may be no file yet. */
+static char *follow(const char *path) {
+  char *place = dg_strdup(path), target[PATH_MAX];
+  for (int links = 0; links < 40; links++) {
+    ssize_t n = readlink(place, target, sizeof target - 1);
+    if (n < 0) break;
+    target[n] = 0;
+    const char *slash = strrchr(place, '/');
+    char *next = *target == '/' || !slash
+                     ? dg_strdup(target)
+                     : dg_format("%.*s/%s", (int)(slash - place), place, target);
+    free(place);
+    place = next;
+  }
+  return place;
+}
+
+/* A device or pipe cannot be renamed over, nor what the shell has opened for us. */
+static bool is_special(const char *path, const struct stat *st) {
+  return !S_ISREG(st->st_mode) || !strncmp(path, "/dev/", 5) || !strncmp(path, "/proc/", 6);
+}
+
+/* A file without a name, which a killed process leaves nothing of, where there are such; else
+ * one that takes the place of a killed process's, or of a link to elsewhere. */
+static int open_temporary(dg_output *o) {
+  const char *slash = strrchr(o->place, '/');
+  char *folder = slash ? dg_strndup(o->place, (size_t)(slash + 1 - o->place)) : dg_strdup(".");
+  int fd = access("/proc/self/fd", F_OK) ? -1 : open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+  free(folder);
+  if (fd >= 0) return fd;
+  unlink(o->temporary);
+  fd = open(o->temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
+  o->named = fd >= 0;
+  return fd;
+}
+
+static void output_free(dg_output *o) {
+  if (o->spool) fclose(o->spool);
+  if (o->fd >= 0) close(o->fd);
+  free(o->path);
+  free(o->place);
+  free(o->temporary);
+  free(o);
+}
+
 static dg_output *open_output(const char *path, bool random, dg_error *err) {
   dg_output *o = dg_calloc(1, sizeof *o);
   o->path = dg_strdup(path);
-  /* A device or pipe cannot be renamed over; write to it directly. */
+  o->fd = -1;
   struct stat st;
-  bool standard = !strcmp(path, "-");
-  bool special = standard || (!stat(path, &st) && !S_ISREG(st.st_mode));
-  if (!special) o->temporary = dg_format("%s.tmp-%ld", path, (long)getpid());
-  const char *name = special ? path : o->temporary;
-  if (!special) unlink(name); /* of a process that was killed, or a link to elsewhere */
-  if (standard) o->file = stdout;
-  else if (!random && dg_ends_with(path, ".gz")) o->gz = gzopen(name, special ? "wb6e" : "wb6xe");
-  else o->file = fopen(name, special ? "wbe" : random ? "w+bxe" : "wbxe");
-  if (random && special) o->spool = tmpfile();
+  bool standard = !strcmp(path, "-"), there = !standard && !stat(path, &st);
+  char *place = standard ? NULL : follow(path);
+  bool special = standard || (there && (is_special(path, &st) || is_special(place, &st)));
+  bool packed = !random && dg_ends_with(path, ".gz");
+  if (special) {
+    free(place);
+    if (standard) o->file = stdout;
+    else if (packed) o->gz = gzopen(path, "wb6e");
+    else o->file = fopen(path, "wbe");
+    if (random) o->spool = tmpfile();
+  } else {
+    o->place = place;
+    o->temporary = dg_format("%s.tmp-%ld", place, (long)getpid());
+    o->mode = there ? st.st_mode & 07777 : 0;
+    o->fd = open_temporary(o);
+    int fd = o->fd < 0 ? -1 : fcntl(o->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0 && packed) o->gz = gzdopen(fd, "wb6");
+    else if (fd >= 0) o->file = fdopen(fd, random ? "w+b" : "wb");
+    if (fd >= 0 && !o->file && !o->gz) close(fd);
+  }
   if ((o->file || o->gz) && (o->spool || !random || !special)) return o;
   dg_fail_errno(err, "%s: cannot create", path);
   if (o->file && !standard) fclose(o->file);
-  free(o->path);
-  free(o->temporary);
-  free(o);
+  if (o->named) unlink(o->temporary);
+  output_free(o);
   return NULL;
 }
 
@@ -175,13 +236,6 @@ bool dg_output_printf(dg_output *o, dg_error *err, const char *format, ...) {
   return ok;
 }
 
-static void output_free(dg_output *o) {
-  if (o->spool) fclose(o->spool);
-  free(o->path);
-  free(o->temporary);
-  free(o);
-}
-
 /* The rename is durable only once the directory itself is on disk. */
 static void sync_directory(const char *path) {
   char *copy = dg_strdup(path);
@@ -195,12 +249,21 @@ static void sync_directory(const char *path) {
   free(copy);
 }
 
-static bool sync_path(const char *path) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  bool ok = !fsync(fd) || errno == EINVAL; /* EINVAL: not a syncable file */
-  close(fd);
-  return ok;
+/* All of it is on the disk before it has the name. */
+static bool put_in_place(dg_output *o) {
+  if (fsync(o->fd) && errno != EINVAL) return false; /* EINVAL: not a syncable file */
+  if (o->mode && fchmod(o->fd, o->mode)) return false;
+  if (!o->named) {
+    char self[40];
+    snprintf(self, sizeof self, "/proc/self/fd/%d", o->fd);
+    unlink(o->temporary);
+    if (linkat(AT_FDCWD, self, AT_FDCWD, o->temporary, AT_SYMLINK_FOLLOW)) return false;
+    o->named = true;
+  }
+  if (rename(o->temporary, o->place)) return false;
+  o->named = false;
+  sync_directory(o->place);
+  return true;
 }
 
 static bool unspool(dg_output *o) {
@@ -223,14 +286,9 @@ bool dg_output_commit(dg_output *o, dg_error *err) {
     ok = !fflush(o->file) && !ferror(o->file) && ok;
     ok = !fclose(o->file) && ok;
   }
-  if (ok && o->temporary) {
-    ok = sync_path(o->temporary) && !rename(o->temporary, o->path);
-    if (ok) sync_directory(o->path);
-  }
-  if (!ok) {
-    dg_fail_errno(err, "%s: write failed", o->path);
-    if (o->temporary) unlink(o->temporary);
-  }
+  if (ok && o->place) ok = put_in_place(o);
+  if (!ok) dg_fail_errno(err, "%s: write failed", o->path);
+  if (o->named) unlink(o->temporary);
   output_free(o);
   return ok;
 }
@@ -241,7 +299,7 @@ void dg_output_abort(dg_output *o) {
     gzclose(o->gz);
   else if (o->file != stdout)
     fclose(o->file);
-  if (o->temporary) unlink(o->temporary);
+  if (o->named) unlink(o->temporary);
   output_free(o);
 }
 
@@ -257,7 +315,7 @@ struct dg_lock {
   int fd;
 };
 
-/* Temporaries of PATH that killed processes have left. */
+/* Temporaries of PATH that killed processes have left, where files without a name cannot be. */
 static void sweep(const char *path) {
   const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
   char *folder = slash ? dg_strndup(path, (size_t)(slash + 1 - path)) : dg_strdup(".");

@@ -1,6 +1,7 @@
 #include "mt/import/family.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 
 /* --- config.json ------------------------------------------------------------------------ */
 
-enum { NUMBER_MOST = 1 << 28 }; /* that leaves room for what is added to it */
+enum { NUMBER_MOST = INT_MAX - 4096 }; /* that leaves room for what is added to it */
 
 /* Reads settings one by one; the first that makes no sense is the error. */
 typedef struct settings {

@@ -86,8 +86,8 @@ static void tell(const dg_train_file *f, const dg_check *c, bool keep, dg_strbuf
 static bool hopeless(const dg_train_file *f, const dg_check *c, dg_error *err) {
   if (2 * c->counts[DG_PROBLEM_SWAPPED] > f->read)
     return !dg_fail(err, DG_ERR_USAGE,
-                    "%s: %zu of %zu pairs have their sides swapped: put --reversed on or off (or "
-                    "train on them as they are with --keep-problems)",
+                    "%s: %zu of %zu pairs have their sides swapped: put --reversed on or off, in "
+                    "--pair swap SRC and TGT (or train on them as they are with --keep-problems)",
                     f->path, c->counts[DG_PROBLEM_SWAPPED], f->read);
   if (2 * c->counts[DG_PROBLEM_SCRIPT] > f->read)
     return !dg_fail(err, DG_ERR_USAGE,

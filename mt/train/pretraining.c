@@ -14,6 +14,7 @@
 struct dg_pretraining {
   dg_pretraining_options o;
   dg_recipe recipe; /* o.recipe, but for the shape that the base turns out to have */
+  json_t *asked; /* the tokenizer, where one is to be trained */
   char *tokenizer_path, *checkpoint_path;
   dg_lock *lock;           /* before anything beside the output is written */
   dg_parallel_text *texts; /* one a data entry */
@@ -188,6 +189,16 @@ static dg_base *copy_base(dg_pretraining *p, dg_error *err) {
   return copy;
 }
 
+/* What tokenizer is to be trained: the one that a run goes on with may be another. */
+static json_t *asked_tokenizer(const dg_recipe *r) {
+  const dg_recipe_settings *s = &r->settings;
+  if (*s->tokenizer || *s->init) return NULL;
+  return json_pack("{s:i,s:i,s:s,s:f,s:b,s:i}", "type", (int)s->tokenizer_type, "vocab_size",
+                   r->model.vocab_size, "normalization", s->normalization, "character_coverage",
+                   s->character_coverage, "byte_fallback", s->byte_fallback, "sentences",
+                   s->tokenizer_sentences);
+}
+
 static bool make_base(dg_pretraining *p, dg_error *err) {
   p->base = *p->recipe.settings.init ? copy_base(p, err) : begin_base(p, err);
   return p->base && dg_model_train(p->base->model, err);
@@ -253,6 +264,7 @@ dg_pretraining *dg_pretraining_new(const dg_pretraining_options *o, dg_error *er
   dg_pretraining *p = dg_calloc(1, sizeof *p);
   p->o = *o;
   p->recipe = *o->recipe;
+  p->asked = asked_tokenizer(&p->recipe);
   p->tokenizer_path = dg_format("%s.tokenizer", o->output);
   p->checkpoint_path = dg_format("%s.checkpoint", o->output);
   if ((p->lock = dg_lock_new(p->checkpoint_path, err)) && read_texts(p, err) && make_base(p, err) &&
@@ -273,6 +285,7 @@ void dg_pretraining_free(dg_pretraining *p) {
   free(p->card_data);
   dg_base_free(p->base);
   dg_lock_free(p->lock);
+  json_decref(p->asked);
   free(p->tokenizer_path);
   free(p->checkpoint_path);
   free(p);
@@ -323,6 +336,7 @@ static char *identity(const dg_pretraining *p) {
                 dg_options_to_json(dg_model_config_options, &p->recipe.model), "parameters",
                 (json_int_t)p->base->model->params.total, "ways", ways, "init", init);
   free(init);
+  if (p->asked) json_object_set(made_of, "tokenizer", p->asked);
   return dg_train_identity(&p->recipe.train, made_of, p->train);
 }
 

@@ -103,8 +103,8 @@ bool dg_train_same_run(const char *checkpoint, const char *task) {
     for (size_t i = 0; free_to_change[i]; i++)
       json_object_del(json_object_get(sides[k], "train"), free_to_change[i]);
   }
-  /* Older checkpoints of bases have neither. */
-  static const char *const newer[] = {"ways", "init"};
+  /* Older checkpoints of bases have none of these. */
+  static const char *const newer[] = {"ways", "init", "tokenizer"};
   for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
     if (!json_object_get(sides[0], newer[i])) json_object_del(sides[1], newer[i]);
   bool same = sides[0] && json_equal(sides[0], sides[1]);

@@ -344,8 +344,32 @@ static bool build_whole(dg_trainee *t, dg_error *err) {
   return t->whole && dg_model_train(t->whole->model, err);
 }
 
+/* Each entry of --like is of some language, and the only one. */
+static bool check_like(const dg_trainee *t, dg_error *err) {
+  for (size_t i = 0; t->relatives && i < t->like.count; i++) {
+    const char *entry = t->like.items[i], *equals = strchr(entry, '=');
+    size_t n = equals ? (size_t)(equals - entry) : 0;
+    for (size_t k = 0; k < i; k++) {
+      const char *other = strchr(t->like.items[k], '=');
+      if ((other ? (size_t)(other - t->like.items[k]) : 0) == n && !strncmp(t->like.items[k], entry, n))
+        return dg_fail(err, DG_ERR_USAGE,
+                       "--like %s stands beside --like %s: give a mix as es:0.7,pt:0.3", entry,
+                       t->like.items[k]);
+    }
+    if (!equals) continue;
+    char *name = dg_strndup(entry, n), code[DG_LANG_MAX];
+    bool found = dg_lang_canonical(name, code, NULL) && dg_trainee_is_new(t, code);
+    free(name);
+    if (!found)
+      return dg_fail(err, DG_ERR_USAGE, "--like %s: %.*s is no new language of this run", entry,
+                     (int)n, entry);
+  }
+  return true;
+}
+
 bool dg_trainee_build(dg_trainee *t, uint64_t seed, dg_error *err) {
   const dg_model *m = t->base->model;
+  if (!check_like(t, err)) return false;
   if (t->like.count && !t->relatives)
     dg_strbuf_addf(&t->told, "every language is known: --like %s has no effect\n",
                    t->like.items[0]);

@@ -92,7 +92,7 @@ interrupted() { # all at once, while one scores and the others wait for it
   pid=$!
   for i in $(seq 3000); do grep -q '^update' stopped.log && break; sleep 0.01; done
   sleep 0.2 # it scores again, after an update
-  kill -INT $(ps -o pid= --ppid $pid)
+  kill -TERM $(ps -o pid= --ppid $pid)
   wait $pid
   grep -q 'stopped at update [0-9]*; the same command goes on' stopped.err && [ -f stopped.safetensors.checkpoint ] || { cat stopped.err; return 1; }
 }

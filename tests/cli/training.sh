@@ -74,7 +74,7 @@ killed_often() {
 check "scored after every update" often
 check "killed at update 3, started again" killed_often 3 9
 check "killed at update 20, started again" killed_often 20 9
-check "interrupted, started again" killed_often 15 INT
+check "interrupted, started again" killed_often 15 TERM # a shell keeps INT from what it starts with &
 longer() { # a longer run goes on from the checkpoint, other settings do not
   refuses 2 'other settings' "$dragoman" pretrain -c tiny.conf -o killed.safetensors --quiet --set seed=2
 }
