@@ -35,6 +35,11 @@ apart() {
 check "clean without itself leaves nothing" apart
 check "clean without what is not there" refuses 1 nosuch data clean -s en -t gl --without nosuch mixed.tsv
 
+printf 'It is late [[or so]]\tXa e tarde\n' >noted.tsv
+printf 'It is late\tXa e tarde\n' >noted.want
+check "clean leaves no blank at an end" prints_file noted.want data clean -s en -t gl --quiet noted.tsv
+check "standard input twice" refuses 2 'only once' data clean -s en -t gl --without - -
+
 awk 'BEGIN { for (i = 0; i < 2000; i++) print "sentence " i * 7919 % 10007 " of some words\tfrase " i }' |
   tr '0123456789' 'abcdefghij' >all.tsv
 split() {
@@ -45,6 +50,12 @@ split() {
 check "split deals every pair once" split
 order() { sort -r all.tsv >reversed.tsv && data split -o r --dev 100 --test 200 --quiet reversed.tsv && sort s.test.tsv >a && sort r.test.tsv | cmp - a; }
 check "split does not depend on the order" order
+half() { # all three parts or none
+  mkdir h.dev.tsv && cp s.train.tsv h.train.tsv
+  data split -o h --dev 100 --test 200 --seed 2 --quiet all.tsv && return 1
+  cmp s.train.tsv h.train.tsv && [ ! -e h.test.tsv ]
+}
+check "a part that cannot be written" half
 check "too few to split" refuses 2 'too few' data split -o t mixed.tsv
 sample() {
   data sample -n 50 all.tsv >small && data sample -n 500 all.tsv >large && [ "$(wc -l <small)" -eq 50 ] &&

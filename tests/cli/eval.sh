@@ -372,4 +372,21 @@ separate() { cut -f1 test.tsv >test.en; cut -f2 test.tsv >test.es
 check "the same from two files" separate
 check "a model needs a test set" refuses 2 'test' score -b base.safetensors -r ref hyp
 check "no HYP beside a model" refuses 2 'HYP' score -b base.safetensors --test test.tsv hyp
+check "standard input as test and reference" refuses 2 'only once' score -b base.safetensors -t es --test -
+
+# --- models that nobody named -------------------------------------------------------------------
+mkdir beside && cp base.safetensors beside/base.safetensors && mkdir beside/base
+itself() { # a base that is called as its pair's adapter would be
+  cp base.safetensors beside/en-es.safetensors &&
+    echo 'one red' | "$dragoman" translate --quiet -b beside/en-es.safetensors -t es >got && [ -s got ] && rm beside/en-es.safetensors
+}
+check "a base called by its pair" itself
+echo no adapter >beside/en-es.safetensors
+check "an unfit adapter beside the base" refuses 1 'nobody named an adapter (-a none: without one)' \
+  "$dragoman" translate --quiet -b beside/base.safetensors -t es
+hidden() { # by a directory of its name
+  (cd beside && echo 'one red' | DRAGOMAN_MODELS=$TMPDIR/beside "$dragoman" translate --quiet -a none -t es) >got && [ -s got ]
+}
+check "a directory called as a model" hidden
+check "too short and too long" refuses 2 'is more than --max-length' "$dragoman" translate -t es --min-length 9 --max-length 3
 echo "1..$n"

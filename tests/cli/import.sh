@@ -166,6 +166,12 @@ check "translations are the same" same_translations
 check "trimmed is smaller" [ "$(wc -c <"$small")" -lt "$(wc -c <"$TMPDIR/mbart.safetensors")" ]
 check "other languages are gone" refuses 2 'does not translate into fr' \
   "$dragoman" translate -b "$small" -s en -t fr
+spared() {
+  cp "$TMPDIR/text" "$TMPDIR/corpus.txt"
+  refuses 2 'corpus.txt is read' "$dragoman" import $made/nllb -o "$TMPDIR/corpus.txt" --langs en,gl --corpus "$TMPDIR/corpus.txt" &&
+    cmp "$TMPDIR/text" "$TMPDIR/corpus.txt"
+}
+check "the corpus as output" spared
 told() { "$dragoman" import $made/nllb -o "$small" --langs en,gl 2>&1 | grep -q 'pieces of 1406 stay'; }
 check "the sizes are told" told
 check "--langs with --adapter" refuses 2 'leave it out' "$dragoman" import --adapter x -s en -t gl --langs en -o "$TMPDIR/x"

@@ -343,6 +343,40 @@ check "text as report" lost dev.gl.tsv --train train.gl.tsv --dev dev.gl.tsv -o 
 check "two outputs in one" refuses 2 'w.tsv is to be written twice' train --quiet --train train.gl.tsv -o w.tsv --log w.tsv
 check "the recipe as log" refuses 2 'tiny.conf is read' "$dragoman" pretrain -c tiny.conf --quiet -o w.safetensors --log tiny.conf
 
+check "one output by two names" refuses 2 'is to be written twice' train --quiet --train train.gl.tsv -o w.safetensors --log ./w.safetensors
+check "the checkpoint as log" refuses 2 'is to be written twice' train --quiet --train train.gl.tsv -o w.safetensors \
+  --log w.safetensors.checkpoint
+check "the beginning as log" lost logged.safetensors --train train.gl.tsv --init logged.safetensors -o w.safetensors \
+  --log logged.safetensors
+check "a pipe as output" refuses 2 'name a file' train --quiet --train train.gl.tsv -o -
+check "standard input twice" refuses 2 'only once' train --quiet --train - --dev - -o w.safetensors
+before() { # what an earlier run made stays until this one is over
+  cp logged.safetensors earlier.safetensors
+  launch=exec train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --max_updates 100000 --patience 0 --eval_every 1 \
+    --log watched.tsv -o earlier.safetensors >out 2>err &
+  pid=$!
+  for i in $(seq 3000); do [ "$(wc -l 2>/dev/null <watched.tsv || echo 0)" -gt 4 ] && break; sleep 0.01; done
+  kill -TERM $pid
+  wait $pid
+  [ $? -eq 130 ] && cmp logged.safetensors earlier.safetensors && [ -f earlier.safetensors.checkpoint ] || { cat err; return 1; }
+  train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --max_updates 1 --patience 0 --quiet -o over.safetensors &&
+    cp over.safetensors kept.copy &&
+    train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --max_updates 2 --patience 0 --quiet -o over.safetensors &&
+    ! cmp -s over.safetensors kept.copy
+}
+check "the adapter of an earlier run" before
+
+# --- mistakes in what is asked for --------------------------------------------------------------
+check "--reversed with --pair" refuses 2 'in --pair, name SRC and TGT' "$dragoman" train -b base.safetensors \
+  --pair en:gl:train.gl.tsv --reversed --like es -o w.safetensors
+check "two relatives" refuses 2 'stands beside --like es' train --quiet --train train.gl.tsv --like en -o w.safetensors
+check "a relative of none" refuses 2 'ast is no new language' train --quiet --train train.gl.tsv --like ast=es -o w.safetensors
+useless() {
+  train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --max_updates 1 --rank 3 -o w.safetensors 2>err >out &&
+    grep -q 'method bottleneck has no rank: it changes nothing' err || { cat err; return 1; }
+}
+check "a setting of another method" useless
+
 unruly() { # a name that would command the terminal
   odd=$(printf 'dev\033[31m\302\233.tsv')
   cp dev.gl.tsv "$odd"

@@ -79,6 +79,16 @@ longer() { # a longer run goes on from the checkpoint, other settings do not
   refuses 2 'other settings' "$dragoman" pretrain -c tiny.conf -o killed.safetensors --quiet --set seed=2
 }
 check "a checkpoint of other settings is refused" longer
+check "of another tokenizer" refuses 2 'other settings' "$dragoman" pretrain -c tiny.conf -o killed.safetensors --quiet \
+  --set character_coverage=0.99
+swapped_languages() { # the same text, said to be of others
+  for of in 'es gl' 'gl es'; do
+    { echo "train = en ${of% *} train.es.tsv"; echo "train = en ${of#* } train.gl.tsv"; sed '/^train/d; /^dev/d' tiny.conf; } >"${of% *}.conf"
+  done
+  "$dragoman" pretrain -c es.conf -o two.safetensors --quiet --set max_updates=1 &&
+    refuses 2 'other settings' "$dragoman" pretrain -c gl.conf -o two.safetensors --quiet --set max_updates=2
+}
+check "of other languages" swapped_languages
 damaged() {
   head -c 5000 killed.safetensors.checkpoint >cut && cp cut killed.safetensors.checkpoint
   refuses 1 'killed.safetensors.checkpoint' pretrain -o killed.safetensors
