@@ -14,12 +14,12 @@
 static bool is_kept(void *context, const char *name) { return context && !strcmp(context, name); }
 
 static dg_adapter_config chosen(const char *method, size_t pairs, bool source, bool target,
-                                char *keep, char **told) {
+                                const char *keep, char **told) {
   dg_adapter_config c;
   dg_options_defaults(dg_adapter_config_options, &c);
   strcpy(c.method, method);
   dg_strbuf text = {0};
-  dg_train_adapter_defaults(&c, pairs, source, target, is_kept, keep, &text);
+  dg_train_adapter_defaults(&c, pairs, source, target, is_kept, (void *)(uintptr_t)keep, &text);
   if (told) *told = text.text;
   else free(text.text);
   return c;
@@ -48,6 +48,22 @@ static void test_much_text(void **state) {
   dg_adapter_config little = chosen("bottleneck", 15999, false, false, NULL, NULL),
                     much = chosen("bottleneck", 16000, false, false, NULL, NULL);
   assert_true(much.width > little.width);
+  assert_string_equal(chosen("bottleneck", 5999, false, true, NULL, NULL).method, "bottleneck");
+  assert_string_equal(chosen("bottleneck", 6000, true, false, NULL, NULL).method, "bottleneck");
+  assert_string_equal(chosen("bottleneck", 6000, false, true, "method", NULL).method, "bottleneck");
+  /* Who asks for a width asks for bottlenecks. */
+  much = chosen("bottleneck", 6000, false, true, "width", NULL);
+  assert_string_equal(much.method, "bottleneck");
+  assert_string_equal(much.encoder_layers, "none");
+  char *told;
+  dg_adapter_config untouched;
+  dg_options_defaults(dg_adapter_config_options, &untouched);
+  much = chosen("bottleneck", 6000, false, true, NULL, &told);
+  assert_string_equal(much.method, "lora");
+  assert_true(much.new_pieces > 0 && much.embeddings > 0);
+  assert_string_equal(much.encoder_layers, untouched.encoder_layers);
+  assert_int_equal(strncmp(told, "method lora, new_pieces ", 24), 0);
+  free(told);
 }
 
 static void test_methods(void **state) {
@@ -70,10 +86,10 @@ static void test_methods(void **state) {
 
 static void test_kept(void **state) {
   (void)state;
-  char keep[] = "width", *told;
+  char *told;
   dg_adapter_config untouched;
   dg_options_defaults(dg_adapter_config_options, &untouched);
-  dg_adapter_config c = chosen("bottleneck", 2000, false, true, keep, &told);
+  dg_adapter_config c = chosen("bottleneck", 2000, false, true, "width", &told);
   assert_int_equal(c.width, untouched.width);
   assert_true(c.new_pieces > 0);
   assert_non_null(strstr(told, "width "));

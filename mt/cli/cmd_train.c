@@ -394,10 +394,10 @@ static void tell_useless(const run *r) {
 }
 
 static bool read_data(run *r, dg_error *err) {
-  tell_useless(r);
   if (!read_texts(r, err)) return false;
   dg_strbuf adapter = {0};
   set_adapter_defaults(r, &adapter);
+  tell_useless(r);
   bool ok = build_trainee(r, err);
   if (ok) set_defaults(r, &adapter);
   free(adapter.text);

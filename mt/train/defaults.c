@@ -23,27 +23,36 @@ static size_t size_of(size_t pairs) {
   return size;
 }
 
-/* Columns: nothing new, with 16,000 pairs too; new in sources, in targets, in both. A language is
- * learned where it is read or said: in narrow layers there and, more than in those, in rows of
- * pieces of its own and of the commonest of the base's. */
-enum { KNOWN, KNOWN_MUCH, SOURCE, TARGET, BOTH, CASES };
+/* Columns: nothing new, with 16,000 pairs too; new in sources; new in targets, with 6,000 pairs too;
+ * new in both. A language is learned where it is read or said: in narrow layers there and, more than
+ * in those, in rows of pieces of its own and of the commonest of the base's. Much text has use for
+ * more weights than these, in all layers. */
+enum { KNOWN, KNOWN_MUCH, SOURCE, TARGET, TARGET_MUCH, BOTH, CASES };
+static const size_t much_known = 16000, much_target = 6000;
 static const struct {
   const char *name;
   unsigned methods;
   const char *values[CASES];
 } adapter_table[] = {
-    {"placement", DG_METHOD_BOTTLENECK, {"layer", "layer", "parallel", "parallel", "parallel"}},
-    {"encoder_layers", DG_METHOD_BOTTLENECK, {"all", "all", "all", "none", "all"}},
-    {"decoder_layers", DG_METHOD_BOTTLENECK, {"all", "all", "none", "all", "all"}},
-    {"width", DG_METHOD_BOTTLENECK, {"64", "128", "16", "64", "16"}},
-    {"new_pieces", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "0", "500", "500", "500"}},
-    {"embeddings", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "0", "500", "500", "500"}},
+    {"method", DG_METHOD_BOTTLENECK,
+     {"bottleneck", "bottleneck", "bottleneck", "bottleneck", "lora", "bottleneck"}},
+    {"placement", DG_METHOD_BOTTLENECK,
+     {"layer", "layer", "parallel", "parallel", "parallel", "parallel"}},
+    {"encoder_layers", DG_METHOD_BOTTLENECK, {"all", "all", "all", "none", "none", "all"}},
+    {"decoder_layers", DG_METHOD_BOTTLENECK, {"all", "all", "none", "all", "all", "all"}},
+    {"width", DG_METHOD_BOTTLENECK, {"64", "128", "16", "64", "64", "16"}},
+    {"new_pieces", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "0", "500", "500", "500", "500"}},
+    {"embeddings", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "0", "500", "500", "500", "500"}},
 };
+
+/* Settings that only bottlenecks have: who gives one wants them. */
+static const char *const of_bottlenecks[] = {"placement", "sublayers",    "width",
+                                             "scale",     "adapter_norm", "adapter_activation"};
 
 static int case_of(size_t pairs, bool new_source, bool new_target) {
   if (new_source) return new_target ? BOTH : SOURCE;
-  if (new_target) return TARGET;
-  return size_of(pairs) < SIZES - 1 ? KNOWN : KNOWN_MUCH;
+  if (new_target) return pairs < much_target ? TARGET : TARGET_MUCH;
+  return pairs < much_known ? KNOWN : KNOWN_MUCH;
 }
 
 static void set(const dg_option *options, void *object, const char *name, const char *value,
@@ -63,9 +72,11 @@ void dg_train_defaults(dg_train_options *o, size_t pairs, dg_keep_fn *keep, void
 void dg_train_adapter_defaults(dg_adapter_config *c, size_t pairs, bool new_source,
                                bool new_target, dg_keep_fn *keep, void *context, dg_strbuf *told) {
   int which = case_of(pairs, new_source, new_target);
-  unsigned method = dg_method_parse(c->method, NULL);
-  for (size_t i = 0; i < sizeof adapter_table / sizeof *adapter_table; i++)
-    if (method & adapter_table[i].methods)
+  bool method = true; /* is ours to choose */
+  for (size_t i = 0; i < sizeof of_bottlenecks / sizeof *of_bottlenecks; i++)
+    method = method && !keep(context, of_bottlenecks[i]);
+  for (size_t i = !method; i < sizeof adapter_table / sizeof *adapter_table; i++)
+    if (dg_method_parse(c->method, NULL) & adapter_table[i].methods)
       set(dg_adapter_config_options, c, adapter_table[i].name, adapter_table[i].values[which], keep,
           context, told);
 }

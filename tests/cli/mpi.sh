@@ -97,4 +97,12 @@ interrupted() { # all at once, while one scores and the others wait for it
   grep -q 'stopped at update [0-9]*; the same command goes on' stopped.err && [ -f stopped.safetensors.checkpoint ] || { cat stopped.err; return 1; }
 }
 check "interrupted while one scores" interrupted
+alone() { # what rank 0 cannot do ends them all
+  launch=timeout\ 60
+  processes 2 w.safetensors --report no/such.html >out 2>err
+  code=$?
+  launch=
+  [ $code -ne 0 ] && [ $code -ne 124 ] && grep -q 'no/such.html' err || { echo "exit status $code"; cat err; return 1; }
+}
+check "a failure of one" alone
 echo "1..$n"
