@@ -1,6 +1,7 @@
 #include "mt/cli/cli.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -154,7 +155,9 @@ static int set_flag(const dg_cli *c, const dg_flag *f, const char *value) {
       *(double *)f->target = x;
       return DG_CLI_GO;
     default:
-      if (!read_number(value, &x) || x != floor(x) || x < 0 || x > 2147483647) break;
+      if (!read_number(value, &x) || x != floor(x) || x < 0) break;
+      if (x > INT_MAX)
+        return dg_cli_usage(c, "--%s \"%s\": %d is the most", f->name, value, INT_MAX);
       *(int *)f->target = (int)x;
       return DG_CLI_GO;
   }

@@ -137,12 +137,13 @@ static int clean(int argc, char **argv) {
               dg_clean_write(&p, from, to, &held_out, output, verdicts, &err);
     free(inputs.items);
     code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
-    if (ok && !cli.quiet) {
-      if (cli.json) fputc('{', stderr);
+    if (ok && (cli.json || !cli.quiet)) {
+      FILE *told = cli.json && strcmp(output, "-") ? stdout : stderr;
+      if (cli.json) fputc('{', told);
       for (int v = 0; v < DG_CLEAN_VERDICTS; v++)
-        fprintf(stderr, cli.json ? "%s\"%s\": %zu" : "%s%s %zu", v ? ", " : "",
+        fprintf(told, cli.json ? "%s\"%s\": %zu" : "%s%s %zu", v ? ", " : "",
                 dg_clean_verdict_name((dg_clean_verdict)v), verdicts[v]);
-      fputs(cli.json ? "}\n" : "\n", stderr);
+      fputs(cli.json ? "}\n" : "\n", told);
     }
     dg_key_set_free(&held_out);
     dg_parallel_free(&p);
@@ -229,6 +230,8 @@ static int sample(int argc, char **argv) {
         dg_cli_spares_all(output, &cli.rest, &err) && read_all(&p, &cli.rest, &err) &&
         dg_sample_write(&p, output, (size_t)count, (size_t)words, (uint64_t)seed, &written, &err);
     code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
+    if (ok && cli.json)
+      fprintf(strcmp(output, "-") ? stdout : stderr, "{\"pairs\": %zu}\n", written);
     if (ok && written < (size_t)count)
       dg_cli_say(&cli, "dragoman: warning: there are only %zu such pairs\n", written);
     dg_parallel_free(&p);

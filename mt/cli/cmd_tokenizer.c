@@ -172,6 +172,7 @@ static int train(int argc, char **argv) {
     c.progress = dg_progress_begin(&cli, "reading");
     bool apart = dg_cli_spares_all(output, &cli.rest, &err);
     dg_tokenizer *t = apart ? dg_tokenizer_train(&o, next_sentence, &c, &err) : NULL;
+    if (most && c.sentences > (uint64_t)most) c.sentences = (uint64_t)most;
     dg_progress_end(&c.progress);
     code = t && write_model(t, output, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
     if (code == DG_EXIT_OK && cli.json)

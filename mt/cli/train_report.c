@@ -96,6 +96,7 @@ void dg_train_conclude(const dg_train_summary *s) {
   if (s->cli->json) {
     json_dumpf(s->card, stdout, JSON_COMPACT);
     putchar('\n');
+    warn(s);
     return;
   }
   const dg_train_result *r = s->result;

@@ -114,6 +114,21 @@ static size_t target_limit(const job *j, size_t source_length) {
   return limit < most ? limit : most;
 }
 
+/* Without the controls that single bytes can spell: U+0080 to U+009F, and a blank for what ends a
+ * line elsewhere, U+2028 and U+2029. */
+static void tame(char *text) {
+  char *to = text;
+  for (const char *p = text, *end = text + strlen(text); p < end;) {
+    const char *at = p;
+    uint32_t c = dg_utf8_next(&p, end);
+    if (c >= 0x80 && c < 0xA0) continue;
+    if (c == 0x2028 || c == 0x2029) *to++ = ' ';
+    else
+      while (at < p) *to++ = *at++;
+  }
+  *to = 0;
+}
+
 static bool translate_batch(const job *j, request *batch, size_t n, dg_error *err) {
   const dg_translate_options *o = j->o;
   size_t total = 0, longest = 0;
@@ -150,7 +165,7 @@ static bool translate_batch(const job *j, request *batch, size_t n, dg_error *er
       t->texts[k] = dg_tokenizer_decode(j->base->target_tokenizer, h->ids, h->length, err);
       t->scores[k] = h->score;
       ok = t->texts[k] != NULL;
-      if (ok) t->count++;
+      if (ok) tame(t->texts[k]), t->count++;
     }
   }
   for (size_t i = 0; i < n * o->nbest; i++) free(found[i].ids);
