@@ -7,6 +7,11 @@ check "the program runs" prints "$("$dragoman" --version)" "$stage/usr/bin/drago
 if ls data/models/*.safetensors >/dev/null 2>&1; then
   models() { (cd "$TMPDIR" && unset DRAGOMAN_MODELS && echo 'Open the file' | "$stage/usr/bin/dragoman" translate -t es --quiet | grep -q .); }
   check "it finds the installed models" models
+  harmless() { # bytes that the base copies piece by piece
+    printf 'Open \302\205 \302\23331m \342\200\250 the file\n' | DRAGOMAN_MODELS= "$stage/usr/bin/dragoman" translate -t es --quiet >"$TMPDIR/copied" &&
+      tame "$TMPDIR/copied" && ! grep -q "$(printf '\342\200\250')" "$TMPDIR/copied"
+  }
+  check "a translation does not command the terminal" harmless
 fi
 headers() { # each by itself
   (cd "$stage/usr/include/dragoman" && find . -name '*.h') >"$TMPDIR/list"
