@@ -621,7 +621,9 @@ int main(void) {
       cmocka_unit_test(test_line_ends),
       cmocka_unit_test(test_utf8),
       cmocka_unit_test(test_long_lines),
-      cmocka_unit_test(test_gzip_members), cmocka_unit_test(test_pipe), cmocka_unit_test(test_damaged_gzip),
+      cmocka_unit_test(test_gzip_members),
+      cmocka_unit_test(test_pipe),
+      cmocka_unit_test(test_damaged_gzip),
       cmocka_unit_test(test_no_lines),
       cmocka_unit_test(test_standard_input),
   };

@@ -285,9 +285,11 @@ static bool same_place(const char *a, const char *b) {
 
 static bool read_once(const dg_list *inputs, dg_error *err) {
   size_t times = 0;
-  for (size_t i = 0; i < inputs->count; i++) times += inputs->items[i] && !strcmp(inputs->items[i], "-");
+  for (size_t i = 0; i < inputs->count; i++)
+    times += inputs->items[i] && !strcmp(inputs->items[i], "-");
   return times < 2 ||
-         dg_fail(err, DG_ERR_USAGE, "standard input can be read only once, not as %zu files", times);
+         dg_fail(err, DG_ERR_USAGE, "standard input can be read only once, not as %zu files",
+                 times);
 }
 
 bool dg_cli_apart(const dg_list *outputs, const dg_list *inputs, dg_error *err) {

@@ -58,8 +58,8 @@ void dg_cli_free(dg_cli *c); /* the lists, those of the flags too */
 bool dg_cli_given(void *cli, const char *name);
 
 /* Refuse an output that is an input, which would be lost; dg_cli_apart, outputs that are one
- * another, too, and standard input read twice. Inputs are files or specifications of parallel text; names that are NULL are passed
- * over. */
+ * another, too, and standard input read twice. Inputs are files or specifications of parallel
+ * text; names that are NULL are passed over. */
 bool dg_cli_spares(const char *output, const char *input, dg_error *err);
 bool dg_cli_spares_all(const char *output, const dg_list *inputs, dg_error *err);
 bool dg_cli_apart(const dg_list *outputs, const dg_list *inputs, dg_error *err);

@@ -178,7 +178,8 @@ int dg_cmd_translate(int argc, char **argv) {
   if (code == DG_CLI_GO && (nbest < 1 || nbest > beam))
     code = dg_cli_usage(&cli, "--nbest is not in 1..%d, the beam", beam);
   if (code == DG_CLI_GO && max_length && min_length > max_length)
-    code = dg_cli_usage(&cli, "--min-length %d is more than --max-length %d", min_length, max_length);
+    code = dg_cli_usage(&cli, "--min-length %d is more than --max-length %d", min_length,
+                        max_length);
   if (code == DG_CLI_GO && !(fabs(s.options.length_penalty) <= 10))
     code = dg_cli_usage(&cli, "--length-penalty is not in -10..10");
   if (code == DG_CLI_GO) {

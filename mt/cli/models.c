@@ -73,7 +73,8 @@ static bool stack_beside(dg_loaded *l, const dg_model_choice *c, const dg_cli *c
   if (!path) return true;
   bool ok = stack(l, c, path, err);
   if (ok) dg_cli_say(cli, "dragoman: with the adapter %s (-a none: without)\n", path);
-  else dg_error_context(err, "nobody named an adapter (-a none: without one), and this is beside the base");
+  else dg_error_context(err, "nobody named an adapter (-a none: without one), and this is beside the "
+                             "base");
   free(path);
   return ok;
 }

@@ -90,7 +90,8 @@ static char *follow(const char *path) {
 
 /* A device or pipe cannot be renamed over, nor what the shell has opened for us. */
 static bool is_special(const char *path, const struct stat *st) {
-  return !S_ISREG(st->st_mode) || !strncmp(path, "/dev/", 5) || !strncmp(path, "/proc/", 6);
+  return !S_ISREG(st->st_mode) || !strncmp(path, "/dev/fd/", 8) || !strncmp(path, "/dev/std", 8) ||
+         !strncmp(path, "/proc/", 6);
 }
 
 /* A file without a name, which a killed process leaves nothing of, where there are such; else

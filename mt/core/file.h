@@ -26,8 +26,8 @@ void dg_map_forget(const void *data, size_t n);
 /* A file that appears under its name only when complete: bytes go to a file without a
  * name, or to PATH.tmp-PID; dg_output_commit flushes, fsyncs and renames; dg_output_abort
  * (harmless after a commit, and on NULL) removes it. What a link leads to is replaced, not
- * the link, and its mode kept. "-" is stdout; devices, pipes and what stands in /dev or /proc
- * are written directly. A path ending in .gz is compressed. */
+ * the link, and its mode kept. "-" is stdout; devices, pipes and what the shell has opened
+ * (/dev/stdout, /proc/self/fd) are written directly. A path ending in .gz is compressed. */
 typedef struct dg_output dg_output;
 
 dg_output *dg_output_open(const char *path, dg_error *err);

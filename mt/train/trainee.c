@@ -351,7 +351,8 @@ static bool check_like(const dg_trainee *t, dg_error *err) {
     size_t n = equals ? (size_t)(equals - entry) : 0;
     for (size_t k = 0; k < i; k++) {
       const char *other = strchr(t->like.items[k], '=');
-      if ((other ? (size_t)(other - t->like.items[k]) : 0) == n && !strncmp(t->like.items[k], entry, n))
+      if ((other ? (size_t)(other - t->like.items[k]) : 0) == n &&
+          !strncmp(t->like.items[k], entry, n))
         return dg_fail(err, DG_ERR_USAGE,
                        "--like %s stands beside --like %s: give a mix as es:0.7,pt:0.3", entry,
                        t->like.items[k]);

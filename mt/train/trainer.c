@@ -155,7 +155,8 @@ static bool step(dg_trainer *t, double *norm, dg_error *err) {
   t->skipped = isfinite(*norm) ? 0 : t->skipped + 1;
   if (t->skipped > 100)
     return dg_fail(err, DG_ERR_UNSUPPORTED,
-                   "training diverged: 100 updates in a row had no finite gradient; lower learning_rate");
+                   "training diverged: 100 updates in a row had no finite gradient; lower "
+                   "learning_rate");
   update_average(t);
   bool several = t->ranks->size > 1;
   size_t counted_labels = several ? (size_t)counted[1] : loss.labels;
