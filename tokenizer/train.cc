@@ -16,6 +16,7 @@ extern "C" {
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <locale>
 #include <sstream>
 #include <string>
@@ -175,6 +176,12 @@ bool train(const dg_tokenizer_options &o, dg_sentence_source *next, void *contex
   if (o.vocab_size > kPiecesMost)
     return dg_fail(err, DG_ERR_USAGE, "a vocabulary of %d is too large: %d is the most",
                    o.vocab_size, kPiecesMost);
+  static const char *const rules[] = {"nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"};
+  if (std::none_of(std::begin(rules), std::end(rules),
+                   [&](const char *rule) { return !strcmp(rule, o.normalization); }))
+    return dg_fail(err, DG_ERR_USAGE,
+                   "normalization \"%.60s\": choose nmt_nfkc, nfkc, nmt_nfkc_cf, nfkc_cf or identity",
+                   o.normalization);
   if (!(o.character_coverage >= 0.98 && o.character_coverage <= 1))
     return dg_fail(err, DG_ERR_USAGE, "a character coverage of %g is not in 0.98..1",
                    o.character_coverage);

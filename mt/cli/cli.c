@@ -304,6 +304,22 @@ bool dg_cli_apart(const dg_list *outputs, const dg_list *inputs, dg_error *err) 
   return true;
 }
 
+int dg_cli_parts(const char *command, const dg_cli_part *parts, size_t count, const char *examples,
+                 int argc, char **argv) {
+  for (size_t i = 0; argc && i < count; i++)
+    if (!strcmp(argv[0], parts[i].name)) return parts[i].run(argc - 1, argv + 1);
+  bool help = argc && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"));
+  FILE *out = help ? stdout : stderr;
+  if (argc && !help)
+    dg_cli_say(NULL, "dragoman: there is no %s command \"%s\"\n", command, argv[0]);
+  fprintf(out, "usage: dragoman %s ", command);
+  for (size_t i = 0; i < count; i++) fprintf(out, "%s%s", i ? "|" : "", parts[i].name);
+  fputs(" ...\n\n", out);
+  for (size_t i = 0; i < count; i++) fprintf(out, "  %-8s %s\n", parts[i].name, parts[i].summary);
+  fprintf(out, "\nexamples:\n%s", examples);
+  return help ? DG_EXIT_OK : DG_EXIT_USAGE;
+}
+
 /* --- signals --------------------------------------------------------------------------- */
 
 /* The one piece of state a signal handler can reach. */

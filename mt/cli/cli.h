@@ -97,6 +97,15 @@ void dg_progress_show(dg_progress *p, double done, double total, const char *uni
 void dg_progress_end(dg_progress *p);    /* clears the line */
 
 typedef int dg_command_fn(int argc, char **argv);
+
+typedef struct dg_cli_part {
+  const char *name, *summary;
+  dg_command_fn *run;
+} dg_cli_part;
+/* A command that has parts: runs the one that argv[0] names, or says which there are. */
+int dg_cli_parts(const char *command, const dg_cli_part *parts, size_t count, const char *examples,
+                 int argc, char **argv);
+
 dg_command_fn dg_cmd_translate, dg_cmd_train, dg_cmd_pretrain, dg_cmd_eval, dg_cmd_tokenizer,
     dg_cmd_data, dg_cmd_info, dg_cmd_import, dg_cmd_export, dg_cmd_merge;
 

@@ -289,23 +289,13 @@ static int stats(int argc, char **argv) {
 }
 
 int dg_cmd_data(int argc, char **argv) {
-  static const struct {
-    const char *name, *summary;
-    dg_command_fn *run;
-  } parts[] = {{"harvest", "build corpora from Debian packages", harvest},
-               {"clean", "drop pairs that teach nothing", clean},
-               {"split", "set dev and test sentences apart", split},
-               {"sample", "choose some pairs", sample},
-               {"stats", "count pairs and words", stats}};
-  if (argc)
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-      if (!strcmp(argv[0], parts[i].name)) return parts[i].run(argc - 1, argv + 1);
-  bool help = argc && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"));
-  FILE *out = help ? stdout : stderr;
-  fputs("usage: dragoman data harvest|clean|split|sample|stats ...\n\n", out);
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-    fprintf(out, "  %-8s %s\n", parts[i].name, parts[i].summary);
-  fputs("\nexamples:\n  dragoman data clean -s en -t gl verses.tsv -o clean.tsv\n"
-        "  dragoman data split --help\n", out);
-  return help ? DG_EXIT_OK : DG_EXIT_USAGE;
+  static const dg_cli_part parts[] = {{"harvest", "build corpora from Debian packages", harvest},
+                                      {"clean", "drop pairs that teach nothing", clean},
+                                      {"split", "set dev and test sentences apart", split},
+                                      {"sample", "choose some pairs", sample},
+                                      {"stats", "count pairs and words", stats}};
+  return dg_cli_parts("data", parts, sizeof parts / sizeof *parts,
+                      "  dragoman data clean -s en -t gl verses.tsv -o clean.tsv\n"
+                      "  dragoman data split --help\n",
+                      argc, argv);
 }

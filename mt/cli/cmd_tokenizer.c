@@ -375,24 +375,11 @@ static int decode(int argc, char **argv) {
 }
 
 int dg_cmd_tokenizer(int argc, char **argv) {
-  static const struct {
-    const char *name, *summary;
-    dg_command_fn *run;
-  } parts[] = {{"train", "learn pieces from text", train},
-               {"encode", "split lines into pieces", encode},
-               {"decode", "put pieces together again", decode}};
-  if (argc)
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-      if (!strcmp(argv[0], parts[i].name)) return parts[i].run(argc - 1, argv + 1);
-  bool help = argc && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"));
-  FILE *out = help ? stdout : stderr;
-  if (argc && !help) dg_cli_say(NULL, "dragoman: there is no tokenizer command \"%s\"\n", argv[0]);
-  fputs("usage: dragoman tokenizer train|encode|decode ...\n\n", out);
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-    fprintf(out, "  %-8s %s\n", parts[i].name, parts[i].summary);
-  fputs(
-      "\nexamples:\n  dragoman tokenizer train -o gl.model --vocab-size 8000 wiki.gl.txt.gz\n"
-      "  echo Ola mundo | dragoman tokenizer encode -m gl.model\n",
-      out);
-  return help ? DG_EXIT_OK : DG_EXIT_USAGE;
+  static const dg_cli_part parts[] = {{"train", "learn pieces from text", train},
+                                      {"encode", "split lines into pieces", encode},
+                                      {"decode", "put pieces together again", decode}};
+  return dg_cli_parts("tokenizer", parts, sizeof parts / sizeof *parts,
+                      "  dragoman tokenizer train -o gl.model --vocab-size 8000 wiki.gl.txt.gz\n"
+                      "  echo Ola mundo | dragoman tokenizer encode -m gl.model\n",
+                      argc, argv);
 }

@@ -83,4 +83,9 @@ printf 'one column\n' >one.tsv
 check "one column" refuses 1 'one.tsv.*1' data stats one.tsv
 echo 'nonsense = 1' >bad.conf
 check "an unknown setting of harvest" refuses 2 'bad.conf.*nonsense' data harvest -c bad.conf -o h
+unknown_part() {
+  data nonesuch 2>err
+  [ $? -eq 2 ] && grep -q 'there is no data command "nonesuch"' err && grep -q '^usage: dragoman data harvest|clean' err
+}
+check "unknown part" unknown_part
 echo "1..$n"

@@ -94,5 +94,6 @@ check "unknown part" unknown_part
 cp "$TMPDIR/plain" "$TMPDIR/taken"
 check "a model in place of its text" refuses 2 'taken is read' \
   "$dragoman" tokenizer train -v 60 -o "$TMPDIR/taken" "$TMPDIR/taken"
+check "an unknown normalisation" refuses 2 'choose nmt_nfkc' tok train -v 500 --normalization nfd -o "$TMPDIR/x" "$TMPDIR/plain"
 check "a vocabulary of billions" refuses 2 'too large' tok train -v 1000000000 --quiet -o "$TMPDIR/x" "$TMPDIR/plain"
 echo "1..$n"
