@@ -500,7 +500,18 @@ static void test_pipe(void **state) {
   dg_mapping m;
   dg_error err;
   assert_true(dg_map(at("small.gz"), &m, &err));
-  int saved = dup(STDIN_FILENO);
+  int saved = dup(STDIN_FILENO), one[2];
+  char *first;
+  size_t length;
+  assert_int_equal(pipe(one), 0); /* of a single byte, too */
+  assert_int_equal(dup2(one[0], STDIN_FILENO), STDIN_FILENO);
+  dg_lines *short_one = dg_lines_open("-", &err);
+  assert_int_equal(write(one[1], "\n", 1), 1);
+  assert_int_equal(dg_lines_next(short_one, &first, &length, &err), 1);
+  assert_int_equal(length, 0);
+  dg_lines_close(short_one);
+  close(one[0]);
+  close(one[1]);
   for (int packed = 0; packed < 2; packed++) {
     int ends[2];
     char *line;

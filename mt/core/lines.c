@@ -65,9 +65,9 @@ static bool read_packed(dg_lines *r, dg_error *err) {
   return true;
 }
 
-/* Whether a gzip member begins here: true with fewer than two bytes at the end as well. */
+/* Whether a gzip member begins here; reads no more than it takes to tell. */
 static bool at_member(dg_lines *r, bool *yes, dg_error *err) {
-  while (r->z.avail_in < 2 && !r->input_ended)
+  while (r->z.avail_in < 2 && !r->input_ended && (!r->z.avail_in || *r->z.next_in == 0x1f))
     if (!read_packed(r, err)) return false;
   *yes = r->z.avail_in >= 2 && r->z.next_in[0] == 0x1f && r->z.next_in[1] == 0x8b;
   return true;
