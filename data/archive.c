@@ -121,12 +121,19 @@ static void common_licences(const char *text, const char *end, names *out) {
   }
 }
 
+/* UTF-8 without control characters. */
+static bool is_plain(const char *text, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) return false;
+  return dg_utf8_valid_prefix(text, n) == n;
+}
+
 /* The column of a corpus: the names that fit and are no part of those before. */
 static void brief_licence(const names *all, char out[DG_BRIEF_LICENCE]) {
   size_t n = 0;
   for (size_t i = 0; i < all->count; i++) {
     const name *x = &all->items[i];
-    if (x->length > 40 || memchr(x->text, '\t', x->length) ||
+    if (x->length > 40 || !is_plain(x->text, x->length) ||
         (n && memmem(out, n, x->text, x->length)))
       continue;
     if (n + x->length + 3 >= DG_BRIEF_LICENCE) break;
@@ -151,12 +158,22 @@ static char *whole_licence(const names *all) {
   return whole;
 }
 
+/* Links of a package lead nowhere else. */
+static bool is_inside(const char *root, const char *path) {
+  char *whole = realpath(root, NULL), *real = realpath(path, NULL);
+  size_t n = whole ? strlen(whole) : 0;
+  bool inside = whole && real && !strncmp(real, whole, n) && real[n] == '/';
+  free(whole);
+  free(real);
+  return inside;
+}
+
 static void licence_of(const char *root, const char *package, dg_archive *a) {
   static const char unknown[] = "see copyright file";
   char *path = dg_format("%s/usr/share/doc/%s/copyright", root, package);
-  dg_mapping map;
+  dg_mapping map = {NULL, 0};
   names fields = {0}, common = {0};
-  if (dg_map(path, &map, NULL)) {
+  if (is_inside(root, path) && dg_map(path, &map, NULL)) {
     const char *text = (const char *)map.data, *end = text + map.size;
     licence_fields(text, end, &fields);
     common_licences(text, end, &common);
@@ -170,6 +187,12 @@ static void licence_of(const char *root, const char *package, dg_archive *a) {
   free(common.items);
   dg_unmap(&map);
   free(path);
+}
+
+bool dg_is_package(const char *s) {
+  size_t n = 0;
+  while (isalnum((unsigned char)s[n]) || (n && s[n] && strchr("+-.", s[n]))) n++;
+  return n && !s[n];
 }
 
 static void archive_hash(const char *path, char out[DG_HASH_TEXT]) {
@@ -186,7 +209,7 @@ static void archive_hash(const char *path, char out[DG_HASH_TEXT]) {
 static char *fetch(const char *cache, const char *package) {
   char *file = cached(cache, package);
   if (file) return file;
-  run(cache, (const char *[]){"apt-get", "download", "-q", package, NULL});
+  run(cache, (const char *[]){"apt-get", "download", "-q", "--", package, NULL});
   return cached(cache, package);
 }
 
@@ -202,7 +225,8 @@ static void identify(dg_archive *a, const char *path, const char *package, const
   licence_of(root, package, a);
   char *link = dg_format("%s/usr/share/doc/%s", root, package);
   ssize_t n = readlink(link, a->papers, sizeof a->papers - 1);
-  a->papers[n > 0 && !memchr(a->papers, '/', (size_t)n) ? n : 0] = 0;
+  a->papers[n > 0 ? n : 0] = 0;
+  if (!dg_is_package(a->papers)) *a->papers = 0;
   free(link);
   archive_hash(path, a->hash);
 }

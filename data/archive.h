@@ -18,6 +18,9 @@ typedef struct dg_archive {
   char papers[96]; /* the package whose documentation is this one's, "" if it has its own */
 } dg_archive;
 
+/* Whether it is spelled as package names are. */
+bool dg_is_package(const char *s);
+
 /* An empty directory, whatever an earlier run left there. */
 bool dg_make_root(const char *root);
 void dg_remove_root(const char *root);

@@ -56,9 +56,8 @@ static bool twice(const char *name, const char *value, dg_error *err) {
 static bool set_entry(void *context, const char *name, const char *value, dg_error *err) {
   dg_harvest_config *c = context;
   if (!strcmp(name, "package")) {
-    for (const char *p = value; *p; p++)
-      if (!isalnum((unsigned char)*p) && !strchr("+-.", *p))
-        return dg_fail(err, DG_ERR_USAGE, "\"%s\" is not a package name", value);
+    if (!dg_is_package(value))
+      return dg_fail(err, DG_ERR_USAGE, "\"%s\" is not a package name", value);
     for (size_t i = 0; i < c->package_count; i++)
       if (!strcmp(c->packages[i], value)) return twice(name, value, err);
     DG_GROW(c->packages, c->package_capacity, c->package_count + 1);
@@ -118,6 +117,7 @@ typedef struct record {
 typedef struct document_name {
   char *name;
   const char *family; /* documents of one name in one family are one */
+  char *column;       /* the name as a corpus has it: of a file it may be anything */
 } document_name;
 
 typedef struct harvested {
@@ -201,7 +201,10 @@ static uint32_t document_number(collector *c, const char *name) {
       return (uint32_t)(c->document = k);
   }
   DG_GROW(h->documents, h->document_capacity, h->document_count + 1);
-  h->documents[h->document_count] = (document_name){dg_strdup(name), c->family};
+  char *column = dg_utf8_repair(name);
+  for (char *s = column; *s; s++)
+    if ((unsigned char)*s < ' ' || *s == 0x7f) *s = ' ';
+  h->documents[h->document_count] = (document_name){dg_strdup(name), c->family, column};
   return (uint32_t)(c->document = h->document_count++);
 }
 
@@ -409,7 +412,7 @@ typedef struct writer {
 
 static bool write_record(dg_output *out, const harvested *h, const record *x, dg_error *err) {
   return dg_output_printf(out, err, "%s\t%s\t%s\t%s\t%s\t%s\n", h->text.text + x->english,
-                          h->text.text + x->target, h->documents[x->document].name, h->name,
+                          h->text.text + x->target, h->documents[x->document].column, h->name,
                           h->archive.version, h->archive.brief);
 }
 
@@ -653,7 +656,10 @@ bool dg_harvest(const dg_harvest_config *c, const char *cache, const char *direc
     harvested *h = &j.packages[p];
     free(h->text.text);
     free(h->records);
-    for (size_t i = 0; i < h->document_count; i++) free(h->documents[i].name);
+    for (size_t i = 0; i < h->document_count; i++) {
+      free(h->documents[i].name);
+      free(h->documents[i].column);
+    }
     free(h->documents);
     free(h->verdicts);
     dg_archive_free(&h->archive);

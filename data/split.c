@@ -119,7 +119,7 @@ bool dg_split_write(const dg_parallel_text *p, const char *prefix, size_t dev, s
     ok = outputs[part] != NULL;
     free(path);
   }
-  for (int part = DG_PART_TRAIN; part <= DG_PART_TEST; part++) {
+  for (int part = DG_PART_TEST; part >= DG_PART_TRAIN; part--) {
     if (ok) ok = dg_output_commit(outputs[part], err);
     else dg_output_abort(outputs[part]);
   }

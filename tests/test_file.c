@@ -157,6 +157,19 @@ static void test_output_named_by_a_link(void **state) {
   empty();
 }
 
+/* What cannot be named in the end is not begun. */
+static void test_output_of_a_long_name(void **state) {
+  (void)state;
+  dg_error err;
+  char name[252];
+  memset(name, 'n', sizeof name - 1);
+  name[sizeof name - 1] = 0;
+  assert_null(dg_output_open(at(name), &err));
+  assert_int_equal(err.status, DG_ERR_IO);
+  assert_null(dg_output_open("", &err));
+  empty();
+}
+
 /* Who holds a lock removes what killed holders left, and nothing else. */
 static void test_lock_sweeps(void **state) {
   (void)state;
@@ -471,7 +484,7 @@ static void test_long_lines(void **state) {
   empty();
 }
 
-/* Members one after another are one text; what follows them is none. */
+/* Members one after another are one text; nothing else may follow them. */
 static void test_gzip_members(void **state) {
   (void)state;
   const char *path = at("members.gz");
@@ -484,12 +497,16 @@ static void test_gzip_members(void **state) {
   char *got = lines_of(path);
   assert_string_equal(got, "a|bc|d|");
   free(got);
-  FILE *f = fopen(path, "ab");
-  assert_int_equal(fwrite("\0\0\x1f", 1, 3, f), 3);
-  assert_int_equal(fclose(f), 0);
-  got = lines_of(path);
-  assert_string_equal(got, "a|bc|d|");
-  free(got);
+  static const char *const after[] = {"\0\0\0", "\0x\n"};
+  for (int i = 0; i < 2; i++) { /* zeros pad it */
+    FILE *f = fopen(path, "ab");
+    assert_int_equal(fwrite(after[i], 1, 3, f), 3);
+    assert_int_equal(fclose(f), 0);
+    got = lines_of(path);
+    if (!i) assert_string_equal(got, "a|bc|d|");
+    else assert_non_null(strstr(got, "after line 3 what follows the gzip data is none"));
+    free(got);
+  }
   empty();
 }
 
@@ -624,6 +641,7 @@ int main(void) {
       cmocka_unit_test(test_output_appears_when_complete),
       cmocka_unit_test(test_output_of_a_killed_program),
       cmocka_unit_test(test_output_through_a_link), cmocka_unit_test(test_output_named_by_a_link),
+      cmocka_unit_test(test_output_of_a_long_name),
       cmocka_unit_test(test_lock_sweeps),
       cmocka_unit_test(test_full_disk),
       cmocka_unit_test(test_devices),

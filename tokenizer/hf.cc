@@ -21,7 +21,8 @@ using namespace spm;
 
 namespace {
 
-constexpr size_t kMost = 1 << 22;  // ids
+constexpr size_t kMost = 1 << 22;       // ids
+constexpr size_t kTokenMost = 1 << 16;  // bytes: where it is cut is tried at each
 
 string_view text_of(const json_t *j, const char *key) {
   const char *s = json_string_value(json_object_get(j, key));
@@ -87,6 +88,7 @@ class Reader {
 
   bool put(size_t id, string_view text, float score, uint8_t type) {
     if (id >= kMost || text.empty()) return damaged("a token's id is out of range");
+    if (text.size() > kTokenMost) return damaged("a token is too long");
     if (id >= m_.pieces.size()) m_.pieces.resize(id + 1);
     texts_.emplace_back(text);
     m_.pieces[id] = {texts_.back(), score, type};

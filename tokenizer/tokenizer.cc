@@ -52,9 +52,9 @@ constexpr size_t kTextMost = size_t{1} << 28;  // sentencepiece counts bytes in 
 
 // sentencepiece's number of the piece with this id, -1 when there is none; and back.
 int32_t inside(const dg_tokenizer *t, int32_t id) {
-  if (id >= 0 && id < t->size) return id;
+  if (id < t->size) return id >= 0 ? id : -1;
   int32_t added = id - t->shift;
-  return id >= t->size && added >= t->added_from && added < t->added_end ? added : -1;
+  return added >= t->added_from && added < t->added_end ? added : -1;
 }
 
 int32_t outside(const dg_tokenizer *t, int32_t piece) {

@@ -50,7 +50,7 @@ class Sentences : public sentencepiece::SentenceIterator {
   Sentences(const dg_tokenizer_options &o, dg_sentence_source *next, void *context, dg_error *err)
       : next_(next), context_(context), err_(err) {
     if (o.max_sentences) keep(o.max_sentences);
-    Next();
+    if (!broken()) Next();
   }
   bool done() const override { return state_ <= 0; }
   void Next() override {

@@ -97,6 +97,9 @@ static bool is_special(const char *path, const struct stat *st) {
 /* A file without a name, which a killed process leaves nothing of, where there are such; else
  * one that takes the place of a killed process's, or of a link to elsewhere. */
 static int open_temporary(dg_output *o) {
+  struct stat st; /* a name that is too long is told now, not when all is done */
+  if (!*o->place) errno = ENOENT;
+  if (!*o->place || (lstat(o->temporary, &st) && errno != ENOENT)) return -1;
   const char *slash = strrchr(o->place, '/');
   char *folder = slash ? dg_strndup(o->place, (size_t)(slash + 1 - o->place)) : dg_strdup(".");
   int fd = access("/proc/self/fd", F_OK) ? -1 : open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);

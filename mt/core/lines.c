@@ -74,13 +74,27 @@ static bool at_member(dg_lines *r, bool *yes, dg_error *err) {
 }
 
 static bool begin(dg_lines *r, dg_error *err) {
-  r->input = dg_malloc(STEP);
-  r->z.next_in = r->input;
+  if (!r->input) r->z.next_in = r->input = dg_malloc(STEP);
   bool packed;
   if (!at_member(r, &packed, err)) return false;
   r->state = packed ? BETWEEN_MEMBERS : PLAIN;
   if (packed && inflateInit2(&r->z, 15 + 16) != Z_OK)
     return dg_fail(err, DG_ERR_MEMORY, "%s: out of memory", r->path);
+  return true;
+}
+
+/* Behind the last member zeros may stand, as tape archives have them. */
+static bool skip_padding(dg_lines *r, size_t *n, dg_error *err) {
+  *n = 0;
+  for (;;) {
+    for (; r->z.avail_in; r->z.avail_in--)
+      if (*r->z.next_in++)
+        return dg_fail(err, DG_ERR_FORMAT, "%s: after line %zu what follows the gzip data is none: pack it, too",
+                       r->path, r->number);
+    if (r->input_ended) break;
+    if (!read_packed(r, err)) return false;
+  }
+  r->at_end = true;
   return true;
 }
 
@@ -91,10 +105,7 @@ static bool unpack(dg_lines *r, uint8_t *to, size_t most, size_t *n, dg_error *e
     if (r->state == BETWEEN_MEMBERS) {
       bool more;
       if (!at_member(r, &more, err)) return false;
-      if (!more) { /* what else follows is no text, as to gzip */
-        r->at_end = true;
-        break;
-      }
+      if (!more) return skip_padding(r, n, err);
       r->state = INSIDE_MEMBER;
     }
     if (!r->z.avail_in && !r->input_ended && !read_packed(r, err)) return false;

@@ -49,7 +49,7 @@ typedef struct machine {
 } machine;
 
 /* One long string may be told again and again by its number: names are copied. */
-enum { NAME_MOST = 512 };
+enum { NAME_MOST = 512, TENSORS_MOST = 1 << 16 };
 
 static const uint32_t NOWHERE = UINT32_MAX;
 
@@ -256,8 +256,9 @@ static bool tensor(machine *m, const node *arguments) {
   if (!read_sizes(m, shape, t.dims, t.shape) ||
       !read_sizes(m, item(m, arguments, 3, TUPLE), t.dims, t.stride) || !inside(&t))
     return damaged(m, "a tensor reaches outside its storage");
-  t.storage = dg_strdup(from->text);
   dg_pickle *list = &m->tensors;
+  if (list->count == TENSORS_MOST) return damaged(m, "it has too many tensors");
+  t.storage = dg_strdup(from->text);
   DG_GROW(list->tensors, list->capacity, list->count + 1);
   list->tensors[list->count++] = t;
   m->depth -= 2;

@@ -95,5 +95,7 @@ cp "$TMPDIR/plain" "$TMPDIR/taken"
 check "a model in place of its text" refuses 2 'taken is read' \
   "$dragoman" tokenizer train -v 60 -o "$TMPDIR/taken" "$TMPDIR/taken"
 check "an unknown normalisation" refuses 2 'choose nmt_nfkc' tok train -v 500 --normalization nfd -o "$TMPDIR/x" "$TMPDIR/plain"
+{ sed -n 1,40p "$TMPDIR/plain"; printf 'caf\351\n'; cat "$TMPDIR/plain"; } >"$TMPDIR/latin"
+check "a sample of text that cannot be read" refuses 1 'latin: line 41' tok train -v 300 --sentences 20 --quiet -o "$TMPDIR/x" "$TMPDIR/latin"
 check "a vocabulary of billions" refuses 2 'too large' tok train -v 1000000000 --quiet -o "$TMPDIR/x" "$TMPDIR/plain"
 echo "1..$n"
