@@ -25,8 +25,9 @@ static const char *const versions[] = {"1:2.0-1", "0.10", "7~rc1+ds"};
 /* All of them, and those a corpus has room for. */
 #define LICENCES "LGPL-2.1+, GPL-2, MIT, "
 #define LONGEST "Permission is granted to all, with a name of over forty bytes"
-static const char *const licences[] = {LICENCES LONGEST ", Artistic or GPL-1+ with an exception",
-                                       LICENCES LONGEST ", Artistic or GPL-1+ with an exception",
+#define OTHERS ", Modifi\uFFFDe, Artistic or GPL-1+ with an exception" /* one is not UTF-8 */
+static const char *const licences[] = {LICENCES LONGEST OTHERS,
+                                       LICENCES LONGEST OTHERS,
                                        "GPL-2, Apache-2.0"};
 #define BRIEFS "LGPL-2.1+, MIT, Artistic or GPL-1+ with an exception"
 static const char *const briefs[] = {BRIEFS, BRIEFS, "GPL-2, Apache-2.0"};
@@ -103,7 +104,7 @@ static void make_package(size_t p) {
     const char *names = p ? "Copies are in '/usr/share/common-licenses/GPL-2' and in\\n"
                             "/usr/share/common-licenses/Apache-2.0.\\n"
                           : "License: LGPL-2.1+\\n text\\nLicense: GPL-2\\nLicense: MIT\\n"
-                            "License: MIT\\nLicense: " LONGEST "\\n"
+                            "License: MIT\\nLicense: " LONGEST "\\nLicense: Modifi\\351e\\n"
                             "License: Artistic or GPL-1+ with an exception\\n";
     shell("printf \"Format: x\\n%s\" >'%s/usr/share/doc/%s/copyright'", names, root, packages[p]);
   }
