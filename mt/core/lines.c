@@ -89,7 +89,8 @@ static bool skip_padding(dg_lines *r, size_t *n, dg_error *err) {
   for (;;) {
     for (; r->z.avail_in; r->z.avail_in--)
       if (*r->z.next_in++)
-        return dg_fail(err, DG_ERR_FORMAT, "%s: after line %zu what follows the gzip data is none: pack it, too",
+        return dg_fail(err, DG_ERR_FORMAT,
+                       "%s: after line %zu what follows the gzip data is none: pack it, too",
                        r->path, r->number);
     if (r->input_ended) break;
     if (!read_packed(r, err)) return false;
