@@ -128,6 +128,13 @@ static bool is_plain(const char *text, size_t n) {
   return dg_utf8_valid_prefix(text, n) == n;
 }
 
+char *dg_as_column(const char *text) {
+  char *column = dg_utf8_repair(text);
+  for (char *s = column; *s; s++)
+    if ((unsigned char)*s < ' ' || *s == 0x7f) *s = ' ';
+  return column;
+}
+
 /* The column of a corpus: the names that fit and are no part of those before. */
 static void brief_licence(const names *all, char out[DG_BRIEF_LICENCE]) {
   size_t n = 0;
@@ -148,12 +155,11 @@ static char *whole_licence(const names *all) {
   dg_strbuf b = {0};
   for (size_t i = 0; i < all->count; i++) {
     if (i) dg_strbuf_add(&b, ", ");
-    for (size_t k = 0; k < all->items[i].length; k++) {
-      char c = all->items[i].text[k];
-      dg_strbuf_addc(&b, (unsigned char)c < ' ' ? ' ' : c);
-    }
+    dg_strbuf_addn(&b, all->items[i].text, all->items[i].length);
   }
-  char *whole = dg_utf8_repair(b.text);
+  for (size_t i = 0; i < b.length; i++)
+    if (!b.text[i]) b.text[i] = ' ';
+  char *whole = dg_as_column(b.text);
   free(b.text);
   return whole;
 }

@@ -18,6 +18,8 @@ typedef struct dg_archive {
   char papers[96]; /* the package whose documentation is this one's, "" if it has its own */
 } dg_archive;
 
+/* What a package says, as UTF-8 without control characters; the caller frees it. */
+char *dg_as_column(const char *text);
 /* Whether it is spelled as package names are. */
 bool dg_is_package(const char *s);
 

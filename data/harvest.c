@@ -201,10 +201,8 @@ static uint32_t document_number(collector *c, const char *name) {
       return (uint32_t)(c->document = k);
   }
   DG_GROW(h->documents, h->document_capacity, h->document_count + 1);
-  char *column = dg_utf8_repair(name);
-  for (char *s = column; *s; s++)
-    if ((unsigned char)*s < ' ' || *s == 0x7f) *s = ' ';
-  h->documents[h->document_count] = (document_name){dg_strdup(name), c->family, column};
+  h->documents[h->document_count] =
+      (document_name){dg_strdup(name), c->family, dg_as_column(name)};
   return (uint32_t)(c->document = h->document_count++);
 }
 

@@ -393,21 +393,30 @@ static bool check_gain(const session *s, dg_error *err) {
                  s->min_gain);
 }
 
-/* How often standard input is read. */
-static size_t count_standard(const session *s) {
-  const char *texts[] = {s->test_path, s->reference_paths.count ? NULL : s->test_path,
-                         s->source_path, s->known_path,
-                         s->cli->rest.count || s->test_path ? NULL : "-"};
+/* The files of all texts that are read, as they are named. */
+static dg_list texts_of(const session *s) {
+  const char *texts[] = {s->test_path, s->source_path, s->known_path, s->bleu.model};
   const dg_list named = {.items = texts, .count = sizeof texts / sizeof *texts};
   const dg_list *lists[] = {&named, &s->reference_paths, &s->cli->rest};
-  size_t times = 0;
+  dg_list all = {0};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-    for (size_t k = 0; k < lists[i]->count; k++) {
-      char *file = lists[i]->items[k] ? dg_text_file(lists[i]->items[k]) : NULL;
-      times += file && !strcmp(file, "-");
-      free(file);
-    }
-  return times;
+    for (size_t k = 0; k < lists[i]->count; k++)
+      if (lists[i]->items[k]) dg_list_add(&all, lists[i]->items[k]);
+  if (s->test_path && !s->reference_paths.count) dg_list_add(&all, s->test_path); /* both sides */
+  if (!s->test_path && !s->cli->rest.count) dg_list_add(&all, "-");
+  return all;
+}
+
+static bool reads_standard_once(const session *s) {
+  dg_list texts = texts_of(s);
+  size_t times = 0;
+  for (size_t i = 0; i < texts.count; i++) {
+    char *file = dg_text_file(texts.items[i]);
+    times += !strcmp(file, "-");
+    free(file);
+  }
+  free(texts.items);
+  return times < 2;
 }
 
 /* --- the command --------------------------------------------------------------------------- */
@@ -457,7 +466,7 @@ static int check_flags(session *s) {
   if (s->model.beam < 1 || s->model.beam > 256) return dg_cli_usage(cli, "--beam is not in 1..256");
   if (s->test_path && s->source_path)
     return dg_cli_usage(cli, "--test has the source already: no --source-text");
-  if (count_standard(s) > 1)
+  if (!reads_standard_once(s))
     return dg_cli_usage(cli, "only one text can be standard input, and only once");
   return DG_CLI_GO;
 }
@@ -475,17 +484,14 @@ static int check_systems(session *s) {
 
 /* The page must not replace a text; models are looked after where they are found. */
 static bool check_output(session *s, dg_error *err) {
-  const char *texts[] = {s->test_path, s->source_path, s->known_path, s->bleu.model};
-  const dg_list named = {.items = texts, .count = sizeof texts / sizeof *texts};
-  const dg_list *lists[] = {&named, &s->reference_paths, &s->cli->rest};
+  dg_list texts = texts_of(s);
   bool ok = true;
-  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-    for (size_t k = 0; ok && k < lists[i]->count; k++) {
-      if (!lists[i]->items[k]) continue;
-      char *file = dg_text_file(lists[i]->items[k]);
-      ok = dg_cli_spares(s->html, file, err);
-      free(file);
-    }
+  for (size_t i = 0; ok && i < texts.count; i++) {
+    char *file = dg_text_file(texts.items[i]);
+    ok = dg_cli_spares(s->html, file, err);
+    free(file);
+  }
+  free(texts.items);
   s->model.choice.output = s->html;
   return ok;
 }

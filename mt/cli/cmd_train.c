@@ -373,22 +373,14 @@ static void set_defaults(run *r, dg_strbuf *adapter) {
 
 /* Of the settings given, those that this method does not have. */
 static void tell_useless(const run *r) {
-  static const struct {
-    const char *name;
-    unsigned methods;
-  } settings[] = {
-      {"placement", DG_METHOD_BOTTLENECK},    {"sublayers", DG_METHOD_BOTTLENECK},
-      {"width", DG_METHOD_BOTTLENECK},        {"scale", DG_METHOD_BOTTLENECK},
-      {"adapter_norm", DG_METHOD_BOTTLENECK}, {"adapter_activation", DG_METHOD_BOTTLENECK},
-      {"rank", DG_METHOD_LORA},               {"alpha", DG_METHOD_LORA},
-      {"rslora", DG_METHOD_LORA},             {"projections", DG_METHOD_LORA},
-  };
   const char *method = r->trainee.config.method;
   unsigned has = dg_trainee_is_full(&r->trainee) ? 0 : dg_method_parse(method, NULL);
-  for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-    if (!(settings[i].methods & has) && dg_cli_given(r->cli, settings[i].name))
+  for (const dg_option *o = dg_adapter_config_options; o->name; o++) {
+    unsigned of = dg_method_of_setting(o->name);
+    if (of && !(of & has) && dg_cli_given(r->cli, o->name))
       dg_cli_say(r->cli, "dragoman: warning: method %s has no %s: it changes nothing\n", method,
-                 settings[i].name);
+                 o->name);
+  }
   if (r->options.optimizer != DG_OPTIMIZER_MUON && dg_cli_given(r->cli, "muon_momentum"))
     dg_cli_say(r->cli, "dragoman: warning: muon_momentum is of --optimizer muon\n");
 }

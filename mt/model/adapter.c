@@ -90,7 +90,7 @@ unsigned dg_method_parse(const char *text, dg_error *err) {
   return parts;
 }
 
-json_t *dg_adapter_config_json(const dg_adapter_config *c) {
+unsigned dg_method_of_setting(const char *name) {
   static const struct {
     const char *name;
     unsigned method;
@@ -101,10 +101,18 @@ json_t *dg_adapter_config_json(const dg_adapter_config *c) {
       {"rank", DG_METHOD_LORA},               {"alpha", DG_METHOD_LORA},
       {"rslora", DG_METHOD_LORA},             {"projections", DG_METHOD_LORA},
   };
+  for (size_t i = 0; i < sizeof read_by / sizeof *read_by; i++)
+    if (!strcmp(read_by[i].name, name)) return read_by[i].method;
+  return 0;
+}
+
+json_t *dg_adapter_config_json(const dg_adapter_config *c) {
   json_t *j = dg_options_to_json(dg_adapter_config_options, c);
   unsigned method = dg_method_parse(c->method, NULL);
-  for (size_t i = 0; i < sizeof read_by / sizeof *read_by; i++)
-    if (!(method & read_by[i].method)) json_object_del(j, read_by[i].name);
+  for (const dg_option *o = dg_adapter_config_options; o->name; o++) {
+    unsigned of = dg_method_of_setting(o->name);
+    if (of && !(method & of)) json_object_del(j, o->name);
+  }
   if (c->placement == DG_PLACE_LAYER) json_object_del(j, "sublayers");
   if (!c->new_pieces) json_object_del(j, "new_pieces");
   if (!c->embeddings) json_object_del(j, "embeddings"), json_object_del(j, "embedding_side");

@@ -18,6 +18,8 @@ typedef enum dg_method {
 } dg_method;
 /* "bottleneck+norms+tag"; "bitfit" is biases+norms. 0 with an error for other words. */
 unsigned dg_method_parse(const char *text, dg_error *err);
+/* The method whose setting that is; 0: of several, or none. */
+unsigned dg_method_of_setting(const char *name);
 
 typedef enum dg_placement {
   DG_PLACE_LAYER,    /* after each layer, on the residual stream */

@@ -45,10 +45,6 @@ static const struct {
     {"embeddings", DG_METHOD_BOTTLENECK | DG_METHOD_LORA, {"0", "0", "500", "500", "500", "500"}},
 };
 
-/* Settings that only bottlenecks have: who gives one wants them. */
-static const char *const of_bottlenecks[] = {"placement", "sublayers",    "width",
-                                             "scale",     "adapter_norm", "adapter_activation"};
-
 static int case_of(size_t pairs, bool new_source, bool new_target) {
   if (new_source) return new_target ? BOTH : SOURCE;
   if (new_target) return pairs < much_target ? TARGET : TARGET_MUCH;
@@ -72,9 +68,10 @@ void dg_train_defaults(dg_train_options *o, size_t pairs, dg_keep_fn *keep, void
 void dg_train_adapter_defaults(dg_adapter_config *c, size_t pairs, bool new_source,
                                bool new_target, dg_keep_fn *keep, void *context, dg_strbuf *told) {
   int which = case_of(pairs, new_source, new_target);
-  bool method = true; /* is ours to choose */
-  for (size_t i = 0; i < sizeof of_bottlenecks / sizeof *of_bottlenecks; i++)
-    method = method && !keep(context, of_bottlenecks[i]);
+  bool method = true; /* is ours to choose: who gives a setting of one wants that */
+  for (const dg_option *o = dg_adapter_config_options; o->name; o++)
+    if (dg_method_of_setting(o->name) == DG_METHOD_BOTTLENECK && keep(context, o->name))
+      method = false;
   for (size_t i = !method; i < sizeof adapter_table / sizeof *adapter_table; i++)
     if (dg_method_parse(c->method, NULL) & adapter_table[i].methods)
       set(dg_adapter_config_options, c, adapter_table[i].name, adapter_table[i].values[which], keep,
