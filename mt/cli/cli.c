@@ -265,24 +265,6 @@ bool dg_cli_spares_all(const char *output, const dg_list *inputs, dg_error *err)
   return true;
 }
 
-/* Whether two names are of one place, though there may be nothing yet. */
-static bool same_place(const char *a, const char *b) {
-  const char *paths[] = {a, b};
-  char *places[2];
-  for (int i = 0; i < 2; i++) {
-    const char *slash = strrchr(paths[i], '/');
-    char *folder = slash ? dg_strndup(paths[i], (size_t)(slash + 1 - paths[i])) : dg_strdup(".");
-    char *real = realpath(folder, NULL);
-    places[i] = dg_format("%s/%s", real ? real : folder, slash ? slash + 1 : paths[i]);
-    free(real);
-    free(folder);
-  }
-  bool same = !strcmp(places[0], places[1]) || dg_same_file(a, b);
-  free(places[0]);
-  free(places[1]);
-  return same;
-}
-
 static bool read_once(const dg_list *inputs, dg_error *err) {
   size_t times = 0;
   for (size_t i = 0; i < inputs->count; i++)
@@ -297,7 +279,7 @@ bool dg_cli_apart(const dg_list *outputs, const dg_list *inputs, dg_error *err) 
   for (size_t i = 0; i < outputs->count; i++) {
     const char *path = outputs->items[i];
     for (size_t k = 0; path && k < i; k++)
-      if (outputs->items[k] && same_place(outputs->items[k], path))
+      if (outputs->items[k] && dg_same_place(outputs->items[k], path))
         return dg_fail(err, DG_ERR_USAGE, "%s is to be written twice: name two files", path);
     if (!dg_cli_spares_all(path, inputs, err)) return false;
   }

@@ -13,7 +13,7 @@
 #include "mt/cli/eval_text.h"
 #include "mt/core/file.h"
 
-enum { METRICS_MAX = 4 };
+enum { METRICS_MAX = 4, DEFAULT_BEAM = 4 };
 
 typedef enum test_kind { TEST_NONE, TEST_CONFIDENCE, TEST_BOOTSTRAP, TEST_RANDOMIZATION } test_kind;
 
@@ -461,7 +461,8 @@ static int check_flags(session *s) {
   if (s->test_path && cli->rest.count)
     return dg_cli_usage(cli, "--test translates: there is no HYP to name with it");
   const dg_model_choice *m = &s->model.choice;
-  if (!s->test_path && (m->base || m->adapters.count || m->source || m->target))
+  if (!s->test_path && (m->base || m->adapters.count || m->source || m->target ||
+                        s->model.beam != DEFAULT_BEAM))
     return dg_cli_usage(cli, "a model is evaluated on a test set: name it with --test");
   if (s->model.beam < 1 || s->model.beam > 256) return dg_cli_usage(cli, "--beam is not in 1..256");
   if (s->test_path && s->source_path)
@@ -541,7 +542,7 @@ int dg_cmd_eval(int argc, char **argv) {
                .bleu = dg_bleu_defaults(),
                .chrf = dg_chrf_defaults(),
                .min_gain = NAN,
-               .model = {.beam = 4}};
+               .model = {.beam = DEFAULT_BEAM}};
   const dg_flag flags[] = {
       {"reference", 'r', DG_FLAG_REPEAT, &s.reference_paths, "REF",
        "right translations; again for further ones"},

@@ -89,7 +89,12 @@ bool dg_texts_read(dg_texts *t, const char *path, int cut, dg_error *err) {
   size_t column, first = t->count, columns = cut > 0 ? (size_t)cut : 0;
   char *file = parse_path(path, &column);
   const char *name = strcmp(file, "-") ? path : "standard input";
-  if (column) cut = DG_CUT_NOT, columns = 0;
+  if (column && columns) {
+    free(file);
+    return dg_fail(err, DG_ERR_USAGE, "%s is one column, and %d were asked for: name the file alone",
+                   path, cut);
+  }
+  if (column) cut = DG_CUT_NOT;
   dg_lines *r = dg_lines_open(file, err);
   free(file);
   if (!r) return false;

@@ -71,6 +71,17 @@ struct dg_output {
   FILE *spool; /* what a pipe gets at the commit, else NULL */
 };
 
+/* A path's last part, and the folder that it is in. */
+static const char *name_in(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+static char *folder_of(const char *path) {
+  size_t n = (size_t)(name_in(path) - path);
+  return n ? dg_strndup(path, n) : dg_strdup(".");
+}
+
 /* Where a path leads through links, though there may be no file yet. */
 static char *follow(const char *path) {
   char *place = dg_strdup(path), target[PATH_MAX];
@@ -78,14 +89,30 @@ static char *follow(const char *path) {
     ssize_t n = readlink(place, target, sizeof target - 1);
     if (n < 0) break;
     target[n] = 0;
-    const char *slash = strrchr(place, '/');
-    char *next = *target == '/' || !slash
-                     ? dg_strdup(target)
-                     : dg_format("%.*s/%s", (int)(slash - place), place, target);
+    char *folder = folder_of(place);
     free(place);
-    place = next;
+    place = *target == '/' ? dg_strdup(target) : dg_format("%s/%s", folder, target);
+    free(folder);
   }
   return place;
+}
+
+/* One name for a place: its folder as the system has it, and the last part. */
+static char *name_place(const char *path) {
+  char *place = follow(path), *folder = folder_of(place), *real = realpath(folder, NULL);
+  char *name = dg_format("%s/%s", real ? real : folder, name_in(place));
+  free(real);
+  free(folder);
+  free(place);
+  return name;
+}
+
+bool dg_same_place(const char *a, const char *b) {
+  char *first = name_place(a), *second = name_place(b);
+  bool same = !strcmp(first, second) || dg_same_file(a, b);
+  free(first);
+  free(second);
+  return same;
 }
 
 /* A device or pipe cannot be renamed over, nor what the shell has opened for us. */
@@ -100,8 +127,7 @@ static int open_temporary(dg_output *o) {
   struct stat st; /* a name that is too long is told now, not when all is done */
   if (!*o->place) errno = ENOENT;
   if (!*o->place || (lstat(o->temporary, &st) && errno != ENOENT)) return -1;
-  const char *slash = strrchr(o->place, '/');
-  char *folder = slash ? dg_strndup(o->place, (size_t)(slash + 1 - o->place)) : dg_strdup(".");
+  char *folder = folder_of(o->place);
   int fd = access("/proc/self/fd", F_OK) ? -1 : open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
   free(folder);
   if (fd >= 0) return fd;
@@ -242,15 +268,13 @@ bool dg_output_printf(dg_output *o, dg_error *err, const char *format, ...) {
 
 /* The rename is durable only once the directory itself is on disk. */
 static void sync_directory(const char *path) {
-  char *copy = dg_strdup(path);
-  char *slash = strrchr(copy, '/');
-  if (slash) slash[slash == copy ? 1 : 0] = 0;
-  int fd = open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  char *folder = folder_of(path);
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd >= 0) {
     fsync(fd);
     close(fd);
   }
-  free(copy);
+  free(folder);
 }
 
 /* All of it is on the disk before it has the name. */
@@ -321,9 +345,7 @@ struct dg_lock {
 
 /* Temporaries of PATH that killed processes have left, where files without a name cannot be. */
 static void sweep(const char *path) {
-  const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-  char *folder = slash ? dg_strndup(path, (size_t)(slash + 1 - path)) : dg_strdup(".");
-  char *prefix = dg_format("%s.tmp-", name);
+  char *folder = folder_of(path), *prefix = dg_format("%s.tmp-", name_in(path));
   size_t n = strlen(prefix);
   DIR *d = opendir(folder);
   for (struct dirent *e; d && (e = readdir(d));) {

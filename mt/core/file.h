@@ -11,6 +11,8 @@
 
 /* Whether both name one regular file. */
 bool dg_same_file(const char *a, const char *b);
+/* Whether both lead to one place, through links too, though nothing may be there yet. */
+bool dg_same_place(const char *a, const char *b);
 
 /* A whole file mapped read-only. data stays valid until dg_unmap. */
 typedef struct dg_mapping {

@@ -176,6 +176,8 @@ check "a column of a file" prints 100.0 one_column
 uneven() { printf 'one\ttwo\nthree\n' | score -r two; }
 refused_uneven() { uneven 2>&1 | grep -q 'line 2 has 1 columns, not 2'; }
 check "uneven columns" refused_uneven
+check "columns of a column" refuses 2 'both.tsv:2 is one column' score -r both.tsv:2 --num-refs 2 ref
+check "a beam for nothing to translate" refuses 2 'name it with --test' score -r ref --beam 8 hyp
 check "no such column" refuses 1 'line 1 has only 2 columns' score -r ref both.tsv:3
 interval() { score -r ref -m chrf --confidence --confidence-n 50 hyp | grep -q 'bs:50|seed:12345.*(μ = .* ± '; }
 check "confidence" interval

@@ -344,6 +344,8 @@ check "two outputs in one" refuses 2 'w.tsv is to be written twice' train --quie
 check "the recipe as log" refuses 2 'tiny.conf is read' "$dragoman" pretrain -c tiny.conf --quiet -o w.safetensors --log tiny.conf
 
 check "one output by two names" refuses 2 'is to be written twice' train --quiet --train train.gl.tsv -o w.safetensors --log ./w.safetensors
+ln -s w.safetensors ahead
+check "one output by a link to it" refuses 2 'is to be written twice' train --quiet --train train.gl.tsv -o w.safetensors --log ahead
 check "the checkpoint as log" refuses 2 'is to be written twice' train --quiet --train train.gl.tsv -o w.safetensors \
   --log w.safetensors.checkpoint
 check "the beginning as log" lost logged.safetensors --train train.gl.tsv --init logged.safetensors -o w.safetensors \
