@@ -222,6 +222,49 @@ static void test_interrupted(void **state) {
   free(path);
 }
 
+/* What config.json has T5 read before a sentence of that pair, and what the user says instead. */
+static void test_prefix(void **state) {
+  (void)state;
+  dg_import_options o = {.source = "en", .target = "gl"};
+  dg_base *b = imported(DIR "t5_prefix", &o);
+  imported_ids(b, DIR "t5_prefix");
+  char format[DG_FORMAT_MAX];
+  strcpy(format, b->model->config.source_format);
+  dg_base_free(b);
+  o.target = "de"; /* no task, and no prefix of the model */
+  b = imported(DIR "t5_prefix", &o);
+  assert_string_equal(b->model->config.source_format, "X </s>");
+  dg_base_free(b);
+  o.prefix = "translate English to Galician: ";
+  b = imported(DIR "t5_prefix", &o);
+  assert_string_equal(b->model->config.source_format, format);
+  dg_base_free(b);
+  const char *corpus = "tests/import/sentences.tsv";
+  o.languages = "en,de", o.corpus = &corpus, o.corpus_count = 1;
+  b = imported(DIR "t5_prefix", &o); /* trimmed, with the prefix's pieces */
+  assert_string_equal(b->model->config.source_format, format);
+  dg_base_free(b);
+  o = (dg_import_options){.source = "en", .target = "gl", .prefix = " "};
+  b = imported(DIR "t5_prefix", &o);
+  assert_string_equal(b->model->config.source_format, "X </s>");
+  dg_base_free(b);
+  const struct { dg_import_options o; const char *says; } wrong[] = {
+      {{.source = "en", .target = "gl,es"}, "has a prefix for each pair, of translation_en_to_"},
+      {{.target = "gl"}, "import one pair, -s en -t de"},
+      {{.source = "en", .target = "gl", .prefix = "translate:"}, "does not end in a space"},
+      {{.source = "en", .target = "gl", .prefix = "a aX bX "}, "has a word of formats in it"},
+      {{.source = "en", .target = "gl",
+        .prefix = "one letter after another, a b c d e f g h i j k l m n o p q r s t u v w x y z "},
+       "is too long"}};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    dg_import_report report;
+    dg_error err;
+    assert_false(dg_import(DIR "t5_prefix", "/tmp/never", &wrong[i].o, &report, &err));
+    if (!strstr(err.message, wrong[i].says))
+      fail_msg("\"%s\" lacks \"%s\"", err.message, wrong[i].says);
+  }
+}
+
 static void test_refused(void **state) {
   (void)state;
   dg_error err;
@@ -240,7 +283,7 @@ int main(void) {
   static const char *const added[] = {"m2m100",    "nllb", "nllb_fast", "mbart",
                                       "t5_legacy", "t5",   "t5_fast"};
   enum { ADDED = sizeof added / sizeof *added };
-  struct CMUnitTest tests[NAMES + 5 + ADDED];
+  struct CMUnitTest tests[NAMES + 6 + ADDED];
   for (size_t i = 0; i < NAMES; i++)
     tests[i] = (struct CMUnitTest){.name = names[i], .test_func = test_ids,
                                    .initial_state = (void *)(uintptr_t)names[i]};
@@ -249,8 +292,9 @@ int main(void) {
   tests[NAMES + 2] = (struct CMUnitTest)cmocka_unit_test(test_refused);
   tests[NAMES + 4] = (struct CMUnitTest)cmocka_unit_test(test_first_merge);
   tests[NAMES + 3] = (struct CMUnitTest)cmocka_unit_test(test_interrupted);
+  tests[NAMES + 5] = (struct CMUnitTest)cmocka_unit_test(test_prefix);
   for (size_t i = 0; i < ADDED; i++)
-    tests[NAMES + 5 + i] = (struct CMUnitTest){
+    tests[NAMES + 6 + i] = (struct CMUnitTest){
         .name = added[i], .test_func = test_added, .initial_state = (void *)(uintptr_t)added[i]};
-  return _cmocka_run_group_tests("import_base", tests, NAMES + 5 + ADDED, NULL, NULL);
+  return _cmocka_run_group_tests("import_base", tests, NAMES + 6 + ADDED, NULL, NULL);
 }

@@ -101,11 +101,13 @@ int dg_cmd_import(int argc, char **argv) {
       {"source", 's', DG_FLAG_TEXT, &adapter.source, "SRC",
        "source language where no file says it (adapters, models without tags)"},
       {"target", 't', DG_FLAG_TEXT, &adapter.target, "TGT", "target language, likewise"},
+      {"prefix", 0, DG_FLAG_TEXT, &options.prefix, "TEXT",
+       "what the model reads before each sentence (T5: as config.json says)"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
       .usage = "import PATH -o BASE [--quantize fp32|bf16|int8] [--langs CODES [--corpus FILE...]]\n"
-               "                [-s SRC] [-t TGT]",
+               "                [-s SRC] [-t TGT] [--prefix TEXT]",
       .summary =
           "Makes a base of a public checkpoint: a directory as Hugging Face has it, with\n"
           "config.json, model.safetensors or pytorch_model.bin (whole or in shards), and its\n"
@@ -127,6 +129,8 @@ int dg_cmd_import(int argc, char **argv) {
                   "  dragoman import nllb-200-distilled-600M -o nllb.safetensors --quantize int8 \\\n"
                   "      --langs en,gl --corpus train.tsv news.gl.gz\n"
                   "  dragoman import opus-mt-en-gl -o en-gl.safetensors\n"
+                  "  dragoman import t5-small-yo -s en -t yo --prefix 'translate English to Yoruba: ' \\\n"
+                  "      -o yo.safetensors\n"
                   "  dragoman import translate-en_gl.argosmodel -o en-gl.safetensors\n"
                   "  dragoman import --adapter lora-en-gl -b nllb.safetensors -s en -t gl \\\n"
                   "      -o en-gl.safetensors\n",
@@ -147,6 +151,8 @@ int dg_cmd_import(int argc, char **argv) {
     code = dg_cli_usage(&cli, "say with -s and -t what the adapter translates");
   } else if (adapter.directory && options.languages) {
     code = dg_cli_usage(&cli, "--langs trims a base: leave it out with --adapter");
+  } else if (adapter.directory && options.prefix) {
+    code = dg_cli_usage(&cli, "--prefix is a base's: leave it out with --adapter");
   } else if (!apart(output, adapter.directory ? adapter.directory : cli.rest.items[0], &err) ||
              !dg_cli_spares_all(output, &corpus, &err)) {
     code = dg_cli_fail(&err);

@@ -11,6 +11,7 @@
 #include "mt/core/lines.h"
 #include "mt/core/mem.h"
 #include "mt/import/added.h"
+#include "mt/import/prefix.h"
 #include "mt/import/source.h"
 #include "mt/import/trim.h"
 #include "mt/import/vocabulary.h"
@@ -304,6 +305,18 @@ static bool make_marian_tokenizers(import *m, const dg_import_options *o, dg_err
   return ok;
 }
 
+/* T5 is told in words what to do, where its tags do not tell it. */
+static bool add_prefix(import *m, dg_error *err) {
+  json_t *config = NULL;
+  const char *prefix = NULL;
+  bool ok = read_json(m, "config.json", JSON_DECODE_INT_AS_REAL, &config, err) &&
+            dg_prefix_find(config, &m->source->languages, &prefix, err) &&
+            (!prefix ||
+             dg_prefix_put(&m->source->config.model, m->source->tokenizer, prefix, err));
+  json_decref(config);
+  return ok || dg_error_context(err, "%s", m->directory);
+}
+
 static bool make_tokenizer(import *m, const dg_import_options *o, dg_error *err) {
   dg_family family = m->source->config.family;
   m->size = (size_t)m->source->config.model.vocab_size;
@@ -316,14 +329,14 @@ static bool make_tokenizer(import *m, const dg_import_options *o, dg_error *err)
                                                         err) ||
                                         dg_error_context(err, "%s", m->directory)
                                   : place_by_offset(m, err);
-  if (!ok || !add_languages(m, err) || !add_words(m, err) || !set_formats(m, err) ||
-      !dg_source_set_sides(m->source, o, NULL, NULL, err))
-    return false;
+  if (!ok || !add_languages(m, err) || !add_words(m, err) || !set_formats(m, err)) return false;
+  bool tagged = m->source->languages.count > 0;
+  if (!dg_source_set_sides(m->source, o, NULL, NULL, err)) return false;
   dg_tokenizer *t = m->source->tokenizer = dg_pieces_tokenizer(m->pieces, m->size, err);
   if (t && dg_tokenizer_eos(t) != m->source->config.eos)
     return dg_fail(err, DG_ERR_FORMAT, "%s: </s> has id %d, but \"eos_token_id\" is %d",
                    m->directory, dg_tokenizer_eos(t), m->source->config.eos);
-  return t != NULL;
+  return t && (family != DG_FAMILY_T5 || tagged || o->prefix || add_prefix(m, err));
 }
 
 /* --- weights -------------------------------------------------------------------------------- */
@@ -475,6 +488,7 @@ bool dg_import(const char *path, const char *base, const dg_import_options *o,
   bool ok = place && (dg_ends_with(place, ".npz") ? dg_source_marian_npz
                       : is_ctranslate2(place)     ? dg_source_ctranslate2
                                                   : read_directory)(&s, place, o, err);
+  if (ok && o->prefix) ok = dg_prefix_put(&s.config.model, s.tokenizer, o->prefix, err);
   if (place && !ok) blame_pointer(place, err);
   dg_base *b = ok ? make_base(&s, err) : NULL;
   ok = b && write_base(b, &s, place, base, o, report, err);

@@ -15,6 +15,7 @@ typedef struct dg_import_options {
   /* Languages, as codes with commas between, of a model that tells them neither by tags nor
    * in its files; or NULL. */
   const char *source, *target;
+  const char *prefix; /* what the model reads before each sentence; NULL: as its config.json says */
 } dg_import_options;
 
 typedef struct dg_import_report {

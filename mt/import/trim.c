@@ -64,7 +64,7 @@ static bool is_character(const char *piece) {
 }
 
 /* Control pieces stay but for tags of other languages and fillers; of the rest those that
- * any text may need. */
+ * any text may need, and what stands before it. */
 static void keep_needed(const dg_base *full, const dg_tokenizer *t, const dg_language *languages,
                         size_t count, bool by_corpus, bool *keep) {
   script *scripts = dg_calloc(count, sizeof *scripts);
@@ -75,6 +75,12 @@ static void keep_needed(const dg_base *full, const dg_tokenizer *t, const dg_lan
     else keep[id] = (!by_corpus || is_character(piece)) && in_their_script(piece, scripts, count);
   }
   free(scripts);
+  int32_t items[DG_FORMAT_MAX];
+  size_t n = t == full->tokenizer
+                 ? dg_format_source(full, -1, -1, NULL, 0, items, DG_FORMAT_MAX)
+                 : dg_format_target(full, -1, -1, NULL, 0, items, DG_FORMAT_MAX);
+  for (size_t i = 0; i < n; i++)
+    if (items[i] >= 0) keep[items[i]] = true;
   for (size_t i = 0; i < full->language_count; i++) {
     const dg_language *l = &full->languages[i];
     if (l->tag >= 0 && l->tag < dg_tokenizer_size(t) && !chosen(languages, count, l->code))

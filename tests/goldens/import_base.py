@@ -181,3 +181,20 @@ for text in sentences:
     rows.append(("en", "gl", [tokenizer.convert_tokens_to_ids("<2gl>")] + ids + [1],
                  [0] + ids + [1]))
 finish("t5_fast", model, rows)
+
+# A T5 that is told in words what to do, as its pipeline tells it.
+path = folder("t5_prefix")
+(path / "spiece.model").write_bytes(train(vocab_size=1200, unk_id=2, bos_id=-1, eos_id=1, pad_id=0))
+tokenizer = hf.T5Tokenizer(str(path / "spiece.model"), extra_ids=0)
+model = hf.T5ForConditionalGeneration(hf.T5Config(
+    vocab_size=len(tokenizer), d_model=4, d_kv=2, d_ff=4, num_layers=1, num_heads=1,
+    decoder_start_token_id=0, task_specific_params={
+        "summarization": {"prefix": "summarize: "},
+        "translation_en_to_gl": {"prefix": "translate English to Galician: "},
+        "translation_en_to_es": {"prefix": "translate English to Spanish: "}}))
+model.generation_config.max_length = 1000
+task = hf.pipeline("translation_en_to_gl", model=model, tokenizer=tokenizer)
+rows = [("en", "gl", task.preprocess(text)["input_ids"][0].tolist(),
+         [0] + tokenizer(text)["input_ids"]) for text in sentences]
+model.config.prefix = None  # which the pipeline has set
+finish("t5_prefix", model, rows)
