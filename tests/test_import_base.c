@@ -13,6 +13,7 @@
 #include "mt/core/lines.h"
 #include "mt/core/mem.h"
 #include "tests/imported.h"
+#include "tokenizer/extend.h"
 
 #define DIR "tests/import/base/"
 
@@ -63,11 +64,51 @@ static void sampled_words(const dg_tokenizer *t, const char *text) {
   dg_tokens_free(&drawn);
 }
 
+static const char *const cyrillic[] = {"вікно на <tok> схід", "на вікні New York квітка та вікно",
+                                       "квітка на вікні", "вікно та квітка"};
+
+static int next_cyrillic(void *context, const char **text, size_t *n, dg_error *err) {
+  (void)err;
+  size_t *next = context;
+  if (*next == 12) return 0;
+  *text = cyrillic[(*next)++ % 4];
+  *n = strlen(*text);
+  return 1;
+}
+
+typedef struct added_case {
+  const char *name;
+  dg_tokenizer *extended; /* the base's with pieces of Cyrillic, among which are the same words */
+} added_case;
+
+static dg_tokenizer *extend(const dg_tokenizer *t) {
+  dg_error err;
+  dg_piece_list list;
+  size_t next = 0, words = 0, pieces = 0;
+  if (!dg_piece_list_learn(t, 12, next_cyrillic, &next, &list, &err)) fail_msg("%s", err.message);
+  assert_true(list.count > 2);
+  dg_tokenizer *with = dg_tokenizer_extend(t, &list, 5000, &err);
+  if (!with) fail_msg("%s", err.message);
+  dg_piece_list_free(&list);
+  int32_t ids[IMPORTED_IDS];
+  for (size_t i = 0; i < 2; i++)
+    for (size_t n = imported_encode(with, cyrillic[i], ids); n--;) {
+      words += ids[n] == dg_tokenizer_id(t, i ? "New York" : "<tok>");
+      pieces += ids[n] >= 5000;
+    }
+  assert_int_equal(words, 2);
+  assert_true(pieces > 2);
+  return with;
+}
+
 /* Words added beside a tokenizer's sentencepiece model (tests/goldens/import_added.py). */
 static void compare_added(const dg_base *b, char **field, void *context) {
+  const added_case *a = context;
   int32_t ids[IMPORTED_IDS];
   size_t n = imported_encode(b->tokenizer, field[0], ids);
-  imported_same((const char *)context, field[0], ids, n, field[1]);
+  imported_same(a->name, field[0], ids, n, field[1]);
+  n = imported_encode(a->extended, field[0], ids);
+  imported_same(a->name, field[0], ids, n, field[1]);
   sampled_words(b->tokenizer, field[0]);
   n = imported_numbers(field[1], ids);
   for (size_t i = 0; i < n; i++)
@@ -76,8 +117,7 @@ static void compare_added(const dg_base *b, char **field, void *context) {
   char *text = dg_tokenizer_decode(b->tokenizer, ids, n, &err);
   if (!text) fail_msg("%s", err.message);
   if (strcmp(text, field[2]))
-    fail_msg("%s: \"%s\" is decoded into \"%s\", not \"%s\"", (const char *)context, field[0], text,
-             field[2]);
+    fail_msg("%s: \"%s\" is decoded into \"%s\", not \"%s\"", a->name, field[0], text, field[2]);
   free(text);
 }
 
@@ -85,10 +125,12 @@ static void test_added(void **state) {
   char *name = *state, *directory = dg_format("tests/import/added/%s", name);
   const dg_import_options o = {.target = *name == 't' ? "gl" : NULL};
   dg_base *b = imported(directory, &o);
-  assert_true(imported_rows(b, directory, "added.tsv", 3, compare_added, name) > 30);
+  added_case a = {name, extend(b->tokenizer)};
+  assert_true(imported_rows(b, directory, "added.tsv", 3, compare_added, &a) > 30);
   int32_t word = dg_tokenizer_id(b->tokenizer, "New York");
   assert_true(word >= 0 && !dg_tokenizer_is_control(b->tokenizer, word));
   assert_false(dg_tokenizer_is_control(b->tokenizer, dg_tokenizer_id(b->tokenizer, "<formal>")));
+  dg_tokenizer_free(a.extended);
   dg_base_free(b);
   free(directory);
 }
