@@ -260,6 +260,10 @@ static void add_unescaped(dg_strbuf *b, const char *s, const char *end) {
   }
 }
 
+static void skip_space(const char **s, size_t *n) {
+  while (*n && isspace((unsigned char)**s)) ++*s, --*n;
+}
+
 void dg_properties_read(const char *text, size_t size, dg_message_visit *visit, void *context) {
   lines l = {text, text + size};
   dg_strbuf whole = {0}, id = {0}, value = {0};
@@ -267,17 +271,16 @@ void dg_properties_read(const char *text, size_t size, dg_message_visit *visit, 
   size_t n;
   while (next_line(&l, &s, &n)) {
     dg_strbuf_clear(&whole);
-    for (bool more = true; more;) { /* an odd number of backslashes joins the next line */
-      size_t begin = 0, slashes = 0;
-      while (begin < n && isspace((unsigned char)s[begin])) begin++;
-      while (slashes < n - begin && s[n - 1 - slashes] == '\\') slashes++;
+    skip_space(&s, &n);
+    if (!n || *s == '#' || *s == '!') continue; /* a comment is one line, whatever ends it */
+    for (bool more = true; more; skip_space(&s, &n)) { /* an odd number of backslashes joins */
+      size_t slashes = 0;
+      while (slashes < n && s[n - 1 - slashes] == '\\') slashes++;
       more = slashes % 2;
-      dg_strbuf_addn(&whole, s + begin, n - begin - more);
+      dg_strbuf_addn(&whole, s, n - more);
       if (more) more = next_line(&l, &s, &n);
     }
-    if (!whole.length || *whole.text == '#' || *whole.text == '!' ||
-        memchr(whole.text, 0, whole.length))
-      continue;
+    if (!whole.length || memchr(whole.text, 0, whole.length)) continue;
     const char *key_end = whole.text + strcspn(whole.text, "=: \t"), *from = key_end;
     from += strspn(from, " \t");
     if (*from == '=' || *from == ':') from++;

@@ -97,7 +97,7 @@ static void test_broken_fluent(void **state) {
 /* --- properties and DTD ------------------------------------------------------------------------ */
 
 static const char properties[] =
-    "# comment\n! another\n\n"
+    "# comment\n! another\n\n# in C:\\\nafter=After\n"
     "open=Open\n"
     "  close : Close %S\n"
     "long=One \\\n      two \\\\\n"
@@ -111,7 +111,7 @@ static const char properties[] =
 static void test_properties(void **state) {
   (void)state;
   check(dg_properties_read, properties,
-        "open: Open\nclose: Close %S\nlong: One two \\\nunicode: é😀 u12 café\n"
+        "after: After\nopen: Open\nclose: Close %S\nlong: One two \\\nunicode: é😀 u12 café\n"
         "breaks: One Two Three\nequals: a = b\npath: C:\\x\n");
 }
 
