@@ -34,28 +34,62 @@ static bool same_keys(const dg_outline *a, const dg_outline *b, bool longer) {
   return true;
 }
 
-/* The paragraph with an id, looked for from where the last one was: ids mostly
- * come in the same order. */
-static size_t find_id(const dg_outline *o, uint64_t id, size_t from) {
-  for (size_t i = 0; i < o->count; i++) {
-    size_t k = from + i < o->count ? from + i : from + i - o->count;
-    if (o->list[k].key == id) return k;
+typedef struct place {
+  uint64_t key;
+  size_t at;
+} place;
+
+static int by_key(const void *a, const void *b) {
+  const place *x = a, *y = b;
+  if (x->key != y->key) return x->key < y->key ? -1 : 1;
+  return (x->at > y->at) - (x->at < y->at);
+}
+
+static place *index_of(const dg_outline *o) {
+  place *list = dg_calloc(o->count + 1, sizeof *list);
+  for (size_t i = 0; i < o->count; i++) list[i] = (place){o->list[i].key, i};
+  if (o->count) qsort(list, o->count, sizeof *list, by_key);
+  return list;
+}
+
+/* The paragraph with an id; of several the next one from where the last was, for ids mostly come
+ * in the same order. n: there is none. */
+static size_t find_id(const place *list, size_t n, uint64_t id, size_t from) {
+  const place wanted[] = {{id, from}, {id, 0}};
+  for (int i = 0; i < 2; i++) {
+    size_t low = 0, high = n;
+    while (low < high) {
+      size_t middle = low + (high - low) / 2;
+      if (by_key(&list[middle], &wanted[i]) < 0) low = middle + 1;
+      else high = middle;
+    }
+    if (low < n && list[low].key == id) return list[low].at;
   }
-  return o->count;
+  return n;
+}
+
+static void pair(const dg_outline *english, size_t k, const dg_outline *other, size_t i,
+                 const char *locale, const char *document, const dg_pair_sink *sink) {
+  sink->pair(sink->context, locale, document, dg_outline_text(english, k),
+             dg_outline_text(other, i));
 }
 
 bool dg_outline_align(const dg_outline *english, const dg_outline *other, dg_alignment how,
                       const char *locale, const char *document, const dg_pair_sink *sink) {
-  bool ids = how == DG_ALIGN_IDS;
-  if (!ids && !same_keys(english, other, how == DG_ALIGN_SIGNED)) return false;
-  size_t next = 0, count = ids ? other->count : english->count;
-  for (size_t i = 0; i < count; i++) {
-    size_t k = ids ? find_id(english, other->list[i].key, next) : i;
-    if (k == english->count) continue;
-    next = k + 1 < english->count ? k + 1 : 0;
-    sink->pair(sink->context, locale, document, dg_outline_text(english, k),
-               dg_outline_text(other, i));
+  size_t n = english->count;
+  if (how != DG_ALIGN_IDS) {
+    if (!same_keys(english, other, how == DG_ALIGN_SIGNED)) return false;
+    for (size_t i = 0; i < n; i++) pair(english, i, other, i, locale, document, sink);
+    return true;
   }
+  place *list = index_of(english);
+  for (size_t i = 0, next = 0; i < other->count; i++) {
+    size_t k = find_id(list, n, other->list[i].key, next);
+    if (k == n) continue;
+    next = k + 1;
+    pair(english, k, other, i, locale, document, sink);
+  }
+  free(list);
   return true;
 }
 

@@ -249,6 +249,11 @@ static void test_libreoffice(void **state) {
               "gl|d|Spelling|Ortografía\n"
               "gl|d|10<sup>2</sup> <img/> and more <x>|10<sup>2</sup> <img/> e máis <x>\n"
               "gl|d|Choose Tools - Options now.|Escolla Ferramentas - Opcións xa.\n");
+  check_pairs(dg_libreoffice_outline, DG_ALIGN_IDS, /* an id that stands twice: in turn */
+              "<p id=\"par_id1\">One</p><p id=\"par_id2\">Two</p><p id=\"par_id1\">Three</p>",
+              "<p id=\"par_id1\">Un</p><p id=\"par_id1\">Tres</p><p id=\"par_id2\">Dous</p>"
+              "<p id=\"par_id1\">Tres</p><p id=\"par_id0\">Cero</p>",
+              "gl|d|One|Un\ngl|d|Three|Tres\ngl|d|Two|Dous\ngl|d|Three|Tres\n");
   assert_string_equal(dg_source_libreoffice.english("libreoffice-help-gl")[0],
                       "libreoffice-help-en-us");
   assert_null(dg_source_libreoffice.english("libreoffice-help-en-us"));
