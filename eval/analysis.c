@@ -9,6 +9,7 @@
 #include "eval/ngrams.h"
 #include "eval/pytext.h"
 #include "mt/core/utf8.h"
+#include "tokenizer/placeholders.h"
 
 enum { SCRIPTS = USCRIPT_CODE_LIMIT };
 
@@ -76,6 +77,9 @@ static void find_failures(const char *const *hypotheses, const char *const *refe
     if (sources && !strcmp(h, sources[i]) && strcmp(r, h)) flags[i] |= 1 << DG_FAILED_UNTRANSLATED;
     if (repeats(h) && !repeats(r)) flags[i] |= 1 << DG_FAILED_REPEATS;
     if (foreign(h, usual, 3) && !foreign(r, usual, 1)) flags[i] |= 1 << DG_FAILED_SCRIPT;
+    const char *kept = sources ? sources[i] : r;
+    if (!dg_placeholders_same(kept, h) && dg_placeholders_same(kept, r))
+      flags[i] |= 1 << DG_FAILED_PLACEHOLDERS;
   }
 }
 

@@ -11,6 +11,8 @@ typedef enum dg_failure {
   DG_FAILED_UNTRANSLATED, /* the source as it is, which the reference is not */
   DG_FAILED_REPEATS,      /* says the same again and again, as the reference does not */
   DG_FAILED_SCRIPT,       /* mostly in a script that the references hardly use */
+  DG_FAILED_PLACEHOLDERS, /* placeholders or tags are other than the source's, or the reference's
+                             where the source is not known, and the reference's are not */
   DG_FAILURES
 } dg_failure;
 

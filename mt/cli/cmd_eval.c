@@ -591,7 +591,7 @@ int dg_cmd_eval(int argc, char **argv) {
       {"min-gain", 0, DG_FLAG_FLOAT, &s.min_gain, "X",
        "fail unless the last HYP gains X, significantly"},
       {"failures", 0, DG_FLAG_BOOL, &s.report.failures, NULL,
-       "count empty, untranslated, repeating, foreign"},
+       "count empty, untranslated, repeating, foreign, without a %s"},
       {"by", 0, DG_FLAG_TEXT, &s.by, "LIST", "scores by length,script,frequency"},
       {"worst", 0, DG_FLAG_INT, &s.worst, "N", "show each system's worst segments"},
       {"html", 0, DG_FLAG_TEXT, &s.html, "FILE", "write all that as a page with charts"},

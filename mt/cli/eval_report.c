@@ -12,9 +12,9 @@ static const char *const by_titles[DG_GROUPINGS] = {"characters of the reference
                                                     "script of the reference",
                                                     "count of the reference's rarest word"};
 static const char *const failure_names[DG_FAILURES] = {"empty", "untranslated", "repeats",
-                                                       "wrong_script"};
+                                                       "wrong_script", "placeholders"};
 static const char *const failure_titles[DG_FAILURES] = {"empty", "untranslated", "repeating",
-                                                        "wrong script"};
+                                                        "wrong script", "other placeholders"};
 
 struct dg_report {
   dg_report_options options;

@@ -214,7 +214,7 @@ done <commands
 beyond() { score -r target "$@" | sed '1,/^$/d'; }
 cat >failures <<'END'
 Failures, of each system's segments
-  failing: empty 1 (20.0%), untranslated 1 (20.0%), repeating 1 (20.0%), wrong script 1 (20.0%)
+  failing: empty 1 (20.0%), untranslated 1 (20.0%), repeating 1 (20.0%), wrong script 1 (20.0%), other placeholders 0 (0.0%)
 END
 check "failures" prints_file failures beyond -m chrf --failures --source-text source failing
 cat >worst <<'END'
