@@ -162,7 +162,8 @@ int dg_cmd_translate(int argc, char **argv) {
       .summary =
           "Translates text, a line a segment, from files or standard input. Files may be gzipped.\n"
           "A line longer than the base was trained on is translated sentence by sentence. Lines\n"
-          "that come slowly, from a pipe or terminal, are answered as they come.\n"
+          "that come slowly, from a pipe or terminal, are answered as they come. Of the hypotheses the\n"
+          "best that has the source's placeholders and tags (%s, {0}, <b>) comes first.\n"
           "Models are paths, or names looked up in $DRAGOMAN_MODELS and the installed models. With\n"
           "--json each line gives an object with its translations and their scores.",
       .examples = "  echo 'Open the file' | dragoman translate -t gl\n"

@@ -8,6 +8,7 @@
 #include "mt/core/utf8.h"
 #include "mt/decode/beam.h"
 #include "mt/model/decoder.h"
+#include "tokenizer/placeholders.h"
 #include "tokenizer/text.h"
 
 /* Hypotheses at once: so many that products are quick, and their logits take at most 64 MB. */
@@ -21,7 +22,8 @@ dg_translate_options dg_translate_defaults(void) {
 /* What is searched as one: a line, or some sentences of a long line. */
 typedef struct request {
   size_t line, order; /* order: its place in the text */
-  int32_t *ids;       /* formatted source */
+  char *text;
+  int32_t *ids; /* formatted source */
   size_t length;
   dg_translation found;
 } request;
@@ -41,8 +43,9 @@ typedef struct job {
   dg_translation *out;
 } job;
 
-/* Makes a request of the tokens at hand; of none the network would make something up. */
-static void add_request(job *j, size_t line) {
+/* Makes a request of text[0,n), whose tokens are at hand; of none the network would make
+ * something up. */
+static void add_request(job *j, size_t line, const char *text, size_t n) {
   const dg_tokens *tokens = &j->tokens;
   if (!tokens->count) return;
   size_t whole = tokens->count + j->around, capacity = whole < j->longest ? whole : j->longest;
@@ -50,7 +53,7 @@ static void add_request(job *j, size_t line) {
   for (size_t i = 0; i < tokens->count; i++) ids[i] = tokens->items[i].id;
   DG_GROW(j->requests, j->capacity, j->count + 1);
   request *r = &j->requests[j->count];
-  *r = (request){.line = line, .order = j->count++};
+  *r = (request){.line = line, .order = j->count++, .text = dg_strndup(text, n)};
   r->ids = dg_malloc(capacity * sizeof *r->ids);
   r->length = dg_format_source(j->base, j->source_tag, j->target_tag, ids, tokens->count, r->ids,
                                capacity);
@@ -72,13 +75,13 @@ static bool prepare_long(job *j, const char *text, size_t n, size_t line, dg_err
     if (!encode(j, text + begin, j->ends[i] - begin, err)) return false;
     if (j->tokens.count > j->comfortable && end > begin) {
       if (!encode(j, text + begin, end - begin, err)) return false;
-      add_request(j, line);
+      add_request(j, line, text + begin, end - begin);
       begin = end;
     }
     end = j->ends[i];
   }
   if (!encode(j, text + begin, n - begin, err)) return false;
-  add_request(j, line);
+  add_request(j, line, text + begin, n - begin);
   return true;
 }
 
@@ -88,7 +91,7 @@ static bool prepare(job *j, const char *text, size_t line, dg_error *err) {
   if (ok && j->tokens.count > j->comfortable)
     ok = prepare_long(j, text, n, line, err);
   else if (ok)
-    add_request(j, line);
+    add_request(j, line, text, n);
   return ok || dg_error_context(err, "line %zu", line + 1);
 }
 
@@ -129,6 +132,35 @@ static void tame(char *text) {
   *to = 0;
 }
 
+/* Decodes what was found for a request, at most `beam`. The first is to be the best that has the
+ * source's placeholders and tags: a message that lacks one is of no use. */
+static bool take(const job *j, request *r, const dg_hypothesis *found, dg_error *err) {
+  dg_translation *t = &r->found;
+  size_t beam = j->o->beam, kept = 0;
+  t->texts = dg_calloc(beam, sizeof *t->texts);
+  t->scores = dg_calloc(beam, sizeof *t->scores);
+  for (; t->count < beam && found[t->count].ids; t->count++) {
+    const dg_hypothesis *h = &found[t->count];
+    if (t->count >= j->o->nbest && kept < t->count) break; /* no need to look further */
+    char *text = dg_tokenizer_decode(j->base->target_tokenizer, h->ids, h->length, err);
+    if (!text) return false;
+    tame(text);
+    t->texts[t->count] = text;
+    t->scores[t->count] = h->score;
+    if (kept == t->count && !dg_placeholders_same(r->text, text)) kept++;
+  }
+  if (kept && kept < t->count) {
+    char *text = t->texts[kept];
+    double score = t->scores[kept];
+    memmove(t->texts + 1, t->texts, kept * sizeof *t->texts);
+    memmove(t->scores + 1, t->scores, kept * sizeof *t->scores);
+    t->texts[0] = text;
+    t->scores[0] = score;
+  }
+  while (t->count > j->o->nbest) free(t->texts[--t->count]);
+  return true;
+}
+
 static bool translate_batch(const job *j, request *batch, size_t n, dg_error *err) {
   const dg_translate_options *o = j->o;
   size_t total = 0, longest = 0;
@@ -136,7 +168,7 @@ static bool translate_batch(const job *j, request *batch, size_t n, dg_error *er
   int32_t *source = dg_malloc((total + 1) * sizeof *source);
   uint32_t *offsets = dg_malloc((n + 1) * sizeof *offsets);
   dg_beam_sentence *sentences = dg_calloc(n, sizeof *sentences);
-  dg_hypothesis *found = dg_calloc(n * o->nbest, sizeof *found);
+  dg_hypothesis *found = dg_calloc(n * o->beam, sizeof *found);
   offsets[0] = 0;
   for (size_t i = 0; i < n; i++) {
     memcpy(source + offsets[i], batch[i].ids, batch[i].length * sizeof *source);
@@ -150,25 +182,13 @@ static bool translate_batch(const job *j, request *batch, size_t n, dg_error *er
                                  longest + j->prefix_length, err);
   bool ok = d != NULL;
   if (ok) {
-    dg_beam_options bo = {o->beam, o->nbest, o->length_penalty,
+    dg_beam_options bo = {o->beam, o->beam, o->length_penalty,
                           dg_network_classes(j->network),
                           dg_tokenizer_eos(j->base->target_tokenizer), j->banned};
     dg_beam_search(step, d, &bo, sentences, n, j->network->threads, found);
   }
-  for (size_t i = 0; i < n && ok; i++) {
-    dg_translation *t = &batch[i].found;
-    t->texts = dg_calloc(o->nbest, sizeof *t->texts);
-    t->scores = dg_calloc(o->nbest, sizeof *t->scores);
-    for (size_t k = 0; k < o->nbest && ok; k++) {
-      const dg_hypothesis *h = &found[i * o->nbest + k];
-      if (!h->ids) break;
-      t->texts[k] = dg_tokenizer_decode(j->base->target_tokenizer, h->ids, h->length, err);
-      t->scores[k] = h->score;
-      ok = t->texts[k] != NULL;
-      if (ok) tame(t->texts[k]), t->count++;
-    }
-  }
-  for (size_t i = 0; i < n * o->nbest; i++) free(found[i].ids);
+  for (size_t i = 0; i < n && ok; i++) ok = take(j, &batch[i], found + i * o->beam, err);
+  for (size_t i = 0; i < n * o->beam; i++) free(found[i].ids);
   dg_decoder_free(d);
   free(source);
   free(offsets);
@@ -296,6 +316,7 @@ bool dg_translate(const dg_network *network, const dg_base *base, int32_t source
   }
   for (size_t i = 0; i < j.count; i++) {
     free(j.requests[i].ids);
+    free(j.requests[i].text);
     dg_translations_free(&j.requests[i].found, 1);
   }
   free(j.requests);

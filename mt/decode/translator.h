@@ -16,7 +16,7 @@ typedef struct dg_translate_options {
 dg_translate_options dg_translate_defaults(void);
 
 typedef struct dg_translation {
-  char **texts; /* [count], best first */
+  char **texts; /* [count], best first, before them the best that keeps all placeholders and tags */
   double *scores;
   size_t count;
   bool cut; /* a sentence was longer than the model can read: its end is lost */

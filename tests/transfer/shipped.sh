@@ -1,6 +1,7 @@
 #!/bin/sh
 # Measures what ships in data/models on the dev and test sets of the corpus
-# (configs/make-models.sh) and prints a table: tests/transfer/shipped.tsv.
+# (configs/make-models.sh) and prints a table: tests/transfer/shipped.tsv. Its last column counts
+# translations that have other placeholders or tags than the source.
 #   tests/transfer/shipped.sh [PROGRAM] >shipped.new && mv shipped.new tests/transfer/shipped.tsv
 # Needs jq. CORPUS (work/corpus) is where the corpus is; with BASE=FILE, another base, it alone
 # is measured: shipped-fp32.tsv is of the same weights stored in fp32 (pretrain --set storage=fp32).
@@ -21,12 +22,13 @@ measure() {
   cut -f"$column" "$scratch/pairs" >"$scratch/source"
   cut -f$((3 - column)) "$scratch/pairs" >"$scratch/reference"
   "$dragoman" translate -b "$base" --quiet "$@" "$scratch/source" >"$scratch/output"
-  "$dragoman" eval --quiet -w 2 -r "$scratch/reference" "$scratch/output" >"$scratch/scores"
-  scores=$(awk '{ scores = scores "\t" $1 } END { print scores; exit NR != 2 }' "$scratch/scores")
-  printf '%s\t%s\t%s\t%s%s\n' "$pair" "$system" "${set%%.*}" "$(wc -l <"$scratch/source")" "$scores"
+  "$dragoman" eval --json -w 2 --failures --source-text "$scratch/source" -r "$scratch/reference" "$scratch/output" \
+    >"$scratch/scores"
+  scores=$(jq -er '[.scores[0].score, .scores[1].score, .details[0].placeholders] | @tsv' "$scratch/scores")
+  printf '%s\t%s\t%s\t%s\t%s\n' "$pair" "$system" "${set%%.*}" "$(wc -l <"$scratch/source")" "$scores"
 }
 
-printf 'pair\tsystem\tset\tsentences\tBLEU\tchrF\n'
+printf 'pair\tsystem\tset\tsentences\tBLEU\tchrF\tother placeholders\n'
 languages=$(facts "$base" '.languages[].code | select(. != "en")')
 for language in $languages; do
   for part in dev test; do
