@@ -33,6 +33,7 @@ mkdir corpus prose 'in a place' out
 language es "$spanish"
 language pt "$portuguese"
 language gl "$galician"
+named 901 2600 "$galician" | sed 's/$/\tlist.mo/' | gzip >>corpus/train.gl.tsv.gz # more than one sample
 named 861 890 "$galician" | packed help.page >prose/train.gl.tsv.gz
 echo 'a package' | tee corpus/manifest.tsv >prose/manifest.tsv
 for code in es pt; do gzip -dc corpus/train.$code.tsv.gz | cut -f1,2 >$code.tsv; done
@@ -76,9 +77,9 @@ rows() { [ "$(grep -c "$2" "$TABLE")" -eq "$1" ] || { cat "$TABLE"; return 1; };
 compared() { [ "$(grep -c "$2" out/paired.tsv)" -eq "$1" ] || { cat out/paired.tsv; return 1; }; }
 
 made() {
-  run 'en-gl 0' 'en-gl 500 scratch' 'en-gl 500 bottleneck' 'en-gl 500 full' && rows 5 '' &&
+  run 'en-gl 0' 'en-gl 500 scratch' 'en-gl 500 bottleneck' 'en-gl 500 full' && rows 6 '' &&
     awk -F'\t' 'NR > 1 { for (i = 1; i <= NF; i++) if ($i == "") exit 1; if (NF != 18 || $7 != 30) exit 1
-      if ($4 != "base" && ($6 != 500 || $15 != 2 || $17 != 1 || $12 < 1000 || $14 < 1)) exit 1 }' "$TABLE"
+      if ($3 && ($6 != 500 || $15 != 2 || $17 != 1 || $12 < 1000 || $14 < 1)) exit 1 }' "$TABLE"
 }
 check "rows" made
 paired() { # as eval compares
@@ -124,17 +125,28 @@ killed() { # halfway, then on its last step
     UPDATES=60 run 'en-gl 500 lora' && asked 0 train
 }
 check "killed and started again" killed
+copied() { # the source against the reference
+  "$dragoman" eval --quiet -w 2 -r "$WORK/test.gl.2" "$WORK/test.gl.1" | tr '\n' ' ' >want
+  awk -F'\t' '$4 == "copy" { printf "%.2f %.2f ", $8, $10 }' "$TABLE" | diff - want
+}
+check "the source, copied" copied
+base_pieces() {
+  run 'en-gl 2000 base-pieces' && asked 1 'train.*--new-pieces 0' && rows 1 base-pieces && compared 1 'base-pieces.*base'
+}
+check "without pieces of the language's own" base_pieces
 stacked() { # of both adapters
-  run 'en-gl 2000 stacked' && rows 2 stacked && compared 1 stacked:language || return 1
-  parameters=$("$dragoman" info --json "$WORK"/en-gl.2000.stacked.*.safetensors | jq -s 'map(.parameters) | add')
+  run 'en-gl 2000 stacked' && rows 3 stacked && compared 1 stacked:language && compared 1 stacked:control || return 1
+  parameters=$("$dragoman" info --json "$WORK"/en-gl.2000.stacked.*.ui.safetensors "$WORK"/en-gl.2000.stacked.*.prose.safetensors |
+    jq -s 'map(.parameters) | add')
   awk -F'\t' -v parameters="$parameters" '
-    $4 == "stacked:language" { pairs = $6; alone = $12; if ($6 < 500 || $6 > 600) exit 1 }
-    $4 == "stacked" { found = 1; if ($6 <= pairs || $6 > pairs + 200 || $12 != parameters || $12 <= alone) exit 1 }
+    $4 == "stacked:language" { alone = $12; if ($6 != 2000) exit 1 }
+    $4 == "stacked:control" { control = $12; if ($6 < 2200 || $6 > 2300) exit 1 }
+    $4 == "stacked" { found = 1; if ($6 <= 2000 || $6 > 2200 || $12 != parameters || $12 <= alone || $12 != control) exit 1 }
     END { exit !found }' "$TABLE"
 }
 check "stacked" stacked
 told() { # Asturian is not there, and does not stop Galician
-  ! run en-ast 'gl-en 0' && rows 1 gl-en && rows 0 ast && grep -q 'en-ast 2000 full 1' out/err &&
+  ! run en-ast 'gl-en 0' && rows 2 gl-en && rows 0 ast && grep -q 'en-ast 2000 full 1' out/err &&
     ! grep -q 'gl-en 0' out/err
 }
 check "runs that fail are told, others go on" told
@@ -143,11 +155,11 @@ no_scores() {
   ! run -f 'gl-en 0' && rows 0 gl-en
   without=$?
   : >fault
-  [ $without -eq 0 ] && run 'gl-en 0' && rows 1 gl-en
+  [ $without -eq 0 ] && run 'gl-en 0' && rows 2 gl-en
 }
 check "without scores there is no row" no_scores
 wrong() { # lines that are there stay
-  ! BASE=nosuch run 'en-gl 0' && rows 1 'en-gl.*base' && ! run en-xx && grep -q en-xx out/err &&
+  ! BASE=nosuch run 'en-gl 0' && rows 1 "en-gl.*${tab}0${tab}base$tab" && ! run en-xx && grep -q en-xx out/err &&
     ! CORPUS=$TMPDIR/nosuch run 'en-gl 0' && cp -r corpus other && echo more >>other/manifest.tsv &&
     ! CORPUS=$TMPDIR/other run 'en-gl 0' && grep -q 'another corpus' out/err
 }
@@ -175,16 +187,16 @@ check "a chart" drawn
 summarized() { # what the tables say, as eval rounds it
   "$root/tests/transfer/summary.sh" "$TMPDIR/out/odd.tsv" >summary.md && ! grep -q 'en-[yz]\|nan\|inf' summary.md || return 1
   awk -F'\t' '
-    $1 == "en-gl" && ($3 == 500 || $4 == "base") { score[$4] = sprintf("%.1f / %.1f", $8, $10); bleu[$4] = $8; weights[$4] = $12 }
+    $1 == "en-gl" && ($3 == 500 || !$3) { score[$4] = sprintf("%.1f / %.1f", $8, $10); bleu[$4] = $8; weights[$4] = $12 }
     END {
-      printf "| en-gl | pt | 30 | 500 | %s | %s | %s | %s | %s |\n", score["base"], score["scratch"],
+      printf "| en-gl | pt | 30 | 500 | %s | %s | %s | %s | %s | %s |\n", score["copy"], score["base"], score["scratch"],
         score["bottleneck"], score["lora"], score["full"]
       difference = bleu["bottleneck"] - bleu["full"]
-      printf "Adapters less all weights: median %+.2f BLEU (%+.2f to %+.2f, of 1 pairs and sizes), with", difference, difference, difference
+      printf "Bottlenecks less all weights: median %+.2f BLEU (%+.2f to %+.2f, of 1 pairs and sizes), with", difference, difference, difference
       share = 100 * weights["bottleneck"] / weights["full"]
       printf " %.2f%% of the parameters (%.2f%% to %.2f%%).\n", share, share, share
     }' "$TABLE" >want
-  grep '^| en-gl\|^Adapters' summary.md | diff want - && grep -q '^en-gl on prose, 30 sentences' summary.md &&
+  grep '^| en-gl | pt | 30 | 500\|^Bottlenecks' summary.md | diff want - && grep -q '^en-gl on prose, 30 sentences' summary.md &&
     grep -q 'forget of the base.*, 2 measured' summary.md
 }
 check "what the tables say" summarized

@@ -11,7 +11,7 @@ awk -F'\t' '
     methods = split("base scratch bottleneck lora full", order, " ")
     split("#888888 #c05a00 #0b6e4f #3b5bdb #a0286e", colour, " ")
     title["base"] = "untouched base, as the relative"; title["scratch"] = "from scratch"
-    title["bottleneck"] = "adapter"; title["lora"] = "LoRA"; title["full"] = "all weights"
+    title["bottleneck"] = "bottlenecks"; title["lora"] = "LoRA"; title["full"] = "all weights"
     wide = 250; high = 190; left = 40; top = 56
   }
   FNR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
@@ -19,7 +19,7 @@ awk -F'\t' '
   $column["base_hash"] != last { next }
   {
     p = $column["pair"]; m = $column["method"]; s = $column["size"]; bleu = $column["BLEU"]
-    if (m ~ /^stacked/ || bleu !~ /^[0-9]/) next
+    if (m ~ /^(copy|base-pieces|stacked.*)$/ || bleu !~ /^[0-9]/) next
     sum[p, m, s] += bleu; n[p, m, s]++
     if (!(p in seen)) { seen[p] = 1; pair[++pairs] = p }
     if (s > 0 && s != 2000) several[p] = 1

@@ -155,10 +155,10 @@ awk_of_run() { # PROGRAM FILE...
     -v seed="$seed" -v hash="$base_hash" -v updates="$updates" -v full_rate="$full_rate" '
     function same() {
       return $1 == pair && $2 == relative && $3 == size && $5 == seed &&
-        ($4 == method || method == "stacked" && $4 == "stacked:language")
+        ($4 == method || method == "stacked" && $4 ~ /^stacked:/)
     }
     function current() {
-      return $18 == hash && ($4 == "base" || $15 == ($3 > 2000 ? 2 : 1) * updates) &&
+      return $18 == hash && ($4 == "base" || $4 == "copy" || $15 == ($3 > 2000 ? 2 : 1) * updates) &&
         ($4 != "full" || $16 == full_rate)
     }
     '"$program" "$@"
@@ -191,7 +191,8 @@ write_row() { # METHOD OUTPUT REFERENCE
 }
 
 # Comparisons of the run at hand whose other row is there too, but not they themselves: of
-# adapters with what they are to beat, of two adapters with one.
+# adapters with what they are to beat, of LoRA with bottlenecks, of two adapters with what they
+# gain as one or with more of the first domain.
 missing_comparisons() {
   awk_of_run '
     FILENAME == ARGV[1] { done[$1, $2, $3, $4, $5, $6] = 1; next }
@@ -205,12 +206,16 @@ missing_comparisons() {
     END {
       for (k in there) {
         split(k, row, SUBSEP)
-        if (row[2] == "bottleneck") {
+        if (row[2] ~ /^(bottleneck|base-pieces|lora)$/) {
           against(row[1], row[2], row[3], "base", 0, base_seed)
           against(row[1], row[2], row[3], "scratch", row[1], row[3])
           against(row[1], row[2], row[3], "full", row[1], row[3])
         }
-        if (row[2] == "stacked") against(row[1], row[2], row[3], "stacked:language", row[1], row[3])
+        if (row[2] == "lora") against(row[1], row[2], row[3], "bottleneck", row[1], row[3])
+        if (row[2] == "stacked") {
+          against(row[1], row[2], row[3], "stacked:language", row[1], row[3])
+          against(row[1], row[2], row[3], "stacked:control", row[1], row[3])
+        }
       }
     }' "$paired" "$table"
 }
@@ -275,8 +280,17 @@ reference_of() { # METHOD
   esac
 }
 
+untrained() { pairs=0 parameters=0 minutes=0 peak=0 spent=0 rate=0 on=0; }
+
+# What names, tags and numbers alone score, which are the same in both languages.
+run_copy() {
+  untrained
+  cp "$work/test.$language.$column" "$work/$name.out"
+  write_row copy "$work/$name.out" "$reference"
+}
+
 run_base() {
-  pairs=0 parameters=0 minutes=0 peak=0 spent=0 rate=0 on=0
+  untrained
   if [ "$reversed" ]; then set -- -s "$relative" -t en; else set -- -s en -t "$relative"; fi
   translate "$work/$name.out" "$work/test.$language.$column" -b "$base" -a none "$@"
   write_row base "$work/$name.out" "$reference"
@@ -289,9 +303,14 @@ run_trained() {
   if [ "$method" = scratch ]; then
     train_scratch "$out" "$text" "$dev"
   else
-    set -- "$out" "$text" "$dev" "$target" --like "$relative" --method "$method"
-    # All weights of the base learn at a rate that does not destroy what they know.
-    [ "$method" != full ] || set -- "$@" --learning-rate "$full_rate"
+    set -- "$out" "$text" "$dev" "$target" --like "$relative"
+    case $method in
+      # All weights of the base learn at a rate that does not destroy what they know.
+      full) set -- "$@" --method full --learning-rate "$full_rate" ;;
+      # As many weights as bottlenecks have with pieces of the language's own.
+      base-pieces) set -- "$@" --method bottleneck --new-pieces 0 --width 240 --embeddings 300 ;;
+      *) set -- "$@" --method "$method" ;;
+    esac
     [ ! "$reversed" ] || set -- "$@" --reversed
     train_on_base "$@"
   fi
@@ -306,29 +325,37 @@ run_trained() {
 }
 
 # A language adapter that has seen user interfaces alone, and on top of it a domain adapter
-# that has seen prose, both on prose. (One of the relative's prose, which the base has read,
-# adds nothing.) Documents of dev have one domain: dev pairs are set apart from the text.
+# that has seen prose, both on prose; and, for control, on top of it as much more of user
+# interfaces. (An adapter of the relative's prose, which the base has read, adds nothing.)
+# Documents of dev have one domain: dev pairs are set apart from the text.
 run_stacked() {
-  language_adapter=$work/$name.ui.safetensors domain_adapter=$work/$name.on-top.safetensors
-  spent=$(budget "$size")
+  language_adapter=$work/$name.ui.safetensors spent=$(budget "$size")
+  began=$work/train.$language.ui.$size.tsv all=$work/train.$language.ui.$((2 * size)).tsv
   for of in ui prose; do
-    text=$work/train.$language.$of
-    once "$text.tsv" domain "$corpus/train.$language.tsv.gz" "$of"
-    sample "$size" "$text.tsv" "$text.$size.tsv"
+    once "$work/train.$language.$of.tsv" domain "$corpus/train.$language.tsv.gz" "$of"
+    sample "$size" "$work/train.$language.$of.tsv" "$work/train.$language.$of.$size.tsv"
   done
-  train_on_base "$language_adapter" "$work/train.$language.ui.$size.tsv" /dev/null "$target" --like "$relative"
-  train_on_base "$domain_adapter" "$work/train.$language.prose.$size.tsv" /dev/null "$target" \
-    -a "$language_adapter"
+  sample $((2 * size)) "$work/train.$language.ui.tsv" "$all"
+  once "$work/train.$language.more.$size.tsv" awk 'NR == FNR { had[$0] = 1; next } !($0 in had)' "$began" "$all"
+  train_on_base "$language_adapter" "$began" /dev/null "$target" --like "$relative"
   measure "$language_adapter"
-  pairs=$(wc -l <"$work/train.$language.ui.$size.tsv")
+  pairs=$(wc -l <"$began")
   output=$work/$(name_of "$size" stacked:language "$seed").out
   translate "$output" "$work/prose.$language.1" -b "$base" -a "$language_adapter" -s "$source" -t "$target"
   write_row stacked:language "$output" "$reference"
+  [ ! -s "$work/train.$language.more.$size.tsv" ] || run_on_top stacked:control more
+  run_on_top stacked prose
+}
+
+run_on_top() { # METHOD TEXT
+  domain_adapter=$work/$name.$2.safetensors learned=$work/train.$language.$2.$size.tsv
+  train_on_base "$domain_adapter" "$learned" /dev/null "$target" -a "$language_adapter"
   measure "$language_adapter" "$domain_adapter"
-  pairs=$((pairs + $(wc -l <"$work/train.$language.prose.$size.tsv")))
-  translate "$work/$name.out" "$work/prose.$language.1" -b "$base" -a "$language_adapter" \
+  pairs=$(cat "$began" "$learned" | wc -l)
+  output=$work/$(name_of "$size" "$1" "$seed").out
+  translate "$output" "$work/prose.$language.1" -b "$base" -a "$language_adapter" \
     -a "$domain_adapter" -s "$source" -t "$target"
-  write_row stacked "$work/$name.out" "$reference"
+  write_row "$1" "$output" "$reference"
 }
 
 run() {
@@ -345,6 +372,7 @@ run() {
     [ ! "$anew" ] || rm -f "$work/$name".*
     reference_of "$method"
     case $method in
+      copy) run_copy ;;
       base) run_base ;;
       stacked) run_stacked ;;
       *) run_trained ;;
