@@ -85,6 +85,24 @@ awk -F'\t' -v name="$table" '
       scores(p, 0, "copy"), scores(p, 0, "base")
     return 1
   }
+  # Over the rows that have both, the difference in BLEU and what share of the weights it takes.
+  function compare(m, other, what,   i, t, k, a, f, rows, better, worse, differences, share) {
+    for (i = 1; i <= pairs; i++)
+      for (t = 1; t <= steps; t++) {
+        a = pair[i] SUBSEP step[t] SUBSEP m; f = pair[i] SUBSEP step[t] SUBSEP other
+        if (!(a in n) || !(f in n)) continue
+        differences[++rows] = bleu[a] / n[a] - bleu[f] / n[f]
+        share[rows] = 100 * weights[a] / weights[f]
+        k = a SUBSEP other
+        if (k in gains && chance[1, k] < 0.05) if (gain[1, k] > 0) better++; else worse++
+      }
+    if (!rows) return
+    printf "- %s: median %+.2f BLEU", what, median(differences, rows)
+    printf " (%+.2f to %+.2f, of %d pairs and sizes, with p < 0.05 %d times more and %d times less)",
+      least, most, rows, better, worse
+    printf ", with %.2f%% of the parameters", median(share, rows)
+    printf " (%.2f%% to %.2f%%).\n", least, most
+  }
   END {
     if (!pairs) { print "there is nothing in " name >"/dev/stderr"; exit 1 }
     print "BLEU / chrF2 by the number of pairs trained on:\n"
@@ -117,7 +135,7 @@ awk -F'\t' -v name="$table" '
     print ""
     for (i = 1; i <= pairs; i++)
       if ((pair[i], 2000, "stacked") in n) {
-        printf "%s on prose, %d sentences: the adapter of user interfaces %s, with one of " \
+        printf "- %s on prose, %d sentences: the adapter of user interfaces %s, with one of " \
           "prose on it %s (%s)", pair[i], tested[pair[i], 2000, "stacked"],
           scores(pair[i], 2000, "stacked:language"), scores(pair[i], 2000, "stacked"),
           versus(pair[i], 2000, "stacked", "stacked:language")
@@ -128,24 +146,14 @@ awk -F'\t' -v name="$table" '
       }
     for (i = 1; i <= pairs; i++)
       if ((pair[i], 2000, "base-pieces") in n)
-        printf "%s, bottlenecks without pieces of the language'"'"'s own: %s, %s to all weights.\n", pair[i],
+        printf "- %s, bottlenecks without pieces of the language'"'"'s own: %s, %s to all weights.\n", pair[i],
           scores(pair[i], 2000, "base-pieces"), versus(pair[i], 2000, "base-pieces", "full")
-    for (i = 1; i <= pairs; i++)
-      for (t = 1; t <= steps; t++) {
-        a = pair[i] SUBSEP step[t] SUBSEP "bottleneck"; f = pair[i] SUBSEP step[t] SUBSEP "full"
-        if (!(a in n) || !(f in n)) continue
-        differences[++rows] = bleu[a] / n[a] - bleu[f] / n[f]
-        share[rows] = 100 * weights[a] / weights[f]
-      }
-    if (rows) {
-      printf "Bottlenecks less all weights: median %+.2f BLEU", median(differences, rows)
-      printf " (%+.2f to %+.2f, of %d pairs and sizes)", least, most, rows
-      printf ", with %.2f%% of the parameters", median(share, rows)
-      printf " (%.2f%% to %.2f%%).\n", least, most
-    }
+    compare("bottleneck", "full", "Bottlenecks less all weights")
+    compare("lora", "full", "LoRA less all weights")
+    compare("lora", "bottleneck", "LoRA less bottlenecks")
     if (models) {
       for (i = 1; i <= models; i++) lost[i] = known[of[i]] - after[i]
-      printf "What all weights forget of the base'"'"'s own directions: median %.2f BLEU",
+      printf "- What all weights forget of the base'"'"'s own directions: median %.2f BLEU",
         median(lost, models)
       printf " (%.2f to %.2f, %d measured); adapters, nothing: the base is the same bytes.\n",
         least, most, models
