@@ -94,7 +94,33 @@ static void test_placeholders(void **state) {
   if (!moved || !first || !without) fail_msg("%zu moved, %zu first, %zu none", moved, first, without);
 }
 
+static bool third(void *context) { return ++*(int *)context == 3; }
+static void reach(void *context, double share) {
+  (void)context;
+  assert_true(share > 0 && share < 1);
+}
+
+/* It ends between batches, and leaves nothing behind. */
+static void test_stopped(void **state) {
+  (void)state;
+  dg_base *b = random_base(1);
+  const char *lines[] = {"open the file", "close the file", "the file", "{0}"};
+  dg_translation out[4];
+  dg_network n = {.model = b->model};
+  dg_translate_options o = dg_translate_defaults();
+  int asked = 0;
+  o.batch_tokens = 1, o.stop = third, o.progress = reach, o.context = &asked;
+  dg_error err;
+  const int32_t from = b->languages[0].tag, to = b->languages[1].tag;
+  assert_false(dg_translate(&n, b, from, to, &o, lines, 4, out, &err));
+  assert_int_equal(err.status, DG_ERR_INTERRUPTED);
+  assert_int_equal(asked, 3);
+  for (size_t i = 0; i < 4; i++) assert_null(out[i].texts);
+  dg_base_free(b);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_placeholders)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_placeholders),
+                                     cmocka_unit_test(test_stopped)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

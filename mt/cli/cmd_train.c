@@ -58,7 +58,6 @@ typedef struct run {
   size_t measure_count;
   dg_card_data *card_data;
   dg_training_log log;
-  bool replaces; /* an output of an earlier run */
   dg_lock *lock; /* of rank 0, before anything beside the output is written */
   dg_train_task task;
   dg_ranks ranks;
@@ -442,11 +441,9 @@ static bool save(run *r, const dg_train_result *result, dg_error *err) {
   return dg_trainee_save(&r->trainee, card, r->output, err);
 }
 
-/* The best so far is always on disk as a usable adapter, unless that of another run is there: it
- * stays until this one is over. */
+/* The best so far is always on disk as a usable adapter. */
 static bool best(void *context, const dg_train_report *report, dg_error *err) {
   run *r = context;
-  if (r->replaces) return true;
   dg_train_result so_far = dg_train_so_far(report);
   return save(r, &so_far, err);
 }
@@ -465,14 +462,28 @@ static char *identity(const run *r) {
   return dg_train_identity(&r->options, made_of, r->train);
 }
 
+static void measuring(void *progress, double share) {
+  dg_progress_show(progress, 100 * share, 100, "%", NULL);
+}
+
 /* Before, the base and what is below say the same; in a new language, as its relative. */
 static bool measure_list(run *r, const dg_dev_list *list, size_t first_file, int beam,
                          dg_error *err) {
+  dg_progress progress = dg_progress_begin(r->cli, "measuring");
+  dg_translate_options how = dg_translate_defaults();
+  how.beam = (size_t)beam;
+  how.stop = dg_cli_interrupted, how.progress = measuring, how.context = &progress;
+  bool ok = true;
   dg_network before = r->task.network;
   before.model = r->base->model;
   before.adapter_count = 0;
   dg_trainee_use(&r->trainee, false, &before);
-  for (size_t i = 0; i < list->count; i++) {
+  dg_network after = r->task.network;
+  dg_packed_model *weights[2] = {NULL};
+  if (!(weights[0] = dg_evaluate_pack(&before, err))) return false;
+  if (after.model == before.model) after.packed = before.packed, after.precision = before.precision;
+  else if (!(weights[1] = dg_evaluate_pack(&after, err))) ok = false;
+  for (size_t i = 0; ok && i < list->count; i++) {
     if (!list->sets[i].sentences) continue;
     const dg_train_file *f = &r->data.files[first_file + i / r->ways];
     const dg_train_way *way = &r->pairs[f->pair].ways[i % r->ways];
@@ -482,11 +493,14 @@ static bool measure_list(run *r, const dg_dev_list *list, size_t first_file, int
     untouched.direction.source_tag = way->before_source;
     untouched.direction.target_tag = way->before_target;
     find_tokenizers(r, false, way, untouched.tokenizers);
-    if (!dg_gain_measure(&before, &untouched, &r->task.network, m->set, r->base, beam, &m->gain,
-                         err))
-      return false;
+    ok = dg_gain_measure(&before, &untouched, &after, m->set, r->base, &how, &m->gain, err);
   }
-  return true;
+  for (int i = 0; i < 2; i++) dg_packed_model_free(weights[i]);
+  dg_progress_end(&progress);
+  if (!ok && err->status == DG_ERR_INTERRUPTED)
+    dg_fail(err, DG_ERR_INTERRUPTED, "stopped while measuring; the same command goes on from %s",
+            r->checkpoint_path);
+  return ok;
 }
 
 /* Both texts translated with and without the trainee. */
@@ -508,10 +522,6 @@ static bool conclude(run *r, const dg_train_result *result, dg_error *err) {
   return !r->report_path || dg_train_report_write(&s, r->report_path, err);
 }
 
-static bool begins_from_output(const run *r) {
-  return r->init_path && dg_same_file(r->init_path, r->output);
-}
-
 /* Said now rather than after the night. */
 static bool report_possible(const run *r, dg_error *err) {
   dg_output *out = r->report_path ? dg_output_open(r->report_path, err) : NULL;
@@ -525,7 +535,6 @@ static bool execute(run *r, dg_error *err) {
       !begin_trainee(r, err) || !read_pairs(r, err) || !check_outputs(r, err) ||
       (!r->ranks.rank && !(r->lock = dg_lock_new(r->checkpoint_path, err))) || !read_data(r, err))
     return false;
-  r->replaces = !access(r->output, F_OK) && access(r->checkpoint_path, F_OK);
   dg_train_result result = {0};
   char *made_of = identity(r);
   r->log = dg_training_log_new(r->cli, &r->dev_list, &r->options, r->log_path);
@@ -541,7 +550,7 @@ static bool execute(run *r, dg_error *err) {
       .dev_sets = r->dev_list.sets,
       .dev_count = r->dev_list.count,
       .evaluate_start = true,
-      .overwrites = begins_from_output(r),
+      .replaces = !access(r->output, F_OK), /* stays until this run is over */
       .locked = true,
       .checkpoint_path = r->checkpoint_path,
       .identity = made_of,

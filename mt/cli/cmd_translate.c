@@ -24,8 +24,13 @@ typedef struct session {
   int32_t source_tag, target_tag;
   dg_output *out;
   dg_progress progress;
-  size_t done;
+  size_t done, at_work; /* lines */
 } session;
+
+static void show(void *context, double share) {
+  session *s = context;
+  dg_progress_show(&s->progress, (double)s->done + share * (double)s->at_work, 0, "lines", NULL);
+}
 
 static bool load(session *s, dg_error *err) {
   s->choice.output = s->output;
@@ -34,6 +39,7 @@ static bool load(session *s, dg_error *err) {
     return false;
   s->network = dg_loaded_network(&s->models, true);
   s->options.source_language = s->models.source;
+  s->options.stop = dg_cli_interrupted, s->options.progress = show, s->options.context = s;
   return dg_loaded_tags(&s->models, &s->source_tag, &s->target_tag, err) &&
          (strcmp(s->models.source, s->models.target) ||
           dg_fail(err, DG_ERR_USAGE, "source and target are the same language, %s: say with -s and "
@@ -79,6 +85,7 @@ static bool translate_chunk(session *s, const char *file, size_t first, const ch
                             dg_error *err) {
   dg_translation *found = dg_calloc(c->count, sizeof *found);
   dg_base base = dg_loaded_base(&s->models, true);
+  s->at_work = c->count;
   bool ok = dg_translate(&s->network, &base, s->source_tag, s->target_tag, &s->options,
                          (const char *const *)c->lines, c->count, found, err);
   for (size_t i = 0; ok && i < c->count; i++) {
@@ -88,7 +95,7 @@ static bool translate_chunk(session *s, const char *file, size_t first, const ch
                  "break it up\n",
                  strcmp(file, "-") ? file : "stdin", first + i);
     ok = s->cli->json ? write_json(s, c->lines[i], &found[i], err)
-                      : write_plain(s, first + i, &found[i], err);
+                      : write_plain(s, s->done + i + 1, &found[i], err);
   }
   if (ok) dg_translations_free(found, c->count);
   free(found);
@@ -113,9 +120,8 @@ static bool translate_file(session *s, const char *file, dg_error *err) {
     if (more < 0) ok = false;
     if (ok && dg_cli_interrupted(NULL)) ok = dg_fail(err, DG_ERR_INTERRUPTED, "interrupted");
     if (ok && c.count) ok = translate_chunk(s, file, first, &c, err);
-    if (ok && !s->output) ok = fflush(stdout) == 0 || dg_fail_errno(err, "standard output");
+    if (ok) ok = dg_output_flush(s->out, err);
     chunk_clear(&c);
-    dg_progress_show(&s->progress, (double)s->done, 0, "lines", NULL);
   }
   chunk_clear(&c);
   free(c.lines);

@@ -4,7 +4,9 @@
 
 #include "mt/decode/translator.h"
 
-enum { CHUNK = 1024 };
+static void show(void *progress, double share) {
+  dg_progress_show(progress, 100 * share, 100, "%", NULL);
+}
 
 /* A language that only the adapter knows, the base alone speaks as its relative. */
 static bool find_relative(const dg_loaded *l, const dg_cli *cli, const char *code, dg_side side,
@@ -36,22 +38,16 @@ static bool translate(const dg_loaded *l, bool adapted, const dg_eval_model *m, 
   dg_translate_options o = dg_translate_defaults();
   o.beam = (size_t)m->beam;
   o.source_language = l->source;
-  char **texts = dg_calloc(source->count ? source->count : 1, sizeof *texts);
-  dg_translation *found = dg_calloc(CHUNK, sizeof *found);
   dg_progress progress = dg_progress_begin(cli, adapted ? "with the adapter" : "with the base");
-  bool ok = true;
-  for (size_t i = 0; ok && i < source->count; i += CHUNK) {
-    size_t n = source->count - i < CHUNK ? source->count - i : CHUNK;
-    if (dg_cli_interrupted(NULL)) ok = dg_fail(err, DG_ERR_INTERRUPTED, "interrupted");
-    ok = ok && dg_translate(&network, &base, from, to, &o, source->lines + i, n, found, err);
-    for (size_t k = 0; ok && k < n; k++)
-      texts[i + k] = dg_strdup(found[k].count ? found[k].texts[0] : "");
-    if (ok) dg_translations_free(found, n);
-    dg_progress_show(&progress, (double)(i + n), (double)source->count, "lines", NULL);
-  }
+  o.stop = dg_cli_interrupted, o.progress = show, o.context = &progress;
+  size_t n = source->count;
+  const char **texts = dg_calloc(n + 1, sizeof *texts);
+  dg_translation *found = dg_calloc(n + 1, sizeof *found);
+  bool ok = dg_translate(&network, &base, from, to, &o, source->lines, n, found, err);
   dg_progress_end(&progress);
-  if (ok) dg_texts_add(out, adapted ? l->adapter_paths.text : l->base_path, texts, source->count);
-  for (size_t i = 0; i < source->count; i++) free(texts[i]);
+  for (size_t i = 0; ok && i < n; i++) texts[i] = found[i].count ? found[i].texts[0] : "";
+  if (ok) dg_texts_add(out, adapted ? l->adapter_paths.text : l->base_path, texts, n);
+  dg_translations_free(found, n);
   free(texts);
   free(found);
   return ok;

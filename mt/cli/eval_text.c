@@ -145,7 +145,7 @@ bool dg_texts_read(dg_texts *t, const char *path, int cut, dg_error *err) {
   return ok;
 }
 
-void dg_texts_add(dg_texts *t, const char *name, char *const *lines, size_t count) {
+void dg_texts_add(dg_texts *t, const char *name, const char *const *lines, size_t count) {
   dg_text *text = new_text(t, dg_strdup(name));
   for (size_t i = 0; i < count; i++)
     add_line(text, lines[i], dg_py_rstrip(lines[i], strlen(lines[i])));

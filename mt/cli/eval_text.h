@@ -30,7 +30,7 @@ enum { DG_CUT_NOT = 0, DG_CUT_BY_FIRST_LINE = -1 }; /* or the number of columns 
 bool dg_texts_read(dg_texts *t, const char *path, int cut, dg_error *err);
 /* The file that is read for `path`, without its column; the caller frees it. */
 char *dg_text_file(const char *path);
-void dg_texts_add(dg_texts *t, const char *name, char *const *lines, size_t count);
+void dg_texts_add(dg_texts *t, const char *name, const char *const *lines, size_t count);
 void dg_texts_free(dg_texts *t);
 
 #endif

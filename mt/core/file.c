@@ -254,6 +254,11 @@ bool dg_output_write(dg_output *o, const void *bytes, size_t n, dg_error *err) {
   return ok || dg_fail_errno(err, "%s: write failed", o->path);
 }
 
+bool dg_output_flush(dg_output *o, dg_error *err) {
+  return o->place || !o->file || !fflush(o->file) ||
+         dg_fail_errno(err, "%s: write failed", o->path);
+}
+
 bool dg_output_printf(dg_output *o, dg_error *err, const char *format, ...) {
   va_list args;
   va_start(args, format);

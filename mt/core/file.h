@@ -36,6 +36,8 @@ dg_output *dg_output_open(const char *path, dg_error *err);
 bool dg_output_write(dg_output *o, const void *bytes, size_t n, dg_error *err);
 bool dg_output_printf(dg_output *o, dg_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Hands on what was written where somebody may wait for it: at a pipe or terminal. */
+bool dg_output_flush(dg_output *o, dg_error *err);
 bool dg_output_commit(dg_output *o, dg_error *err); /* frees o, even on failure */
 void dg_output_abort(dg_output *o);
 /* All of these: a file of such bytes. */

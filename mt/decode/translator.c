@@ -207,8 +207,11 @@ static bool search_all(job *j, dg_error *err) {
     while (end < n && (end == i || (tokens + list[end].length <= j->o->batch_tokens &&
                                     (end - i + 1) * j->o->beam <= rows)))
       tokens += list[end++].length;
+    if (j->o->stop && j->o->stop(j->o->context))
+      return dg_fail(err, DG_ERR_INTERRUPTED, "interrupted");
     if (!translate_batch(j, list + i, end - i, err)) return false;
     i = end;
+    if (j->o->progress) j->o->progress(j->o->context, (double)i / (double)n);
   }
   return true;
 }

@@ -12,6 +12,10 @@ typedef struct dg_translate_options {
   size_t max_source;             /* a line of more tokens is translated sentence by sentence;
                                     0: what the base's card says it was trained on */
   const char *source_language;   /* BCP-47, decides where sentences end; NULL: any */
+  /* Asked between batches, true: DG_ERR_INTERRUPTED; and told how much is done. Or NULL. */
+  bool (*stop)(void *context);
+  void (*progress)(void *context, double share);
+  void *context;
 } dg_translate_options;
 dg_translate_options dg_translate_defaults(void);
 

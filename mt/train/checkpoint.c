@@ -35,12 +35,13 @@ bool dg_checkpoint_save(const dg_trainer *t, double seconds, dg_error *err) {
   uint64_t *position = dg_malloc(words * sizeof *position);
   dg_sampler_save(t->sampler, position);
   json_t *state = json_pack(
-      "{s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:f,s:f,s:I,s:o,s:o,s:o,s:o,s:I}", "update",
+      "{s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:b,s:f,s:f,s:I,s:f,s:o,s:o,s:o,s:o,s:I}", "update",
       (json_int_t)t->update,
       "adam_steps", (json_int_t)t->optimizer.steps, "best_update", (json_int_t)t->best_update,
       "bad_evaluations", (json_int_t)t->bad_evaluations, "skipped", (json_int_t)t->skipped,
-      "have_best", t->have_best, "have_start", t->have_start, "seconds", seconds,
-      "point_loss", t->point_loss, "point_labels", (json_int_t)t->point_labels,
+      "have_best", t->have_best, "have_start", t->have_start, "replaces", t->replaces, "seconds",
+      seconds,
+      "point_loss", t->point_loss, "point_labels", (json_int_t)t->point_labels, "norm", t->norm,
       "start", score_json(&t->start), "best", score_json(&t->best_score), "start_scores",
       scores_json(t->start_scores, t->task->dev_count), "best_scores",
       scores_json(t->best_scores, t->task->dev_count), "dev_text", (json_int_t)t->dev_text);
@@ -179,6 +180,8 @@ static bool read_state(dg_trainer *t, const dg_safetensors *s, dg_error *err) {
   t->point_labels = (size_t)labels;
   t->have_best = have_best;
   t->have_start = have_start;
+  t->replaces = json_is_true(json_object_get(j, "replaces"));
+  t->norm = json_number_value(json_object_get(j, "norm"));
   size_t words = dg_sampler_words(t->sampler), n = t->params->total;
   uint64_t *position = dg_malloc(words * sizeof *position);
   ok = read_array(s, "position", DG_I64, words, position, err) &&

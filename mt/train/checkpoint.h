@@ -33,7 +33,7 @@ typedef struct dg_trainer {
   dg_arena *arena;
   size_t source_bytes, target_bytes; /* that a token of the update takes in it */
   uint64_t first_update, update, best_update, mean_update, bad_evaluations, skipped;
-  bool have_best, have_start;
+  bool have_best, have_start, replaces;
   uint64_t dev_text; /* what makes scores comparable; 0: no dev text */
   bool new_dev_text; /* other than the checkpoint's: its scores say nothing */
   double seconds; /* before this process */
@@ -41,6 +41,7 @@ typedef struct dg_trainer {
   dg_dev_score *scores, *start_scores, *best_scores, *mean_scores; /* one a dev set */
   struct timespec begun, checkpointed;
   double point_loss; /* since the last point */
+  double norm; /* of the last update's gradient */
   size_t point_labels, untimed_labels; /* of these, before `pointed` */
   dg_train_point *history;
   size_t history_count, history_capacity;

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 
 #include "eval/metrics.h"
-#include "mt/decode/translator.h"
-#include "mt/model/packed.h"
 
 static const char **keep(dg_dev_list *l, const dg_parallel_text *text, size_t n, bool target) {
   const char **list = dg_malloc((n + 1) * sizeof *list);
@@ -54,28 +52,28 @@ bool dg_evaluate_loss(const dg_network *n, const dg_examples *e, const dg_direct
   return ok;
 }
 
-char **dg_evaluate_translate(const dg_network *n, const dg_base *b, const dg_dev_set *set, int beam,
-                             dg_error *err) {
-  dg_translate_options o = dg_translate_defaults();
-  o.beam = (size_t)beam;
+dg_packed_model *dg_evaluate_pack(dg_network *n, dg_error *err) {
+  if (n->precision == DG_ROUNDED) n->precision = DG_INT8;
+  dg_packed_model *weights = dg_packed_model_new(n->model, n->precision, err);
+  n->packed = weights;
+  return weights;
+}
+
+char **dg_evaluate_translate(const dg_network *n, const dg_base *b, const dg_dev_set *set,
+                             const dg_translate_options *how, dg_error *err) {
+  dg_translate_options o = *how;
   o.source_language = set->source;
   dg_translation *out = dg_calloc(set->sentences + 1, sizeof *out);
   char **texts = NULL;
-  dg_network packed = *n;
   dg_base speaking = *b;
   if (set->tokenizers[0]) speaking.tokenizer = set->tokenizers[0];
   if (set->tokenizers[1]) speaking.target_tokenizer = set->tokenizers[1];
-  if (packed.precision == DG_ROUNDED) packed.precision = DG_INT8; /* as `translate` does */
-  dg_packed_model *weights = dg_packed_model_new(n->model, packed.precision, err);
-  packed.packed = weights;
-  if (weights &&
-      dg_translate(&packed, &speaking, set->direction.source_tag, set->direction.target_tag, &o,
+  if (dg_translate(n, &speaking, set->direction.source_tag, set->direction.target_tag, &o,
                    set->sources, set->sentences, out, err)) {
     texts = dg_calloc(set->sentences + 1, sizeof *texts);
     for (size_t i = 0; i < set->sentences; i++)
       texts[i] = dg_strdup(out[i].count ? out[i].texts[0] : "");
   }
-  dg_packed_model_free(weights);
   dg_translations_free(out, set->sentences);
   free(out);
   return texts;
@@ -86,11 +84,11 @@ void dg_evaluated_free(char **texts, size_t count) {
   free(texts);
 }
 
-bool dg_evaluate_text(const dg_network *n, const dg_base *b, const dg_dev_set *set, int beam,
-                      dg_dev_score *score, dg_error *err) {
+bool dg_evaluate_text(const dg_network *n, const dg_base *b, const dg_dev_set *set,
+                      const dg_translate_options *how, dg_dev_score *score, dg_error *err) {
   score->bleu = score->chrf = 0;
   if (!set->sentences) return true;
-  char **texts = dg_evaluate_translate(n, b, set, beam, err);
+  char **texts = dg_evaluate_translate(n, b, set, how, err);
   const char *const *hypotheses = (const char *const *)texts;
   dg_bleu_score bleu;
   dg_chrf_score chrf;

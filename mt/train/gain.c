@@ -18,10 +18,10 @@ static bool compare(const dg_gain *g, const dg_dev_set *set, dg_scorer *m, dg_th
 
 bool dg_gain_measure(const dg_network *before, const dg_dev_set *before_set,
                      const dg_network *after, const dg_dev_set *after_set, const dg_base *base,
-                     int beam, dg_gain *out, dg_error *err) {
+                     const dg_translate_options *how, dg_gain *out, dg_error *err) {
   *out = (dg_gain){.sentences = after_set->sentences};
-  return (out->before = dg_evaluate_translate(before, base, before_set, beam, err)) &&
-         (out->after = dg_evaluate_translate(after, base, after_set, beam, err)) &&
+  return (out->before = dg_evaluate_translate(before, base, before_set, how, err)) &&
+         (out->after = dg_evaluate_translate(after, base, after_set, how, err)) &&
          compare(out, after_set, dg_scorer_bleu(NULL, err), after->threads, out->bleu, err) &&
          compare(out, after_set, dg_scorer_chrf(NULL, err), after->threads, out->chrf, err);
 }

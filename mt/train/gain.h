@@ -4,6 +4,7 @@
 #define DG_TRAIN_GAIN_H
 
 #include "eval/significance.h"
+#include "mt/decode/translator.h"
 #include "mt/train/trainer.h"
 
 typedef struct dg_gain {
@@ -16,7 +17,7 @@ typedef struct dg_gain {
  * with their networks. Release with dg_gain_free either way. */
 bool dg_gain_measure(const dg_network *before, const dg_dev_set *before_set,
                      const dg_network *after, const dg_dev_set *after_set, const dg_base *base,
-                     int beam, dg_gain *out, dg_error *err);
+                     const dg_translate_options *how, dg_gain *out, dg_error *err);
 void dg_gain_free(dg_gain *g);
 
 /* chrF rose, by more than chance (p < 0.05). */

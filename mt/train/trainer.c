@@ -102,7 +102,7 @@ static bool fits(const dg_trainer *t, const dg_batch *b, size_t first, size_t en
              (size_t)t->o->memory;
 }
 
-static bool step(dg_trainer *t, double *norm, dg_error *err) {
+static bool step(dg_trainer *t, dg_error *err) {
   const dg_train_options *o = t->o;
   size_t count;
   dg_sampler_save(t->sampler, t->position);
@@ -151,8 +151,9 @@ static bool step(dg_trainer *t, double *norm, dg_error *err) {
   if (!dg_ranks_sum(t->ranks, t->params->grads, t->params->total, err) ||
       !dg_ranks_sum(t->ranks, counted, 2, err))
     return false;
-  *norm = dg_optimizer_update(&t->optimizer, learning_rate(t));
-  t->skipped = isfinite(*norm) ? 0 : t->skipped + 1;
+  double norm = dg_optimizer_update(&t->optimizer, learning_rate(t));
+  t->skipped = isfinite(norm) ? 0 : t->skipped + 1;
+  t->norm = isfinite(norm) ? norm : 0;
   if (t->skipped > 100)
     return dg_fail(err, DG_ERR_UNSUPPORTED,
                    "training diverged: 100 updates in a row had no finite gradient; lower "
@@ -180,7 +181,7 @@ static double metric_of(const dg_trainer *t, const dg_dev_score *s) {
                                           : s->chrf;
 }
 
-static dg_train_point point(const dg_trainer *t, double norm) {
+static dg_train_point point(const dg_trainer *t) {
   double elapsed = seconds_since(&t->pointed), labels = (double)t->point_labels;
   return (dg_train_point){
       .update = (double)t->update,
@@ -188,7 +189,7 @@ static dg_train_point point(const dg_trainer *t, double norm) {
       .seconds = trained_seconds(t),
       .learning_rate = learning_rate(t),
       .loss = labels > 0 ? t->point_loss / labels : 0,
-      .gradient_norm = isfinite(norm) ? norm : 0,
+      .gradient_norm = t->norm,
       .tokens_per_second = elapsed > 0 ? (labels - (double)t->untimed_labels) / elapsed : 0,
   };
 }
@@ -214,18 +215,27 @@ static dg_train_report report(dg_trainer *t, const dg_train_point *now, bool pas
   return r;
 }
 
+/* Told to stop it gives up; but where others wait for its scores it ends. */
 static bool score(dg_trainer *t, dg_error *err) {
   const dg_train_task *k = t->task;
-  for (size_t i = 0; i < k->dev_count; i++) {
+  dg_network translating = k->network;
+  dg_packed_model *weights = NULL;
+  dg_translate_options how = dg_translate_defaults();
+  how.beam = (size_t)t->o->eval_beam;
+  how.stop = t->ranks->size == 1 ? k->stop : NULL, how.context = k->context;
+  bool ok = true;
+  for (size_t i = 0; ok && i < k->dev_count; i++) {
     dg_dev_score *s = &t->scores[i];
     *s = (dg_dev_score){0};
-    if (!dg_evaluate_loss(&k->network, k->dev_examples, &k->dev_sets[i].direction,
-                          (size_t)t->o->micro_tokens, t->arena, &s->loss, err) ||
-        !dg_evaluate_text(&k->network, k->base, &k->dev_sets[i], t->o->eval_beam, s, err))
-      return false;
+    ok = dg_evaluate_loss(&k->network, k->dev_examples, &k->dev_sets[i].direction,
+                          (size_t)t->o->micro_tokens, t->arena, &s->loss, err);
+    if (ok && !weights && k->dev_sets[i].sentences)
+      ok = (weights = dg_evaluate_pack(&translating, err)) != NULL;
+    ok = ok && dg_evaluate_text(&translating, k->base, &k->dev_sets[i], &how, s, err);
     s->loss = number_or(s->loss, diverged);
   }
-  return true;
+  dg_packed_model_free(weights);
+  return ok;
 }
 
 static bool score_all(dg_trainer *t, dg_dev_score *mean, dg_error *err) {
@@ -336,11 +346,11 @@ static bool average_best(dg_trainer *t, dg_error *err) {
   return save_checkpoint(t, err);
 }
 
-static bool evaluate(dg_trainer *t, double norm, dg_error *err) {
+static bool evaluate(dg_trainer *t, dg_error *err) {
   const dg_train_task *k = t->task;
   if (!k->dev_count) return true;
   size_t bytes = k->dev_count * sizeof *t->scores;
-  dg_train_point now = point(t, norm);
+  dg_train_point now = point(t);
   dg_dev_score mean;
   swap_weights(t, t->average);
   bool ok = score_all(t, &mean, err);
@@ -367,12 +377,19 @@ static bool evaluate(dg_trainer *t, double norm, dg_error *err) {
     now.scored = 1, now.best = improved;
     now.dev_loss = mean.loss, now.dev_bleu = mean.bleu, now.dev_chrf = mean.chrf;
     dg_train_report r = report(t, &now, false, t->scores);
-    if (improved && beats_mean(t, &mean) && k->best && !t->ranks->rank)
+    if (improved && beats_mean(t, &mean) && k->best && !t->replaces && !t->ranks->rank)
       ok = k->best(k->context, &r, err);
   }
   swap_weights(t, t->average);
   restart_clocks(t);
   return ok;
+}
+
+static bool stop_here(dg_trainer *t, dg_error *err) {
+  return save_checkpoint(t, err) &&
+         dg_fail(err, DG_ERR_INTERRUPTED,
+                 "stopped at update %llu; the same command goes on from %s",
+                 (unsigned long long)t->update, t->task->checkpoint_path);
 }
 
 /* Some process was lost: a run goes on from here. */
@@ -404,36 +421,39 @@ static bool agree(dg_trainer *t, bool *stop, bool *late, dg_error *err) {
   return ok;
 }
 
-static bool loop(dg_trainer *t, dg_train_end *end, dg_error *err) {
+/* Whether this update's weights are to be scored and were not: a score may be cut off. */
+static bool score_due(const dg_trainer *t) {
   const dg_train_task *k = t->task;
+  if (!k->dev_count) return false;
+  if (!t->update) return k->evaluate_start && !t->have_start;
+  const dg_train_point *last = t->history_count ? &t->history[t->history_count - 1] : NULL;
+  if (last && last->scored && last->update == (double)t->update) return false;
+  return t->update % (uint64_t)t->o->eval_every == 0 || t->update == (uint64_t)t->o->max_updates;
+}
+
+static bool loop(dg_trainer *t, dg_train_end *end, dg_error *err) {
   const dg_train_options *o = t->o;
   const double sign_of_life = 5; /* seconds */
-  double norm = 0;
   t->first_update = t->update;
-  if (!t->update && !t->have_start && k->evaluate_start &&
-      ((k->overwrites && !save_checkpoint(t, err)) || !evaluate(t, 0, err)))
-    return false;
-  while (t->update < (uint64_t)o->max_updates) {
+  /* What `best` writes is known for this run's own, and may be what it began from. */
+  if (!t->update && score_due(t) && !save_checkpoint(t, err)) return false;
+  for (;;) {
     bool stop, late;
+    if (score_due(t) && !evaluate(t, err))
+      return t->ranks->size == 1 && err->status == DG_ERR_INTERRUPTED ? stop_here(t, err)
+                                                                      : give_up(t, err);
+    if (t->update >= (uint64_t)o->max_updates) break;
     if (!agree(t, &stop, &late, err)) return give_up(t, err);
     if (late || (o->patience && t->bad_evaluations >= (uint64_t)o->patience)) {
       *end = late ? DG_TRAIN_TIME : DG_TRAIN_PATIENCE;
       return save_checkpoint(t, err);
     }
-    if (stop) {
-      if (!save_checkpoint(t, err)) return false;
-      return dg_fail(err, DG_ERR_INTERRUPTED,
-                     "stopped at update %llu; the same command goes on from %s",
-                     (unsigned long long)t->update, k->checkpoint_path);
-    }
-    if (!step(t, &norm, err)) return undo(t) && give_up(t, err);
-    bool last = t->update == (uint64_t)o->max_updates;
-    bool score_due = last || t->update % (uint64_t)o->eval_every == 0;
-    bool point_due = score_due || t->update % POINT_EVERY == 0;
-    if (score_due && k->dev_count) {
-      if (!evaluate(t, norm, err)) return give_up(t, err);
-    } else if (point_due || seconds_since(&t->reported) > sign_of_life) {
-      dg_train_point now = point(t, norm);
+    if (stop) return stop_here(t, err);
+    if (!step(t, err)) return undo(t) && give_up(t, err);
+    bool point_due = t->update % POINT_EVERY == 0 || t->update % (uint64_t)o->eval_every == 0 ||
+                     t->update == (uint64_t)o->max_updates;
+    if (!score_due(t) && (point_due || seconds_since(&t->reported) > sign_of_life)) {
+      dg_train_point now = point(t);
       report(t, &now, !point_due, NULL);
     }
     if (seconds_since(&t->checkpointed) >= 60.0 * o->checkpoint_minutes && !save_checkpoint(t, err))
@@ -459,7 +479,8 @@ static bool begin_together(dg_trainer *t, dg_error *err) {
 
 bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_result *result,
               dg_error *err) {
-  dg_trainer t = {.task = task, .o = o, .params = task->trained, .threads = task->network.threads};
+  dg_trainer t = {.task = task, .o = o, .params = task->trained, .threads = task->network.threads,
+                  .replaces = task->replaces};
   size_t n = t.params->total;
   *result = (dg_train_result){0};
   bool ok = false;

@@ -81,7 +81,8 @@ typedef struct dg_train_task {
   const dg_dev_set *dev_sets;
   size_t dev_count;
   bool evaluate_start;         /* score the untouched weights first: they are the one to beat */
-  bool overwrites;             /* what `best` writes is what they were read from */
+  bool replaces;               /* what `best` writes is there, of an earlier run: it is not called,
+                                * in this run and those that go on with it */
   bool locked;                 /* the caller holds dg_lock_new(checkpoint_path) */
   const char *checkpoint_path; /* written while training; read first if it exists */
   const char *identity;        /* what a checkpoint must have been made with */

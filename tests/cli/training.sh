@@ -278,6 +278,10 @@ nbest() {
     awk -F'\t' '$1 != n { print $3 } { n = $1 }' n.best | cmp - out.gl
 }
 check "--nbest, best first" nbest
+nbest_of_files() { # one count for all, as the output is one
+  translate -a gl.safetensors --nbest 2 dev.en dev.en >n.two && [ "$(tail -n 1 n.two | cut -f1)" -eq 40 ]
+}
+check "--nbest of two files" nbest_of_files
 check "a length penalty out of range" refuses 2 'length-penalty' translate -a gl.safetensors --length-penalty -1e9 dev.en
 check "more threads than any machine has" refuses 2 'threads' translate -a gl.safetensors --threads 2000000000 dev.en
 check "an output without a name" refuses 2 'needs a value' translate -a gl.safetensors -o "" dev.en
