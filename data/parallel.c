@@ -41,6 +41,13 @@ void dg_parallel_add(dg_parallel_text *p, const char *source, const char *target
   add(p, source, strlen(source), target, strlen(target));
 }
 
+dg_parallel_text dg_parallel_turned(const dg_parallel_text *p) {
+  dg_parallel_text out = {.pairs = dg_calloc(p->count + 1, sizeof *out.pairs), .count = p->count};
+  for (size_t i = 0; i < p->count; i++)
+    out.pairs[i] = (dg_pair){p->pairs[i].target, p->pairs[i].source};
+  return out;
+}
+
 void dg_parallel_free(dg_parallel_text *p) {
   while (p->blocks) {
     struct dg_text_block *b = p->blocks;

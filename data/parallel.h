@@ -27,6 +27,8 @@ bool dg_parallel_read(dg_parallel_text *p, const char *specification, dg_error *
 /* Whether reading a specification reads this file. */
 bool dg_parallel_reads(const char *specification, const char *path);
 void dg_parallel_add(dg_parallel_text *p, const char *source, const char *target);
+/* The same with its sides exchanged; its strings are p's. */
+dg_parallel_text dg_parallel_turned(const dg_parallel_text *p);
 void dg_parallel_free(dg_parallel_text *p);
 
 #endif

@@ -46,6 +46,7 @@ typedef struct run {
   dg_base *base;
   dg_trainee trainee;
   dg_train_data data;
+  dg_parallel_text *turned; /* of its files, where the way back needs that; see add_corpora */
   dg_list mono_files; /* text of the target language, to translate back */
   dg_train_file mono; /* it and its translations */
   char *mono_path;
@@ -186,47 +187,64 @@ static bool add_examples(run *r, dg_examples *e, const dg_parallel_text *text,
                          corpus, err);
 }
 
-static void add_sets(run *r, dg_dev_list *list, const dg_train_file *f, dg_direction way,
-                     size_t most) {
+/* The directions of a file, there and back. Back is the same corpus reversed, unless the base cuts
+ * sources otherwise than targets: then the text is turned and cut anew. */
+static bool add_corpora(run *r, dg_examples *e, size_t file, dg_direction ways[2], dg_error *err) {
+  dg_train_file *f = &r->data.files[file];
+  dg_tokenizer *cut[2][2];
   for (size_t w = 0; w < r->ways; w++) {
     const dg_train_way *t = &r->pairs[f->pair].ways[w];
-    way.reversed = w == 1;
-    way.source_tag = t->source_tag, way.target_tag = t->target_tag;
-    dg_dev_set *set = dg_dev_list_add(list, t->pair.source, t->pair.target, way, &f->text, most);
+    find_tokenizers(r, true, t, cut[w]);
+    bool reversed = w && cut[1][0] == cut[0][1] && cut[1][1] == cut[0][0];
+    ways[w] = (dg_direction){.corpus = ways[0].corpus, .reversed = reversed,
+                             .source_tag = t->source_tag, .target_tag = t->target_tag};
+    if (w && !reversed) r->turned[file] = dg_parallel_turned(&f->text);
+    if (!reversed && !add_examples(r, e, w ? &r->turned[file] : &f->text, t, &ways[w].corpus, err))
+      return dg_error_context(err, "%s", f->path);
+  }
+  return true;
+}
+
+static void add_sets(run *r, dg_dev_list *list, size_t file, const dg_direction ways[2],
+                     size_t most) {
+  const dg_train_file *f = &r->data.files[file];
+  for (size_t w = 0; w < r->ways; w++) {
+    const dg_train_way *t = &r->pairs[f->pair].ways[w];
+    const dg_parallel_text *text = w && !ways[w].reversed ? &r->turned[file] : &f->text;
+    dg_dev_set *set = dg_dev_list_add(list, t->pair.source, t->pair.target, ways[w], text, most);
     find_tokenizers(r, true, t, set->tokenizers);
   }
 }
 
 static bool add_file(run *r, size_t i, dg_error *err) {
   dg_train_file *f = &r->data.files[i];
-  dg_direction way = {0};
   dg_card_data *card = &r->card_data[i];
   const dg_language_pair *languages = &r->pairs[f->pair].ways[0].pair;
   *card = (dg_card_data){dg_train_role_name(f->role), languages->source, languages->target,
                          f->path, f->text.count, f->read - f->text.count,
                          dg_train_problems_json(f)};
-  if (f->role == DG_ROLE_TEST) {
-    add_sets(r, &r->test_list, f, way, SIZE_MAX);
+  dg_direction ways[2] = {{0}};
+  if (f->role == DG_ROLE_TEST) { /* nothing but translated */
+    for (size_t w = 0; w < r->ways; w++) {
+      const dg_train_way *t = &r->pairs[f->pair].ways[w];
+      ways[w] = (dg_direction){.reversed = w == 1, .source_tag = t->source_tag,
+                               .target_tag = t->target_tag};
+    }
+    add_sets(r, &r->test_list, i, ways, SIZE_MAX);
     return true;
   }
   dg_examples *e = f->role == DG_ROLE_DEV ? r->dev : r->train;
-  if (!add_examples(r, e, &f->text, &r->pairs[f->pair].ways[0], &way.corpus, err))
-    return dg_error_context(err, "%s", f->path);
-  size_t skipped = dg_examples_skipped(e, way.corpus);
+  if (!add_corpora(r, e, i, ways, err)) return false;
+  size_t skipped = dg_examples_skipped(e, ways[0].corpus);
   if (skipped)
     dg_cli_say(r->cli, "%s: %zu pairs left out: empty or longer than %zu tokens\n", f->path,
                skipped, dg_examples_most(e));
   card->pairs -= skipped, card->skipped += skipped;
   if (f->role == DG_ROLE_DEV) {
-    add_sets(r, &r->dev_list, f, way, (size_t)r->options.eval_sentences);
+    add_sets(r, &r->dev_list, i, ways, (size_t)r->options.eval_sentences);
     return true;
   }
-  for (size_t w = 0; w < r->ways; w++) {
-    const dg_train_way *t = &r->pairs[f->pair].ways[w];
-    way.reversed = w == 1;
-    way.source_tag = t->source_tag, way.target_tag = t->target_tag;
-    r->directions[r->direction_count++] = way;
-  }
+  for (size_t w = 0; w < r->ways; w++) r->directions[r->direction_count++] = ways[w];
   return true;
 }
 
@@ -394,6 +412,7 @@ static bool read_data(run *r, dg_error *err) {
   free(adapter.text);
   if (!ok) return false;
   r->card_data = dg_calloc(r->data.count + 1, sizeof *r->card_data);
+  r->turned = dg_calloc(r->data.count + 1, sizeof *r->turned);
   r->directions = dg_calloc(r->data.train_count * r->ways + 1, sizeof *r->directions);
   r->train = dg_examples_new(r->base, (size_t)r->options.max_tokens);
   r->dev = dg_examples_new(r->base, (size_t)r->base->model->config.max_positions);
@@ -578,6 +597,8 @@ static bool execute(run *r, dg_error *err) {
 
 static void release(run *r) {
   for (size_t i = 0; r->card_data && i <= r->data.count; i++) json_decref(r->card_data[i].problems);
+  for (size_t i = 0; r->turned && i < r->data.count; i++) dg_parallel_free(&r->turned[i]);
+  free(r->turned);
   dg_train_data_free(&r->data);
   for (size_t i = 0; i < r->measure_count; i++) dg_gain_free(&r->measures[i].gain);
   free(r->measures);

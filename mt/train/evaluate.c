@@ -5,10 +5,13 @@
 
 #include "eval/metrics.h"
 
+/* Spread over the text, which may be several, one after the other. */
 static const char **keep(dg_dev_list *l, const dg_parallel_text *text, size_t n, bool target) {
   const char **list = dg_malloc((n + 1) * sizeof *list);
-  for (size_t i = 0; i < n; i++)
-    list[i] = target ? text->pairs[i].target : text->pairs[i].source;
+  for (size_t i = 0; i < n; i++) {
+    const dg_pair *p = &text->pairs[i * text->count / n];
+    list[i] = target ? p->target : p->source;
+  }
   DG_GROW(l->texts, l->text_capacity, l->text_count + 1);
   return l->texts[l->text_count++] = list;
 }

@@ -12,7 +12,7 @@ typedef struct dg_dev_list {
   const char ***texts; /* the arrays behind sources and references */
   size_t count, capacity, text_count, text_capacity;
 } dg_dev_list;
-/* `limit` sentences at most are translated. */
+/* `limit` sentences at most, spread over the text, are translated. */
 dg_dev_set *dg_dev_list_add(dg_dev_list *l, const char *source, const char *target,
                             dg_direction direction, const dg_parallel_text *text, size_t limit);
 void dg_dev_list_free(dg_dev_list *l);

@@ -19,16 +19,27 @@ typedef struct corpus {
 
 struct dg_examples {
   const dg_base *base;
-  size_t max_tokens;
+  size_t max_tokens, around; /* that formats put around a sentence, at most */
   corpus *corpora;
   size_t count, capacity;
 };
+
+/* What formats put around a sentence: mostly a handful, which so many tokens are kept for, that
+ * a text is the same for bases that are alike. */
+enum { LEAST_AROUND = 8, MOST_AROUND = 64 };
 
 dg_examples *dg_examples_new(const dg_base *base, size_t max_tokens) {
   dg_examples *e = dg_calloc(1, sizeof *e);
   e->base = base;
   size_t most = dg_longest_text(&base->model->config);
   e->max_tokens = max_tokens < most ? max_tokens : most;
+  int32_t nothing = 0, around[MOST_AROUND];
+  size_t before = 1 + dg_format_source(base, 0, 0, &nothing, 0, around, MOST_AROUND); /* a mark */
+  size_t target = dg_format_target(base, 0, 0, &nothing, 0, around, MOST_AROUND);
+  size_t both[] = {before, target};
+  e->around = LEAST_AROUND;
+  for (int k = 0; k < 2; k++)
+    if (both[k] > e->around) e->around = both[k];
   return e;
 }
 
@@ -48,10 +59,7 @@ size_t dg_examples_most(const dg_examples *e) { return e->max_tokens; }
 
 /* --- tokenising --------------------------------------------------------------- */
 
-enum {
-  CHUNK = 2048, /* pairs a task tokenises */
-  AROUND = 8    /* tags and end marks; formats have a handful */
-};
+enum { CHUNK = 2048 }; /* pairs a task tokenises */
 
 typedef struct chunk {
   int32_t *ids;
@@ -84,7 +92,8 @@ static void tokenize_chunk(void *context, size_t task, int worker) {
         c->failed = true;
     }
     if (c->failed || !sides[0].count || !sides[1].count ||
-        sides[0].count + AROUND > j->e->max_tokens || sides[1].count + AROUND > j->e->max_tokens)
+        sides[0].count + j->e->around > j->e->max_tokens ||
+        sides[1].count + j->e->around > j->e->max_tokens)
       continue;
     DG_GROW(c->ids, c->capacity, c->size + sides[0].count + sides[1].count);
     for (int k = 0; k < 2; k++) {
@@ -199,7 +208,7 @@ static size_t pieces(dg_batch_buffer *b, const dg_examples *e, const corpus *c, 
     const char *text = second ? p->target : p->source;
     if (dg_tokenizer_sample(c->tokenizers[second], text, strlen(text), -1, noise->subword_alpha,
                             dg_rng_key(noise->seed, second), &b->tokens, NULL) &&
-        b->tokens.count && b->tokens.count + AROUND <= e->max_tokens) {
+        b->tokens.count && b->tokens.count + e->around <= e->max_tokens) {
       for (size_t i = 0; i < b->tokens.count; i++) b->ids[1 + i] = b->tokens.items[i].id;
       return b->tokens.count;
     }
@@ -220,7 +229,6 @@ static void hide(const corpus *c, const dg_noise *noise, bool second, int32_t *i
 void dg_batch_add(dg_batch_buffer *b, const dg_examples *e, const dg_direction *d, size_t pair,
                   const dg_noise *noise) {
   const corpus *c = &e->corpora[d->corpus];
-  enum { MOST_AROUND = 64 };
   if (b->sequences + 2 > b->capacity) {
     DG_GROW(b->source_offsets, b->capacity, b->sequences + 2);
     b->target_offsets = dg_realloc(b->target_offsets, b->capacity * sizeof *b->target_offsets);

@@ -38,7 +38,7 @@ typedef struct dg_dev_set {
   char source[DG_LANG_MAX];   /* "en"; how long sentences are cut; "": of any language */
   dg_direction direction;     /* its corpus counts in dev_examples */
   dg_tokenizer *tokenizers[2]; /* of sources and translations; NULL: the base's */
-  const char *const *sources, *const *references; /* the text of the first eval_sentences */
+  const char *const *sources, *const *references; /* the text that is translated */
   size_t sentences;
 } dg_dev_set;
 

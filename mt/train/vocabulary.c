@@ -89,16 +89,23 @@ static void tell(dg_trainee *t) {
   free(examples.text);
 }
 
+/* Whether the base and the adapters below leave room for more. */
+static bool may_learn(const dg_trainee *t) {
+  const dg_model_config *c = &t->base->model->config;
+  return !dg_adapter_stacked_pieces(&t->stack) && dg_target_vocab(c) == dg_first_extra(c);
+}
+
 /* Says that the base has few pieces for a new language, if so. */
 static bool advise(dg_trainee *t, const reader *r, dg_error *err) {
   bool ok = true;
+  if (!may_learn(t)) return true;
   for (size_t i = 0; ok && t->file && i < t->file->language_count; i++) {
     if (!dg_trainee_is_new(t, t->file->languages[i].code)) continue;
     dg_new_pieces one = {0};
     double tokens[2];
     dg_new_pieces_for(&one, t->file->languages[i].code);
     ok = measure(t, (reader){r->texts, r->count, &one, 0, 0}, tokens, err);
-    if (ok && tokens[0] > many && !dg_adapter_stacked_pieces(&t->stack))
+    if (ok && tokens[0] > many)
       dg_strbuf_addf(&t->told,
                      "the base cuts a word of %s into %.2f pieces: --new-pieces 500 may help\n",
                      one.languages[0], tokens[0]);
@@ -114,12 +121,6 @@ static void add_languages(const dg_trainee *t, const reader *r, dg_new_pieces *p
       dg_new_pieces_for(p, t->file->languages[i].code);
   for (size_t i = 0; !p->language_count && i < r->count; i++)
     dg_new_pieces_for(p, r->texts[i].languages->target);
-}
-
-/* Whether the base and the adapters below leave room for more. */
-static bool may_learn(const dg_trainee *t) {
-  const dg_model_config *c = &t->base->model->config;
-  return !dg_adapter_stacked_pieces(&t->stack) && dg_target_vocab(c) == dg_first_extra(c);
 }
 
 /* Without any where none were asked for and the base's kind of tokenizer takes none. */
