@@ -11,8 +11,9 @@
 #include "tokenizer/placeholders.h"
 #include "tokenizer/text.h"
 
-/* Hypotheses at once: so many that products are quick, and their logits take at most 64 MB. */
-enum { ROWS_MOST = 512, LOGITS_MOST = 1 << 24 };
+/* Hypotheses at once: so many that products are quick, and that their logits take at most 64 MB,
+ * their keys and values 1 GB if all become as long as they may. */
+enum { ROWS_MOST = 512, LOGITS_MOST = 1 << 24, KEPT_MOST = 1 << 28 };
 enum { AROUND_MOST = 64, LONGEST_WITHOUT_TABLE = 4096 };
 
 dg_translate_options dg_translate_defaults(void) {
@@ -197,13 +198,21 @@ static bool translate_batch(const job *j, request *batch, size_t n, dg_error *er
   return ok;
 }
 
+/* For sources of at most so many tokens. */
+static size_t rows_at_once(const job *j, size_t source_length) {
+  size_t rows = LOGITS_MOST / dg_network_classes(j->network);
+  size_t steps = target_limit(j, source_length) + j->prefix_length;
+  size_t kept = KEPT_MOST / (dg_decoder_row_floats(j->network) * steps);
+  if (rows > ROWS_MOST) rows = ROWS_MOST;
+  return rows < kept ? rows : kept;
+}
+
 static bool search_all(job *j, dg_error *err) {
   request *list = j->requests;
-  size_t n = j->count, rows = LOGITS_MOST / dg_network_classes(j->network);
-  if (rows > ROWS_MOST) rows = ROWS_MOST;
+  size_t n = j->count;
   if (n) qsort(list, n, sizeof *list, by_length);
   for (size_t i = 0; i < n;) {
-    size_t end = i, tokens = 0;
+    size_t end = i, tokens = 0, rows = rows_at_once(j, list[i].length);
     while (end < n && (end == i || (tokens + list[end].length <= j->o->batch_tokens &&
                                     (end - i + 1) * j->o->beam <= rows)))
       tokens += list[end++].length;

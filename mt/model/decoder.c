@@ -157,6 +157,11 @@ static void attend_cross(void *context, const float *q, float *o) {
   dg_parallel(j->d->network.threads, j->rows, cross_row, j);
 }
 
+size_t dg_decoder_row_floats(const dg_network *n) {
+  const dg_model_config *c = &n->model->config;
+  return n->model->decoder.count * 2 * (size_t)c->heads * (size_t)c->head_dim;
+}
+
 void dg_decoder_step(dg_decoder *d, size_t rows, const int32_t *tokens, const uint32_t *parents,
                      const uint32_t *sources, float *logits) {
   const dg_network *n = &d->network;
@@ -170,8 +175,7 @@ void dg_decoder_step(dg_decoder *d, size_t rows, const int32_t *tokens, const ui
     mine[t] = (uint32_t)r;
   }
   d->steps[t].rows = rows;
-  d->steps[t].kv =
-      dg_arena_alloc(d->lasting, stack->count * rows * 2 * d->inner, sizeof(float));
+  d->steps[t].kv = dg_arena_alloc(d->lasting, rows * dg_decoder_row_floats(n), sizeof(float));
 
   dg_arena_reset(d->scratch);
   dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = d->scratch};

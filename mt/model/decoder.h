@@ -17,6 +17,9 @@ dg_decoder *dg_decoder_new(const dg_network *network, const int32_t *source,
                            size_t max_length, dg_error *err);
 void dg_decoder_free(dg_decoder *d);
 
+/* What each step keeps of each row, in floats. */
+size_t dg_decoder_row_floats(const dg_network *n);
+
 /* Row r continues row parents[r] of the previous step (ignored at the first
  * step), reads tokens[r], and attends to source sentence sources[r]. Writes
  * unnormalised logits [rows, dg_network_classes]. rows may differ from step to step,
