@@ -48,7 +48,8 @@ static bool is_word_byte(char c) { return isalnum((unsigned char)c) || (unsigned
 
 /* Whether the word of n bytes stands in text, between blanks. */
 static bool has_word(const char *text, const char *word, size_t n) {
-  for (const char *q = text; (q = memmem(q, strlen(q), word, n)); q++)
+  const char *end = text + strlen(text);
+  for (const char *q = text; (q = memmem(q, (size_t)(end - q), word, n)); q++)
     if ((q == text || q[-1] == ' ') && (!q[n] || q[n] == ' ')) return true;
   return false;
 }

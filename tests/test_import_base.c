@@ -273,7 +273,11 @@ static void test_prefix(void **state) {
   char format[DG_FORMAT_MAX];
   strcpy(format, b->model->config.source_format);
   dg_base_free(b);
-  o.target = "de"; /* no task, and no prefix of the model */
+  o.source = "en-GB"; /* as its language's */
+  b = imported(DIR "t5_prefix", &o);
+  assert_string_equal(b->model->config.source_format, format);
+  dg_base_free(b);
+  o.source = "en", o.target = "de"; /* no task, and no prefix of the model */
   b = imported(DIR "t5_prefix", &o);
   assert_string_equal(b->model->config.source_format, "X </s>");
   dg_base_free(b);

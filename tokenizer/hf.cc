@@ -122,6 +122,9 @@ class Reader {
     for (const char *key : {"continuing_subword_prefix", "end_of_word_suffix"})
       if (!text_of(model, key).empty()) return refuse("model's setting", key);
     if (is_true(model, "ignore_merges")) return refuse("model's setting", "ignore_merges");
+    // sentencepiece makes one token of a run of what it does not know.
+    if (!is_true(model, "fuse_unk") && !is_true(model, "byte_fallback"))
+      return refuse("model's setting", "fuse_unk");
     string_view unk = text_of(model, "unk_token");
     const char *text;
     json_t *value;

@@ -20,6 +20,9 @@ static void say(const dg_cli *cli, const char *output, const dg_import_options *
   static const double bytes[] = {[DG_STORE_FP32] = 4, [DG_STORE_BF16] = 2, [DG_STORE_INT8] = 1};
   dg_cli_say(cli, "%s: %zu languages, %zu weights, %s\n", output, r->languages, r->weights,
              r->hash);
+  if (*r->prefix) dg_cli_say(cli, "before each sentence it reads \"%s\"\n", r->prefix);
+  if (r->other_prefixes)
+    dg_cli_say(cli, "config.json has prefixes for other pairs alone: --prefix says this one's\n");
   if (o->languages)
     dg_cli_say(cli, "%zu pieces of %zu stay, %zu weights of %zu: %.1f MB instead of %.1f\n",
                r->pieces, r->all_pieces, r->weights, r->all_weights,
@@ -84,7 +87,7 @@ static bool apart(const char *output, const char *input, dg_error *err) {
 }
 
 int dg_cmd_import(int argc, char **argv) {
-  adapter_import adapter = {.base = "base"};
+  adapter_import adapter = {0};
   const char *output = NULL, *quantize = "fp32";
   dg_import_options options = {0};
   dg_list corpus = {0};
@@ -137,8 +140,11 @@ int dg_cmd_import(int argc, char **argv) {
       .flags = flags,
   };
   int code = dg_cli_parse(&cli, argc, argv);
-  if (code != DG_CLI_GO) return code;
   dg_error err;
+  if (code != DG_CLI_GO) {
+    dg_cli_free(&cli);
+    return code;
+  }
   if (cli.rest.count + (adapter.directory != NULL) != 1) {
     code = dg_cli_usage(&cli, "name one directory or package");
   } else if (!output) {
@@ -151,6 +157,8 @@ int dg_cmd_import(int argc, char **argv) {
     code = dg_cli_usage(&cli, "say with -s and -t what the adapter translates");
   } else if (adapter.directory && options.languages) {
     code = dg_cli_usage(&cli, "--langs trims a base: leave it out with --adapter");
+  } else if (!adapter.directory && adapter.base) {
+    code = dg_cli_usage(&cli, "-b is an adapter's base: name the adapter with --adapter");
   } else if (adapter.directory && options.prefix) {
     code = dg_cli_usage(&cli, "--prefix is a base's: leave it out with --adapter");
   } else if (!apart(output, adapter.directory ? adapter.directory : cli.rest.items[0], &err) ||
@@ -158,6 +166,7 @@ int dg_cmd_import(int argc, char **argv) {
     code = dg_cli_fail(&err);
   } else if (adapter.directory) {
     adapter.output = output;
+    if (!adapter.base) adapter.base = "base";
     adapter.storage = options.storage;
     code = import_adapter(&adapter, &cli, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
   } else {

@@ -162,7 +162,6 @@ void dg_ct2_close(dg_ct2 *m) {
 }
 
 uint32_t dg_ct2_version(const dg_ct2 *m) { return m->version; }
-uint32_t dg_ct2_revision(const dg_ct2 *m) { return m->revision; }
 const char *dg_ct2_spec(const dg_ct2 *m) { return m->spec; }
 
 static const dg_ct2_variable *find_variable(const dg_ct2 *m, const char *name) {

@@ -20,7 +20,6 @@ typedef struct dg_ct2_variable {
 dg_ct2 *dg_ct2_open(const uint8_t *bytes, size_t size, dg_error *err);
 void dg_ct2_close(dg_ct2 *m);
 uint32_t dg_ct2_version(const dg_ct2 *m);
-uint32_t dg_ct2_revision(const dg_ct2 *m); /* of the specification */
 const char *dg_ct2_spec(const dg_ct2 *m);  /* "TransformerSpec" */
 const dg_ct2_variable *dg_ct2_find(const dg_ct2 *m, const char *name); /* aliases too, or NULL */
 /* Whether all names of variables pass. */

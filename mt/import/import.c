@@ -305,18 +305,6 @@ static bool make_marian_tokenizers(import *m, const dg_import_options *o, dg_err
   return ok;
 }
 
-/* T5 is told in words what to do, where its tags do not tell it. */
-static bool add_prefix(import *m, dg_error *err) {
-  json_t *config = NULL;
-  const char *prefix = NULL;
-  bool ok = read_json(m, "config.json", JSON_DECODE_INT_AS_REAL, &config, err) &&
-            dg_prefix_find(config, &m->source->languages, &prefix, err) &&
-            (!prefix ||
-             dg_prefix_put(&m->source->config.model, m->source->tokenizer, prefix, err));
-  json_decref(config);
-  return ok || dg_error_context(err, "%s", m->directory);
-}
-
 static bool make_tokenizer(import *m, const dg_import_options *o, dg_error *err) {
   dg_family family = m->source->config.family;
   m->size = (size_t)m->source->config.model.vocab_size;
@@ -329,14 +317,31 @@ static bool make_tokenizer(import *m, const dg_import_options *o, dg_error *err)
                                                         err) ||
                                         dg_error_context(err, "%s", m->directory)
                                   : place_by_offset(m, err);
-  if (!ok || !add_languages(m, err) || !add_words(m, err) || !set_formats(m, err)) return false;
-  bool tagged = m->source->languages.count > 0;
-  if (!dg_source_set_sides(m->source, o, NULL, NULL, err)) return false;
+  if (!ok || !add_languages(m, err) || !add_words(m, err) || !set_formats(m, err) ||
+      !dg_source_set_sides(m->source, o, NULL, NULL, err))
+    return false;
   dg_tokenizer *t = m->source->tokenizer = dg_pieces_tokenizer(m->pieces, m->size, err);
   if (t && dg_tokenizer_eos(t) != m->source->config.eos)
     return dg_fail(err, DG_ERR_FORMAT, "%s: </s> has id %d, but \"eos_token_id\" is %d",
                    m->directory, dg_tokenizer_eos(t), m->source->config.eos);
-  return t && (family != DG_FAMILY_T5 || tagged || o->prefix || add_prefix(m, err));
+  return t != NULL;
+}
+
+/* T5 is told in words what to do, where its tags do not tell it. */
+static bool add_prefix(dg_source *s, const char *place, const dg_import_options *o,
+                       dg_import_report *report, dg_error *err) {
+  const import m = {.directory = place};
+  json_t *config = NULL;
+  const char *prefix = o->prefix;
+  bool looks = !prefix && !s->format && s->config.family == DG_FAMILY_T5 &&
+               !strstr(s->config.model.source_format, "<tgt>");
+  bool ok = !looks || (read_json(&m, "config.json", JSON_DECODE_INT_AS_REAL, &config, err) &&
+                       dg_prefix_find(config, &s->languages, &prefix, err));
+  ok = ok && (!prefix || dg_prefix_put(&s->config.model, s->tokenizer, prefix, err));
+  if (ok) snprintf(report->prefix, sizeof report->prefix, "%s", prefix ? prefix : "");
+  report->other_prefixes = ok && !prefix && dg_prefix_any(config);
+  json_decref(config);
+  return ok || dg_error_context(err, "%s", place);
 }
 
 /* --- weights -------------------------------------------------------------------------------- */
@@ -488,7 +493,7 @@ bool dg_import(const char *path, const char *base, const dg_import_options *o,
   bool ok = place && (dg_ends_with(place, ".npz") ? dg_source_marian_npz
                       : is_ctranslate2(place)     ? dg_source_ctranslate2
                                                   : read_directory)(&s, place, o, err);
-  if (ok && o->prefix) ok = dg_prefix_put(&s.config.model, s.tokenizer, o->prefix, err);
+  ok = ok && add_prefix(&s, place, o, report, err);
   if (place && !ok) blame_pointer(place, err);
   dg_base *b = ok ? make_base(&s, err) : NULL;
   ok = b && write_base(b, &s, place, base, o, report, err);

@@ -19,6 +19,8 @@ typedef struct dg_import_options {
 } dg_import_options;
 
 typedef struct dg_import_report {
+  char prefix[DG_FORMAT_MAX];           /* that the base puts before each sentence, or "" */
+  bool other_prefixes;                  /* the files have some for other pairs alone */
   size_t languages, pieces, weights;  /* of the base */
   size_t all_pieces, all_weights;     /* of the checkpoint */
   char hash[DG_HASH_TEXT];            /* of the base */

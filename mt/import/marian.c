@@ -69,7 +69,7 @@ bool dg_source_set_sides(dg_source *s, const dg_import_options *o, const char *f
   } else if (to) {
     dg_languages_add_group(l, to, DG_SIDE_TARGET);
   }
-  return dg_languages_has(l, DG_SIDE_TARGET) ||
+  return dg_languages_count(l, DG_SIDE_TARGET) ||
          dg_fail(err, DG_ERR_USAGE,
                  "nothing in the files says which language the model translates into: say so, "
                  "-s en -t gl");

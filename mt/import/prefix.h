@@ -13,6 +13,9 @@
 bool dg_prefix_find(const json_t *config, const dg_languages *languages, const char **out,
                     dg_error *err);
 
+/* Whether it says any, of whatever pair. */
+bool dg_prefix_any(const json_t *config);
+
 /* Puts the pieces of a prefix before the sentence in the source's format. */
 bool dg_prefix_put(dg_model_config *c, const dg_tokenizer *t, const char *prefix, dg_error *err);
 

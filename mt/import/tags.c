@@ -105,8 +105,9 @@ void dg_languages_add_group(dg_languages *l, const char *name, dg_side side) {
   if (side == DG_SIDE_SOURCE) dg_languages_add(l, "mul", side);
 }
 
-bool dg_languages_has(const dg_languages *l, dg_side side) {
+size_t dg_languages_count(const dg_languages *l, dg_side side) {
+  size_t n = 0;
   for (size_t i = 0; i < l->count; i++)
-    if (l->list[i].side == side || l->list[i].side == DG_SIDE_BOTH) return true;
-  return false;
+    n += l->list[i].side == side || l->list[i].side == DG_SIDE_BOTH;
+  return n;
 }

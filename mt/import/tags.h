@@ -27,6 +27,6 @@ bool dg_languages_add_codes(dg_languages *l, const char *codes, dg_side side, dg
 /* As OPUS-MT names models: "en", "en_el_es_fi", "ROMANCE", "zle", "mul". What is no list of
  * languages becomes "mul" on the source side; on the target side nothing is added. */
 void dg_languages_add_group(dg_languages *l, const char *name, dg_side side);
-bool dg_languages_has(const dg_languages *l, dg_side side);
+size_t dg_languages_count(const dg_languages *l, dg_side side);
 
 #endif

@@ -32,18 +32,34 @@ static bool chosen(const dg_language *list, size_t count, const char *code) {
   return false;
 }
 
+/* A language of the base. Of a base that reads any language, "mul", it may be one of those. */
+static bool find(const dg_base *full, const char *code, dg_language *out, dg_error *err) {
+  const dg_language *l = dg_base_language(full, code, DG_SIDE_BOTH, err);
+  if (!l) l = dg_base_language(full, code, DG_SIDE_SOURCE, NULL);
+  if (!l) return false;
+  *out = *l;
+  return strcmp(l->code, "mul") != 0 || dg_lang_canonical(code, out->code, err);
+}
+
 static bool choose(const dg_base *full, const char *codes, dg_language *out, size_t *count,
                    dg_error *err) {
   *count = 0;
   char *copy = dg_strdup(codes), *rest = copy;
-  bool ok = true;
+  bool ok = true, sides[2] = {false};
   for (char *code; ok && (code = strsep(&rest, ", "));) {
-    const dg_language *l = *code ? dg_base_language(full, code, DG_SIDE_BOTH, err) : NULL;
-    ok = l || !*code;
-    if (l && !chosen(out, *count, l->code)) out[(*count)++] = *l;
+    dg_language l;
+    if (!*code) continue;
+    ok = find(full, code, &l, err);
+    if (!ok || chosen(out, *count, l.code)) continue;
+    out[(*count)++] = l;
+    sides[0] = sides[0] || l.side != DG_SIDE_TARGET;
+    sides[1] = sides[1] || l.side != DG_SIDE_SOURCE;
   }
   free(copy);
-  if (ok && !*count) ok = dg_fail(err, DG_ERR_USAGE, "no language is to be kept");
+  if (ok && !(sides[0] && sides[1]))
+    ok = dg_fail(err, DG_ERR_USAGE, "--langs %.60s: %s is to be kept, so nothing could be translated",
+                 codes, sides[0] ? "no language that the model writes"
+                        : sides[1] ? "no language that the model reads" : "no language");
   return ok;
 }
 
@@ -52,8 +68,9 @@ static bool choose(const dg_base *full, const char *codes, dg_language *out, siz
 typedef char script[5];
 
 static bool in_their_script(const char *piece, const script *scripts, size_t count) {
-  for (size_t i = 0; i < count; i++)
-    if (dg_text_script_share(piece, strlen(piece), scripts[i]) >= 1) return true;
+  for (size_t i = 0; i < count; i++) /* a language of an unknown script may have any */
+    if (!strcmp(scripts[i], "Zyyy") || dg_text_script_share(piece, strlen(piece), scripts[i]) >= 1)
+      return true;
   return false;
 }
 
@@ -200,7 +217,7 @@ dg_trim *dg_trim_new(const dg_base *full, dg_rows_fn *rows, void *context, const
   t->rows = rows;
   t->context = context;
   t->target = full->target_tokenizer == full->tokenizer ? &t->source : &t->own_target;
-  dg_language *list = dg_calloc(full->language_count + 1, sizeof *list);
+  dg_language *list = dg_calloc(strlen(languages) / 2 + 1, sizeof *list); /* two letters at least */
   size_t count;
   bool ok = choose(full, languages, list, &count, err) &&
             prepare(t, list, count, corpus, corpus_count, err);

@@ -10,14 +10,14 @@
 
 enum { TOKENS_MOST = 1 << 22, TOKEN_BYTES_MOST = 1 << 16 };
 
-/* Ids have few gaps: a file has more bytes than its largest says. */
+/* Ids have few gaps: a file has more bytes than its largest says. The token need not end in NUL. */
 static bool put(dg_vocabulary *v, size_t file_size, json_int_t id, const char *token, size_t n,
                 dg_error *err) {
   json_int_t most = (json_int_t)(file_size < TOKENS_MOST ? file_size : TOKENS_MOST);
   if (id < 0 || id >= most)
     return dg_fail(err, DG_ERR_FORMAT,
-                   "\"%.60s\" has the id %lld; ids of a file of this size go from 0 to %lld", token,
-                   (long long)id, (long long)most - 1);
+                   "\"%.*s\" has the id %lld; ids of a file of this size go from 0 to %lld",
+                   (int)(n < 60 ? n : 60), token, (long long)id, (long long)most - 1);
   if (n > TOKEN_BYTES_MOST || memchr(token, 0, n) || dg_utf8_valid_prefix(token, n) != n)
     return dg_fail(err, DG_ERR_FORMAT, "token %lld is no text", (long long)id);
   size_t at = (size_t)id;
@@ -27,8 +27,8 @@ static bool put(dg_vocabulary *v, size_t file_size, json_int_t id, const char *t
     v->count = at + 1;
   }
   if (v->tokens[at])
-    return dg_fail(err, DG_ERR_FORMAT, "\"%.60s\" and \"%.60s\" have the same id, %zu",
-                   v->tokens[at], token, at);
+    return dg_fail(err, DG_ERR_FORMAT, "\"%.60s\" and \"%.*s\" have the same id, %zu",
+                   v->tokens[at], (int)(n < 60 ? n : 60), token, at);
   v->tokens[at] = dg_strndup(token, n);
   return true;
 }

@@ -39,6 +39,22 @@ both_ways() {
   cat "$TMPDIR/ways"
   [ "$(wc -l <"$TMPDIR/ways")" -eq 2 ] && [ "$(sort -u "$TMPDIR/ways" | wc -l)" -eq 1 ]
 }
+told() { # which prefix it took, or that it has none
+  "$dragoman" import $made/t5_prefix -s en -t gl -o "$TMPDIR/x" 2>&1 | grep -q 'reads "translate English to Galician: "' &&
+    "$dragoman" import $made/t5_prefix -s en -t de -o "$TMPDIR/x" 2>&1 | grep -q 'other pairs alone' && rm "$TMPDIR/x"
+}
+check "T5's prefix" told
+check "languages that nothing is translated into" refuses 2 'writes is to be kept' \
+  import tests/import/formats/marian --langs en -o "$TMPDIR/x"
+any_script() { # a source of any language, "mul", keeps every script; it may be named by its own code
+  import tests/import/formats/marian_two -t ru --langs mul,ru -o "$TMPDIR/any.safetensors" &&
+    "$dragoman" tokenizer encode -m "$TMPDIR/any.safetensors" data/demo/en-gl.tsv >"$TMPDIR/few" &&
+    import tests/import/formats/marian_two -t ru -o "$TMPDIR/any.safetensors" &&
+    "$dragoman" tokenizer encode -m "$TMPDIR/any.safetensors" data/demo/en-gl.tsv | cmp - "$TMPDIR/few" &&
+    import tests/import/formats/marian_two -t ru --langs sw,ru -o "$TMPDIR/any.safetensors" && lines -b "$TMPDIR/any.safetensors" -s sw -t ru && rm "$TMPDIR/any.safetensors"
+}
+check "--langs of a source that may be any" any_script
+check "a base for no adapter" refuses 2 'with --adapter' import $made/m2m100 -b base -o "$TMPDIR/x"
 check "both ways on a base with two tokenizers" both_ways
 check "an unknown language lists the known" \
   refuses 2 'es (Spanish).*--like' "$dragoman" translate -b "$TMPDIR/mbart.safetensors" -s en -t eo
@@ -116,7 +132,7 @@ check "a pointer of Git LFS" refuses 1 'model.safetensors.*git lfs pull' import 
 # A tokenizer.json that no sentencepiece model can be.
 mkdir "$TMPDIR/fast" && cp $made/nllb_fast/config.json $made/nllb_fast/model.safetensors "$TMPDIR/fast"
 for change in 's/"Metaspace"/"ByteLevel"/g pre_tokenizer."ByteLevel"' 's/"BPE"/"WordPiece"/ model."WordPiece"' \
-  's/"Replace"/"Lowercase"/ normalizer."Lowercase"' 's/"dropout":null/"dropout":0.1/ setting."dropout"'; do
+  's/"Replace"/"Lowercase"/ normalizer."Lowercase"' 's/"dropout":null/"dropout":0.1/ setting."dropout"' 's/"fuse_unk":true/"fuse_unk":false/ setting."fuse_unk"'; do
   sed "${change% *}" $made/nllb_fast/tokenizer.json >"$TMPDIR/fast/tokenizer.json"
   check "tokenizer.json: ${change#* }" refuses 1 "tokenizer.json: its .*${change#* }" \
     import "$TMPDIR/fast" -o "$TMPDIR/x"
