@@ -1,5 +1,6 @@
 #include "mt/cli/cli.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -64,7 +65,9 @@ int dg_cli_usage(const dg_cli *c, const char *format, ...) {
   va_start(args, format);
   print_safe(stderr, "", format, args);
   va_end(args);
-  fprintf(stderr, " (see dragoman %.*s --help)\n", (int)strcspn(c->usage, " "), c->usage);
+  size_t n = strcspn(c->usage, " "); /* the command, and its part if it has any */
+  if (c->usage[n] && islower((unsigned char)c->usage[n + 1])) n += 1 + strcspn(c->usage + n + 1, " ");
+  fprintf(stderr, " (see dragoman %.*s --help)\n", (int)n, c->usage);
   return DG_EXIT_USAGE;
 }
 
@@ -92,7 +95,7 @@ static void print_help(const dg_cli *c) {
     print_flag(f->letter, f->name, f->argument, f->help);
   print_flag(0, "threads", "N", "threads to use (all CPUs)");
   print_flag(0, "quiet", NULL, "no progress, no remarks");
-  print_flag(0, "json", NULL, "results as JSON");
+  if (!c->no_json) print_flag(0, "json", NULL, "results as JSON");
   print_flag('h', "help", NULL, "this text");
   for (const dg_cli_settings *s = c->settings; s->table; s++) {
     dg_strbuf text = {0};
@@ -168,7 +171,7 @@ static int set_flag(const dg_cli *c, const dg_flag *f, const char *value) {
 int dg_cli_parse(dg_cli *c, int argc, char **argv) {
   const dg_flag common[] = {{"threads", 0, DG_FLAG_INT, &c->threads, "N", ""},
                             {"quiet", 0, DG_FLAG_BOOL, &c->quiet, NULL, ""},
-                            {"json", 0, DG_FLAG_BOOL, &c->json, NULL, ""},
+                            {c->no_json ? NULL : "json", 0, DG_FLAG_BOOL, &c->json, NULL, ""},
                             {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL}};
   bool only_words = false;
   for (int i = 0; i < argc; i++) {
@@ -201,6 +204,7 @@ int dg_cli_parse(dg_cli *c, int argc, char **argv) {
     while (settings->table && (found || !is_long || !dg_options_find(settings->table, name)))
       settings++;
     if (!found && !settings->table) return unknown_flag(c, common, word, name);
+    if (found) dg_list_add(&c->given, found->name);
     if (found && found->type == DG_FLAG_BOOL) {
       if (equals) return dg_cli_usage(c, "--%s takes no value", name);
       *(bool *)found->target = true;

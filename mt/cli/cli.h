@@ -42,11 +42,12 @@ typedef struct dg_cli {
   const char *examples; /* lines of commands */
   const dg_flag *flags;
   dg_cli_settings settings[3]; /* the last has no table */
+  bool no_json;         /* it has no results to print */
   /* filled by dg_cli_parse: */
   int threads;
   bool quiet, json;
   dg_list rest; /* words that are not flags */
-  dg_list given; /* names of the settings given, as their tables have them */
+  dg_list given; /* names of the flags and settings given, as their tables have them */
 } dg_cli;
 
 /* Reads the words after the subcommand. DG_CLI_GO: go on; else return it from
@@ -54,7 +55,7 @@ typedef struct dg_cli {
 enum { DG_CLI_GO = -1 };
 int dg_cli_parse(dg_cli *c, int argc, char **argv);
 void dg_cli_free(dg_cli *c); /* the lists, those of the flags too */
-/* Whether a setting was given, by its name in the table. Matches dg_train_defaults. */
+/* Whether a flag or setting was given, by its name in the table. Matches dg_train_defaults. */
 bool dg_cli_given(void *cli, const char *name);
 
 /* Refuse an output that is an input, which would be lost; dg_cli_apart, outputs that are one

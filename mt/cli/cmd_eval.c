@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <unistd.h>
 
 #include "eval/metrics.h"
 #include "eval/pytext.h"
@@ -13,7 +15,7 @@
 #include "mt/cli/eval_text.h"
 #include "mt/core/file.h"
 
-enum { METRICS_MAX = 4, DEFAULT_BEAM = 4 };
+enum { METRICS_MAX = 4 };
 
 typedef enum test_kind { TEST_NONE, TEST_CONFIDENCE, TEST_BOOTSTRAP, TEST_RANDOMIZATION } test_kind;
 
@@ -42,7 +44,8 @@ typedef struct session {
   size_t segments;
   dg_scorer *metrics[METRICS_MAX];
   char *signatures[METRICS_MAX];
-  size_t metric_count, decisive; /* the one named first */
+  size_t metric_count, decisive; /* the one named first, which is metric_flags[first] */
+  int first;
   dg_comparison *results;        /* [metric * systems + system] */
   const char **names;            /* of the systems, as tables have them */
   char *baseline;
@@ -52,15 +55,28 @@ typedef struct session {
 
 /* --- texts --------------------------------------------------------------------------------- */
 
+/* Where the two sides of a test set stand: in two files, "a.en,a.gl", or in two columns. */
+static void part_test(const char *path, char *sides[2]) {
+  const char *comma = access(path, F_OK) ? strchr(path, ',') : NULL;
+  sides[0] = comma ? dg_strndup(path, (size_t)(comma - path)) : dg_format("%s:1", path);
+  sides[1] = comma ? dg_strdup(comma + 1) : dg_format("%s:2", path);
+}
+
 /* The test set of a model: sources and, unless -r names them, references beside them. */
 static bool read_test(session *s, dg_error *err) {
-  char *first =
-      s->reference_paths.count ? dg_strdup(s->test_path) : dg_format("%s:1", s->test_path);
-  char *second = dg_format("%s:2", s->test_path);
-  bool ok = dg_texts_read(&s->others, first, DG_CUT_NOT, err) &&
-            (s->reference_paths.count || dg_texts_read(&s->references, second, DG_CUT_NOT, err));
-  free(first);
-  free(second);
+  if (s->reference_paths.count) {
+    if (!dg_texts_read(&s->others, s->test_path, DG_CUT_NOT, err)) return false;
+    const dg_text *t = &s->others.items[0];
+    return !t->count || !strchr(t->lines[0], '\t') ||
+           dg_fail(err, DG_ERR_USAGE,
+                   "%s has columns, and -r says where the references are: name the source's, %s:1",
+                   s->test_path, s->test_path);
+  }
+  char *sides[2];
+  part_test(s->test_path, sides);
+  bool ok = dg_texts_read(&s->others, sides[0], DG_CUT_NOT, err) &&
+            dg_texts_read(&s->references, sides[1], DG_CUT_NOT, err);
+  for (int i = 0; i < 2; i++) free(sides[i]);
   return ok;
 }
 
@@ -87,13 +103,25 @@ static bool read_references(session *s, dg_error *err) {
   return true;
 }
 
+/* Models are compared unless it was said how. */
+static bool check_systems(void *context, size_t n, dg_error *err) {
+  session *s = context;
+  if (s->test_path && n > 1 && s->test == TEST_NONE && !s->sentence_level) s->test = TEST_BOOTSTRAP;
+  if (s->sentence_level && n > 1)
+    return dg_fail(err, DG_ERR_USAGE, "--sentence-level is for one system, not %zu", n);
+  if (s->test == TEST_CONFIDENCE && n > 1)
+    return dg_fail(err, DG_ERR_USAGE, "--confidence is for one system; for %zu say --paired-bs", n);
+  if ((s->test == TEST_BOOTSTRAP || s->test == TEST_RANDOMIZATION) && n < 2)
+    return dg_fail(err, DG_ERR_USAGE, "%s needs two systems: the baseline, then the other",
+                   isnan(s->min_gain) ? "a paired test" : "--min-gain");
+  return true;
+}
+
 static bool read_systems(session *s, dg_error *err) {
   const dg_list *files = &s->cli->rest;
-  if (s->test_path) {
-    if (!dg_eval_translate(&s->model, s->cli, &s->others.items[0], &s->systems, err)) return false;
-    if (s->systems.count > 1 && s->test == TEST_NONE) s->test = TEST_BOOTSTRAP;
-    return true;
-  }
+  if (s->test_path)
+    return dg_eval_translate(&s->model, s->cli, &s->others.items[0], check_systems, s, &s->systems,
+                             err);
   if (!files->count) {
     if (!dg_texts_read(&s->systems, "-", DG_CUT_BY_FIRST_LINE, err)) return false;
     for (size_t i = 0; s->systems.count > 1 && i < s->systems.count; i++) {
@@ -111,7 +139,7 @@ static bool read_systems(session *s, dg_error *err) {
                      files->items[i]);
     if (!dg_texts_read(&s->systems, files->items[i], DG_CUT_NOT, err)) return false;
   }
-  return true;
+  return check_systems(s, s->systems.count, err);
 }
 
 static bool same_length(const dg_text *hypothesis, const dg_text *reference, dg_error *err) {
@@ -151,12 +179,17 @@ static void warn_empty(const session *s) {
     }
 }
 
-static bool settle_texts(session *s, dg_error *err) {
+/* Before anything is translated. */
+static bool settle_references(session *s, dg_error *err) {
   s->segments = s->references.items[0].count;
   if (s->others.count && !same_length(&s->others.items[0], &s->references.items[0], err))
     return false;
   for (size_t r = 1; r < s->references.count; r++)
     if (!same_length(&s->references.items[r], &s->references.items[0], err)) return false;
+  return true;
+}
+
+static bool settle_texts(session *s, dg_error *err) {
   s->system_lines = dg_calloc(s->systems.count, sizeof *s->system_lines);
   for (size_t i = 0; i < s->systems.count; i++) {
     if (!same_length(&s->systems.items[i], &s->references.items[0], err)) return false;
@@ -179,24 +212,30 @@ static bool settle_texts(session *s, dg_error *err) {
 enum { BLEU, CHRF, CHRF_PLUS, TER };
 static const char *const metric_flags[METRICS_MAX] = {"bleu", "chrf", "chrf++", "ter"};
 
-/* Sets wanted[] from "bleu,chrf"; false at a name that is none. */
-static bool choose(const char *text, bool wanted[METRICS_MAX]) {
-  for (const char *p = text;; p++) {
-    size_t n = strcspn(p, ", ");
-    int m = 0;
-    while (m < METRICS_MAX && (strlen(metric_flags[m]) != n || strncasecmp(metric_flags[m], p, n)))
-      m++;
-    if (m == METRICS_MAX) return false;
-    wanted[m] = true;
-    p += n;
-    if (!*p) return true;
-  }
+/* The place in a table of the next name of a list, "bleu, chrf"; count: it is none of them. False
+ * at the list's end. */
+static bool next_name(const char **list, const char *const *names, int count, int *found) {
+  *list += strspn(*list, ", ");
+  size_t n = strcspn(*list, ", ");
+  *found = 0;
+  while (*found < count && (strlen(names[*found]) != n || strncasecmp(names[*found], *list, n)))
+    ++*found;
+  *list += n;
+  return n > 0;
 }
 
-/* The metric named first decides, wherever the table has it. */
-static bool is_first(const session *s, int m) {
-  size_t n = strcspn(s->metric_names, ", ");
-  return strlen(metric_flags[m]) == n && !strncasecmp(metric_flags[m], s->metric_names, n);
+/* Sets wanted[] from "bleu,chrf"; false at a name that is none. The metric named first decides,
+ * wherever the table has it. */
+static bool choose(session *s, bool wanted[METRICS_MAX]) {
+  const char *list = s->metric_names;
+  int m;
+  s->first = METRICS_MAX;
+  while (next_name(&list, metric_flags, METRICS_MAX, &m)) {
+    if (m == METRICS_MAX) return false;
+    if (s->first == METRICS_MAX) s->first = m;
+    wanted[m] = true;
+  }
+  return s->first < METRICS_MAX;
 }
 
 static bool make_metrics(session *s, const bool wanted[METRICS_MAX], dg_error *err) {
@@ -208,7 +247,7 @@ static bool make_metrics(session *s, const bool wanted[METRICS_MAX], dg_error *e
                       : m == TER ? dg_scorer_ter(&s->ter, err)
                                  : dg_scorer_chrf(&plus, err);
     if (!made) return false;
-    if (is_first(s, m)) s->decisive = s->metric_count;
+    if (m == s->first) s->decisive = s->metric_count;
     s->metrics[s->metric_count++] = made;
   }
   return true;
@@ -219,6 +258,16 @@ static bool has_interval(const session *s) {
   return s->test == TEST_CONFIDENCE && s->confidence_trials > 1;
 }
 
+/* sacreBLEU has no flag for the order of n-grams, and does not sign it. */
+static char *signature(const session *s, size_t m, const dg_trials *t, bool abbreviated) {
+  char *plain = dg_scorer_signature(s->metrics[m], t, abbreviated), *out = NULL;
+  if (s->bleu.order == dg_bleu_defaults().order || strcmp(dg_scorer_name(s->metrics[m]), "BLEU"))
+    return plain;
+  out = dg_format("%s|%s:%d", plain, abbreviated ? "o" : "order", s->bleu.order);
+  free(plain);
+  return out;
+}
+
 static void sign(session *s) {
   dg_trials t = {.references = dg_references_number(&s->refs, s->segments)};
   if (has_interval(s)) t.bootstrap = s->confidence_trials;
@@ -227,7 +276,7 @@ static void sign(session *s) {
   if (t.bootstrap || t.randomization) t.seed = s->seed_text;
   bool single_json = s->format == DG_FORMAT_JSON;
   for (size_t m = 0; m < s->metric_count; m++)
-    s->signatures[m] = dg_scorer_signature(s->metrics[m], &t, s->abbreviated && !single_json);
+    s->signatures[m] = signature(s, m, &t, s->abbreviated && !single_json);
 }
 
 /* --- scores -------------------------------------------------------------------------------- */
@@ -272,15 +321,15 @@ static bool score_sentences(session *s, dg_error *err) {
     for (size_t r = 0; r < s->refs.count; r++) t.references += s->refs.lists[r][i] != NULL;
     dg_scorer_score(m, statistics + i * width, DG_EXACT, &score);
     char *verbose = dg_scorer_verbose(m, &score),
-         *signature = dg_scorer_signature(m, &t, s->abbreviated);
+         *signed_so = signature(s, 0, &t, s->abbreviated);
     dg_eval_score line = {.name = dg_scorer_name(m),
-                          .signature = signature,
+                          .signature = signed_so,
                           .verbose = verbose,
                           .value = score.score,
                           .interval = {0, -1}};
     dg_print_sentence(&line, s->width, s->cli->quiet, s->format);
     free(verbose);
-    free(signature);
+    free(signed_so);
   }
   free(statistics);
   return ok;
@@ -337,42 +386,43 @@ static bool score_many(session *s, dg_error *err) {
 
 /* --- beyond scores ------------------------------------------------------------------------- */
 
-static bool wants_report(const session *s) {
-  const bool *by = s->report.analysis.by;
-  return s->report.failures || s->worst || s->html || by[0] || by[1] || by[2];
-}
+/* What is printed beside the scores; a page has more. */
+static bool wants_details(const session *s) { return s->report.failures || s->worst || s->by; }
 
 static bool choose_groups(session *s) {
-  static const char *const names[] = {"length", "script", "frequency"};
-  for (const char *p = s->by; p && *p;) {
-    size_t n = strcspn(p, ", ");
-    int i = 0;
-    while (i < 3 && (strlen(names[i]) != n || strncmp(names[i], p, n))) i++;
-    if (i == 3) return false;
+  static const char *const names[DG_GROUPINGS] = {"length", "script", "frequency"};
+  const char *list = s->by ? s->by : "";
+  int i;
+  while (next_name(&list, names, DG_GROUPINGS, &i)) {
+    if (i == DG_GROUPINGS) return false;
     s->report.analysis.by[i] = true;
-    p += n + (p[n] != 0);
   }
   return true;
 }
 
-static bool write_html(session *s, const dg_report *r, dg_error *err) {
+/* With what a page has unless it was asked for. */
+static dg_report *make_report(session *s, bool page, dg_error *err) {
+  dg_report_options o = s->report;
+  o.analysis.worst = s->worst || !page ? (size_t)s->worst : 20;
+  if (s->others.count) o.analysis.sources = s->others.items[0].lines;
+  if (s->known.count)
+    o.analysis.known = s->known.items[0].lines, o.analysis.known_count = s->known.items[0].count;
+  if (page && !s->by) o.analysis.by[DG_BY_LENGTH] = o.analysis.by[DG_BY_FREQUENCY] = true;
+  return dg_report_new(&o, &s->systems, s->system_lines, &s->refs, s->segments, s->metrics,
+                       s->metric_count, s->threads, err);
+}
+
+static bool write_html(session *s, dg_error *err) {
+  dg_report *r = make_report(s, true, err);
+  if (!r) return false;
   dg_strbuf page = {0};
   const char *metrics[METRICS_MAX];
   const dg_eval_table table = table_of(s, metrics);
   dg_report_html(r, &table, s->width, &page);
   bool ok = dg_output_whole(s->html, page.text, page.length, err);
   free(page.text);
+  dg_report_free(r);
   return ok;
-}
-
-static dg_report *make_report(session *s, dg_error *err) {
-  dg_analysis_options *o = &s->report.analysis;
-  o->worst = s->worst || !s->html ? (size_t)s->worst : 20;
-  if (s->others.count) o->sources = s->others.items[0].lines;
-  if (s->known.count) o->known = s->known.items[0].lines, o->known_count = s->known.items[0].count;
-  if (s->html && !s->by) o->by[DG_BY_LENGTH] = o->by[DG_BY_FREQUENCY] = true;
-  return dg_report_new(&s->report, &s->systems, s->system_lines, &s->refs, s->segments, s->metrics,
-                       s->metric_count, s->threads, err);
 }
 
 /* Shipping an adapter hangs on this: does the last system beat the first, by the metric that
@@ -380,9 +430,6 @@ static dg_report *make_report(session *s, dg_error *err) {
 static bool check_gain(const session *s, dg_error *err) {
   if (isnan(s->min_gain)) return true;
   size_t systems = s->systems.count, last = systems - 1;
-  if (systems < 2)
-    return dg_fail(err, DG_ERR_FORMAT,
-                   "--min-gain: there is no second system to gain over the first");
   size_t m = s->decisive;
   const dg_comparison *other = &s->results[m * systems + last];
   if (dg_is_gain(other) && other->gain >= s->min_gain) return true;
@@ -456,13 +503,13 @@ static int check_flags(session *s) {
   if (!isnan(s->min_gain) && s->test == TEST_NONE) s->test = TEST_BOOTSTRAP;
   if (!choose_groups(s))
     return dg_cli_usage(cli, "--by \"%s\" is no list of length, script and frequency", s->by);
-  if (wants_report(s) && s->sentence_level)
+  if ((wants_details(s) || s->html) && s->sentence_level)
     return dg_cli_usage(cli, "--sentence-level gives no report");
   if (s->test_path && cli->rest.count)
     return dg_cli_usage(cli, "--test translates: there is no HYP to name with it");
   const dg_model_choice *m = &s->model.choice;
   if (!s->test_path && (m->base || m->adapters.count || m->source || m->target ||
-                        s->model.beam != DEFAULT_BEAM))
+                        dg_cli_given(s->cli, "beam")))
     return dg_cli_usage(cli, "a model is evaluated on a test set: name it with --test");
   if (s->model.beam < 1 || s->model.beam > 256) return dg_cli_usage(cli, "--beam is not in 1..256");
   if (s->test_path && s->source_path)
@@ -472,18 +519,25 @@ static int check_flags(session *s) {
   return DG_CLI_GO;
 }
 
-static int check_systems(session *s) {
-  size_t n = s->systems.count;
-  if (s->sentence_level && n > 1)
-    return dg_cli_usage(s->cli, "--sentence-level is for one system, not %zu", n);
-  if (s->test == TEST_CONFIDENCE && n > 1)
-    return dg_cli_usage(s->cli, "--confidence is for one system; for %zu say --paired-bs", n);
-  if ((s->test == TEST_BOOTSTRAP || s->test == TEST_RANDOMIZATION) && n < 2)
-    return dg_cli_usage(s->cli, "a paired test needs two systems: the baseline, then the other");
-  return DG_CLI_GO;
+/* Flags that are of metrics which are not asked for. */
+static void tell_useless(const session *s, const bool wanted[METRICS_MAX]) {
+  static const char *const of_bleu[] = {"tokenize", "tokenizer-model", "smooth", "smooth-value",
+                                        "bleu-order", "lowercase", "effective-order"};
+  for (const dg_flag *f = s->cli->flags; f->name; f++) {
+    bool bleu = false, chrf = !strncmp(f->name, "chrf-", 5), ter = !strncmp(f->name, "ter-", 4);
+    for (size_t i = 0; i < sizeof of_bleu / sizeof *of_bleu; i++)
+      bleu = bleu || !strcmp(f->name, of_bleu[i]);
+    if (!dg_cli_given(s->cli, f->name) || !(bleu || chrf || ter)) continue;
+    if ((bleu && wanted[BLEU]) || (chrf && (wanted[CHRF] || wanted[CHRF_PLUS])) ||
+        (ter && wanted[TER]))
+      continue;
+    dg_cli_say(s->cli, "dragoman: warning: --%s is of %s, which is not asked for\n", f->name,
+               bleu ? "BLEU" : chrf ? "chrF" : "TER");
+  }
 }
 
-/* The page must not replace a text; models are looked after where they are found. */
+/* The page must not replace a text, and can be written; models are looked after where they are
+ * found. */
 static bool check_output(session *s, dg_error *err) {
   dg_list texts = texts_of(s);
   bool ok = true;
@@ -494,28 +548,29 @@ static bool check_output(session *s, dg_error *err) {
   }
   free(texts.items);
   s->model.choice.output = s->html;
-  return ok;
+  if (!ok || !s->html) return ok;
+  dg_output *out = dg_output_open(s->html, err);
+  dg_output_abort(out);
+  return out != NULL;
 }
 
 static int run(session *s, const bool wanted[METRICS_MAX]) {
   dg_error err = {0};
+  tell_useless(s, wanted);
   if (!check_output(s, &err) || !make_metrics(s, wanted, &err) || !read_references(s, &err) ||
-      !read_systems(s, &err))
+      !settle_references(s, &err) || !read_systems(s, &err) || !settle_texts(s, &err))
     return dg_cli_fail(&err);
-  int code = check_systems(s);
-  if (code != DG_CLI_GO) return code;
-  if (!settle_texts(s, &err)) return dg_cli_fail(&err);
   sign(s);
   name_systems(s);
   s->threads = dg_threads_new(s->cli->threads);
   s->results = dg_calloc(s->systems.count * s->metric_count, sizeof *s->results);
-  bool report = wants_report(s), json = report && s->format == DG_FORMAT_JSON;
+  bool details = wants_details(s), json = details && s->format == DG_FORMAT_JSON;
   if (json) fputs("{\"scores\":\n", stdout);
   bool ok = s->sentence_level      ? score_sentences(s, &err)
             : s->systems.count > 1 ? score_many(s, &err)
                                    : score_one(s, &err);
-  dg_report *r = ok && report ? make_report(s, &err) : NULL;
-  if (report && !r) ok = false;
+  dg_report *r = ok && details ? make_report(s, false, &err) : NULL;
+  if (details && !r) ok = false;
   if (ok && r && json) {
     dg_strbuf out = {0};
     dg_report_json(r, s->width, &out);
@@ -524,7 +579,7 @@ static int run(session *s, const bool wanted[METRICS_MAX]) {
   } else if (ok && r) {
     dg_report_print(r, s->width);
   }
-  if (ok && s->html) ok = write_html(s, r, &err);
+  if (ok && s->html) ok = write_html(s, &err);
   dg_report_free(r);
   return ok && check_gain(s, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
 }
@@ -542,7 +597,7 @@ int dg_cmd_eval(int argc, char **argv) {
                .bleu = dg_bleu_defaults(),
                .chrf = dg_chrf_defaults(),
                .min_gain = NAN,
-               .model = {.beam = DEFAULT_BEAM}};
+               .model = {.beam = 4}};
   const dg_flag flags[] = {
       {"reference", 'r', DG_FLAG_REPEAT, &s.reference_paths, "REF",
        "right translations; again for further ones"},
@@ -599,7 +654,7 @@ int dg_cmd_eval(int argc, char **argv) {
       {"train-text", 0, DG_FLAG_TEXT, &s.known_path, "FILE",
        "to count words in for --by frequency (REF)"},
       {"test", 0, DG_FLAG_TEXT, &s.test_path, "FILE",
-       "source, tab, reference: translate and score that"},
+       "translate and score that: TSV, a.en,a.gl or, with -r, the source"},
       {"base", 'b', DG_FLAG_TEXT, &s.model.choice.base, "BASE", "with this base (base)"},
       {"adapter", 'a', DG_FLAG_REPEAT, &s.model.choice.adapters, "ADAPTER",
        "with and without it, compared; again: stacked; none"},
@@ -612,7 +667,7 @@ int dg_cmd_eval(int argc, char **argv) {
   dg_cli cli = {
       .usage =
           "eval [-m LIST] -r REF [-r REF2 ...] [HYP ...]\n"
-          "       dragoman eval [-b BASE] [-a ADAPTER] [-s SRC] [-t TGT] --test FILE",
+          "       dragoman eval [-b BASE] [-a ADAPTER] [-s SRC] [-t TGT] --test FILE [-r REF]",
       .summary =
           "Scores translations against references, a segment a line, and prints what sacreBLEU "
           "2.6\n"
@@ -641,8 +696,10 @@ int dg_cmd_eval(int argc, char **argv) {
   bool wanted[METRICS_MAX] = {false};
   if (code == DG_CLI_GO && !s.reference_paths.count && !s.test_path)
     code = dg_cli_usage(&cli, "say with -r where the reference translations are");
-  if (code == DG_CLI_GO && !choose(s.metric_names, wanted))
+  if (code == DG_CLI_GO && !choose(&s, wanted))
     code = dg_cli_usage(&cli, "-m \"%s\" is no list of bleu, chrf, chrf++ and ter", s.metric_names);
+  if (code == DG_CLI_GO && wanted[CHRF_PLUS] && dg_cli_given(&cli, "chrf-word-order"))
+    code = dg_cli_usage(&cli, "chrf++ is chrF with word n-grams of 2: say -m chrf for others");
   if (code == DG_CLI_GO && s.sentence_level && wanted[0] + wanted[1] + wanted[2] + wanted[3] > 1)
     code = dg_cli_usage(&cli, "--sentence-level takes one metric: say which with -m");
   if (code == DG_CLI_GO) code = check_flags(&s);

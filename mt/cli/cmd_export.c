@@ -53,6 +53,7 @@ int dg_cmd_export(int argc, char **argv) {
       .examples =
           "  dragoman export -b nllb.safetensors -a en-ast.safetensors --format peft -o en-ast\n",
       .flags = flags,
+      .no_json = true,
   };
   int code = dg_cli_parse(&cli, argc, argv);
   bool peft = format && !strcmp(format, "peft");

@@ -138,6 +138,7 @@ int dg_cmd_import(int argc, char **argv) {
                   "  dragoman import --adapter lora-en-gl -b nllb.safetensors -s en -t gl \\\n"
                   "      -o en-gl.safetensors\n",
       .flags = flags,
+      .no_json = true,
   };
   int code = dg_cli_parse(&cli, argc, argv);
   dg_error err;

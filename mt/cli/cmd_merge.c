@@ -84,6 +84,7 @@ int dg_cmd_merge(int argc, char **argv) {
                   "  dragoman merge -b nllb.safetensors ast.safetensors an.safetensors -w 0.7 0.3 \\\n"
                   "      -o iberian.safetensors\n",
       .flags = flags,
+      .no_json = true,
   };
   int code = dg_cli_parse(&cli, argc, argv);
   m.adapters = &cli.rest;

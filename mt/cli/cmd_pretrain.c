@@ -27,13 +27,16 @@ static bool set_all(dg_recipe *r, const dg_list *settings, dg_error *err) {
 
 static bool check_outputs(const run *r, dg_error *err) {
   dg_list outputs = {0}, inputs = {0};
+  char *beside[] = {dg_format("%s.checkpoint", r->output), dg_format("%s.tokenizer", r->output)};
   dg_list_add(&outputs, r->output);
+  for (int i = 0; i < 2; i++) dg_list_add(&outputs, beside[i]);
   dg_list_add(&outputs, r->log_path);
   dg_list_add(&inputs, r->recipe_path);
   dg_list_add(&inputs, r->recipe.settings.init);
   dg_list_add(&inputs, r->recipe.settings.tokenizer);
   for (size_t i = 0; i < r->recipe.data_count; i++) dg_list_add(&inputs, r->recipe.data[i].file);
   bool ok = dg_cli_rewrites(r->output, err) && dg_cli_apart(&outputs, &inputs, err);
+  for (int i = 0; i < 2; i++) free(beside[i]);
   free(outputs.items);
   free(inputs.items);
   return ok;

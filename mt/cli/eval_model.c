@@ -30,20 +30,18 @@ static bool find_tags(const dg_loaded *l, bool adapted, const dg_cli *cli, int32
 }
 
 static bool translate(const dg_loaded *l, bool adapted, const dg_eval_model *m, const dg_cli *cli,
-                      const dg_text *source, dg_texts *out, dg_error *err) {
-  int32_t from, to;
-  if (!find_tags(l, adapted, cli, &from, &to, err)) return false;
+                      const int32_t tags[2], const dg_text *source, dg_texts *out, dg_error *err) {
   dg_network network = dg_loaded_network(l, adapted);
   dg_base base = dg_loaded_base(l, adapted);
   dg_translate_options o = dg_translate_defaults();
+  dg_progress progress = dg_progress_begin(cli, adapted ? "with the adapter" : "with the base");
   o.beam = (size_t)m->beam;
   o.source_language = l->source;
-  dg_progress progress = dg_progress_begin(cli, adapted ? "with the adapter" : "with the base");
   o.stop = dg_cli_interrupted, o.progress = show, o.context = &progress;
   size_t n = source->count;
   const char **texts = dg_calloc(n + 1, sizeof *texts);
   dg_translation *found = dg_calloc(n + 1, sizeof *found);
-  bool ok = dg_translate(&network, &base, from, to, &o, source->lines, n, found, err);
+  bool ok = dg_translate(&network, &base, tags[0], tags[1], &o, source->lines, n, found, err);
   dg_progress_end(&progress);
   for (size_t i = 0; ok && i < n; i++) texts[i] = found[i].count ? found[i].texts[0] : "";
   if (ok) dg_texts_add(out, adapted ? l->adapter_paths.text : l->base_path, texts, n);
@@ -54,19 +52,19 @@ static bool translate(const dg_loaded *l, bool adapted, const dg_eval_model *m, 
 }
 
 bool dg_eval_translate(const dg_eval_model *m, const dg_cli *cli, const dg_text *source,
-                       dg_texts *out, dg_error *err) {
+                       dg_systems_check *check, void *context, dg_texts *out, dg_error *err) {
   dg_loaded l;
+  int32_t tags[2][2];
   dg_cli_catch_signals();
   bool ok = dg_loaded_open(&l, &m->choice, cli, err);
-  if (ok) {
-    bool alone = !l.adapters.count;
-    ok = translate(&l, false, m, cli, source, out, err);
-    if (!ok && !alone && err->status != DG_ERR_INTERRUPTED) {
-      dg_cli_say(cli, "dragoman: the base alone is not compared: %s\n", err->message);
-      ok = true;
-    }
-    if (ok && !alone) ok = translate(&l, true, m, cli, source, out, err);
-  }
+  bool adapted = ok && l.adapters.count;
+  bool alone = ok && find_tags(&l, false, cli, &tags[0][0], &tags[0][1], err);
+  if (ok && !alone && adapted)
+    dg_cli_say(cli, "dragoman: the base alone is not compared: %s\n", err->message);
+  ok = ok && (adapted ? find_tags(&l, true, cli, &tags[1][0], &tags[1][1], err) : alone) &&
+       check(context, (size_t)alone + adapted, err);
+  if (ok && alone) ok = translate(&l, false, m, cli, tags[0], source, out, err);
+  if (ok && adapted) ok = translate(&l, true, m, cli, tags[1], source, out, err);
   dg_loaded_free(&l);
   return ok;
 }

@@ -11,9 +11,12 @@ typedef struct dg_eval_model {
   int beam;
 } dg_eval_model;
 
+/* Whether so many systems are what was asked for: before they are made. */
+typedef bool dg_systems_check(void *context, size_t systems, dg_error *err);
+
 /* Appends the translations of the lines: the base's, then, with an adapter, those with it. A
  * base that lacks the language is left out, with a remark. */
 bool dg_eval_translate(const dg_eval_model *m, const dg_cli *cli, const dg_text *source,
-                       dg_texts *out, dg_error *err);
+                       dg_systems_check *check, void *context, dg_texts *out, dg_error *err);
 
 #endif

@@ -90,8 +90,7 @@ void dg_print_scores(const dg_eval_score *list, size_t count, int width, bool on
   char **lines = dg_calloc(count, sizeof *lines);
   size_t widest = 0;
   for (size_t i = 0; i < count; i++) {
-    lines[i] =
-        json && !only_score ? in_json(&list[i], width) : in_text(&list[i], width, only_score);
+    lines[i] = json ? in_json(&list[i], width) : in_text(&list[i], width, only_score);
     const char *equals = strchr(lines[i], '=');
     size_t left = equals ? characters(lines[i]) - characters(equals) : 0;
     if (left > widest) widest = left;
@@ -108,7 +107,7 @@ void dg_print_scores(const dg_eval_score *list, size_t count, int width, bool on
 }
 
 void dg_print_sentence(const dg_eval_score *s, int width, bool only_score, dg_eval_format format) {
-  if (format == DG_FORMAT_JSON && !only_score) {
+  if (format == DG_FORMAT_JSON) {
     char number[32];
     dg_json_rounded(s->value, width, number);
     printf("{\"name\": \"%s\", \"score\": %s, \"signature\": \"%s\"", s->name, number,

@@ -171,6 +171,10 @@ static void json_system(const dg_report *r, size_t s, int width, dg_strbuf *out)
     char *diff = plain_diff(reference, output);
     dg_strbuf_addf(out, "%s\n    {\"line\": %zu, \"%s\": ", i ? "," : "", k + 1, ranking_name(r));
     json_number(out, dg_analysis_segment_score(r->analysis, s, k), width);
+    if (r->options.analysis.sources) {
+      dg_strbuf_add(out, ", \"source\": ");
+      dg_json_string(out, r->options.analysis.sources[k], false);
+    }
     dg_strbuf_add(out, ", \"reference\": ");
     dg_json_string(out, reference, false);
     dg_strbuf_add(out, ", \"output\": ");

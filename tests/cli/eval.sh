@@ -78,7 +78,7 @@ check "--quiet" prints_file "$TMPDIR/numbers" score --quiet -w 3 -r "$TMPDIR/ref
 check "--json" prints_file "$TMPDIR/both.json" score --json -r "$TMPDIR/ref" "$TMPDIR/hyp"
 check "--json, one metric" prints_file "$TMPDIR/bleu.json" score --json -m bleu -w 4 -r "$TMPDIR/ref" "$TMPDIR/hyp"
 check "--json, no digits" prints_file "$TMPDIR/chrf.json" score --json -m chrf -w 0 -r "$TMPDIR/ref" "$TMPDIR/hyp"
-check "--json --quiet" prints_file "$TMPDIR/list" score --json --quiet -r "$TMPDIR/ref" "$TMPDIR/hyp"
+check "--json --quiet" prints_file "$TMPDIR/both.json" score --json --quiet -r "$TMPDIR/ref" "$TMPDIR/hyp"
 printf '100.00\n100.00\n' >"$TMPDIR/perfect"
 check "a perfect translation" prints_file "$TMPDIR/perfect" score --quiet -w 2 -r "$TMPDIR/ref" "$TMPDIR/ref"
 printf '0.0\n5.7\n' >"$TMPDIR/poor"
@@ -176,6 +176,12 @@ check "a column of a file" prints 100.0 one_column
 uneven() { printf 'one\ttwo\nthree\n' | score -r two; }
 refused_uneven() { uneven 2>&1 | grep -q 'line 2 has 1 columns, not 2'; }
 check "uneven columns" refused_uneven
+check "a list with blanks" prints_file "$TMPDIR/text" score -m 'bleu, chrf' -r "$TMPDIR/ref" "$TMPDIR/hyp"
+signs_order() { score -m bleu --bleu-order 2 -r good good | grep -q '|version:2.6.0|order:2 = ' && ! score -m bleu --bleu-order 4 -r good good | grep -q order; }
+check "another order of n-grams is signed" signs_order
+useless() { score -m chrf --tokenize char -r good good 2>&1 >/dev/null | grep -q 'tokenize is of BLEU, which is not'; }
+check "flags of another metric are told" useless
+check "chrF++ of another order" refuses 2 'say -m chrf' score -m chrf++ --chrf-word-order 3 -r good good
 check "columns of a column" refuses 2 'both.tsv:2 is one column' score -r both.tsv:2 --num-refs 2 ref
 check "a beam for nothing to translate" refuses 2 'name it with --test' score -r ref --beam 8 hyp
 check "no such column" refuses 1 'line 1 has only 2 columns' score -r ref both.tsv:3
@@ -279,6 +285,13 @@ check "all that as JSON" details
 page() { score -r target --html page.html failing source >/dev/null && grep -q '<svg' page.html &&
   ! grep -q -e 'src=' -e 'href=' -e 'http' page.html && { ! command -v xmllint >/dev/null || xmllint --html --noout page.html 2>/dev/null; }; }
 check "a page that needs no other file" page
+aside() { # it changes nothing of what is printed
+  score -r target --json failing >plain.json && score -r target --json --html page.html failing | cmp - plain.json
+}
+check "a page beside JSON" aside
+check "a page that cannot be written is told first" refuses 1 'nosuch/page.html' score -r target --html nosuch/page.html failing
+source_too() { score -r target -m chrf --worst 1 --source-text source --json failing | grep -q '"source": "'; }
+check "JSON of the worst has the source" source_too
 page_of_one() { # with its scores
   score -r target -m chrf --html one.html failing >/dev/null && score -r target -m chrf --quiet failing >one &&
     grep -A 1 '<th>System</th><th>chrF2' one.html | grep -q "[^0-9]$(cat one)[^0-9]"
@@ -373,6 +386,13 @@ separate() { cut -f1 test.tsv >test.en; cut -f2 test.tsv >test.es
   score -b base.safetensors -a adapter.safetensors --test test.en -r test.es -m chrf --json | diff adapted -; }
 check "the same from two files" separate
 check "a model needs a test set" refuses 2 'test' score -b base.safetensors -r ref hyp
+in_two() { score -b base.safetensors -a adapter.safetensors --test test.en,test.es -m chrf --json | diff adapted -; }
+check "a test set of two files" in_two
+check "columns where -r says the rest" refuses 2 "name the source's, test.tsv:1" \
+  score -b base.safetensors -t es --test test.tsv -r test.es
+check "lengths differ, before translating" refuses 1 'test.en has .* lines but the reference' \
+  score -b base.safetensors -t es --test test.en -r adapted
+check "a gain over nothing" refuses 2 'min-gain needs two systems' score -b base.safetensors -a none -s en -t es --test test.tsv --min-gain 1
 check "no HYP beside a model" refuses 2 'HYP' score -b base.safetensors --test test.tsv hyp
 check "standard input as test and reference" refuses 2 'only once' score -b base.safetensors -t es --test -
 

@@ -15,13 +15,19 @@ for command in translate train pretrain eval info import merge export "tokenizer
   "tokenizer decode" "data harvest" "data clean" "data split" "data sample" "data stats"; do
   common() {
     "$dragoman" $command --help >"$TMPDIR/help" &&
-      for flag in threads quiet json help; do grep -q -e "--$flag" "$TMPDIR/help" || return 1; done
+      for flag in threads quiet help; do grep -q -e "--$flag" "$TMPDIR/help" || return 1; done
+    case $command in # those that print results
+      import | merge | export) ! grep -q -e '--json ' "$TMPDIR/help" ;;
+      *) grep -q -e '--json ' "$TMPDIR/help" ;;
+    esac
   }
   check "$command has the common flags" common
   narrow() { ! "$dragoman" $command --help | grep -n '.\{101\}'; }
   check "$command --help fits 100 columns" narrow
   check "$command knows no --nonsense" refuses 2 'nonsense' "$dragoman" $command --nonsense
 done
+check "a part's own help is named" refuses 2 'see dragoman data clean --help' "$dragoman" data clean --bogus
+check "--json without results" refuses 2 'no flag --json' "$dragoman" merge --json
 check "a near miss is named" refuses 2 'did you mean --threads' "$dragoman" translate --thread 2
 check "an empty word" refuses 2 'name of nothing' "$dragoman" translate -t es ''
 check "a name that would command the terminal" refuses 2 'a?\[31mb?c' "$dragoman" info "$(printf 'a\033[31mb\nc')"
