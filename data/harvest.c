@@ -406,6 +406,9 @@ typedef struct writer {
   dg_harvest_counts *counts;
   split_table splits;
   dg_key_set held[3]; /* English keys of dev and of test documents, any language */
+  dg_output **outputs; /* splits of languages, then the manifest: a new test set beside old
+                        * training text would have some of it in common */
+  size_t output_count;
 } writer;
 
 static bool write_record(dg_output *out, const harvested *h, const record *x, dg_error *err) {
@@ -461,12 +464,16 @@ static size_t thin_out(const harvest_job *j, choice *list, size_t count) {
   return kept;
 }
 
-static bool write_language(writer *w, size_t language, dg_error *err) {
+typedef struct choices {
+  choice *list;
+  size_t count, capacity;
+} choices;
+
+/* A language's pairs by the split of their documents, without what stands in other splits. */
+static void choose_pairs(writer *w, size_t language, choices chosen[3]) {
   const harvest_job *j = w->job;
   const dg_harvest_options *o = &j->config->options;
   dg_harvest_counts *n = &w->counts[language];
-  choice *chosen[3] = {NULL, NULL, NULL};
-  size_t count[3] = {0}, capacity[3] = {0};
   dg_key_set seen = {0};
   for (size_t p = 0; p < j->config->package_count; p++) {
     const harvested *h = &j->packages[p];
@@ -491,44 +498,56 @@ static bool write_language(writer *w, size_t language, dg_error *err) {
         continue;
       }
       if (split != TRAIN && x->words < o->test_words) continue;
-      DG_GROW(chosen[split], capacity[split], count[split] + 1);
-      chosen[split][count[split]++] = (choice){order, (uint32_t)p, i};
+      choices *c = &chosen[split];
+      DG_GROW(c->list, c->capacity, c->count + 1);
+      c->list[c->count++] = (choice){order, (uint32_t)p, i};
     }
   }
   dg_key_set_free(&seen);
-  if (count[TRAIN] > (size_t)o->whole_pairs)
-    count[TRAIN] = thin_out(j, chosen[TRAIN], count[TRAIN]);
+}
+
+/* At most so many of a dev or test split, one translation of an English string each. */
+static void limit_choice(choices *c, size_t limit) {
+  if (!c->count) return;
+  qsort(c->list, c->count, sizeof *c->list, by_order);
+  size_t kept = 0;
+  for (size_t i = 0; i < c->count; i++)
+    if (!kept || c->list[kept - 1].order != c->list[i].order) c->list[kept++] = c->list[i];
+  c->count = kept < limit ? kept : limit;
+  if (c->count) qsort(c->list, c->count, sizeof *c->list, by_place);
+}
+
+static bool write_split(writer *w, size_t language, int split, const choices *c, dg_error *err) {
+  const harvest_job *j = w->job;
+  char *path = dg_format("%s/%s.%s.tsv.gz", j->directory, split_names[split],
+                         j->config->languages[language]);
+  dg_output *out = w->outputs[w->output_count++] = dg_output_open(path, err);
+  free(path);
+  bool ok = out != NULL;
+  for (size_t i = 0; ok && i < c->count; i++) {
+    const harvested *h = &j->packages[c->list[i].package];
+    ok = write_record(out, h, &h->records[c->list[i].record], err);
+  }
+  return ok;
+}
+
+static bool write_language(writer *w, size_t language, dg_error *err) {
+  const dg_harvest_options *o = &w->job->config->options;
+  dg_harvest_counts *n = &w->counts[language];
+  choices chosen[3] = {{0}};
+  choose_pairs(w, language, chosen);
+  if (chosen[TRAIN].count > (size_t)o->whole_pairs)
+    chosen[TRAIN].count = thin_out(w->job, chosen[TRAIN].list, chosen[TRAIN].count);
+  limit_choice(&chosen[DEV], (size_t)o->dev_pairs);
+  limit_choice(&chosen[TEST], (size_t)o->test_pairs);
+  n->train = chosen[TRAIN].count;
+  n->dev = chosen[DEV].count;
+  n->test = chosen[TEST].count;
   bool ok = true;
   for (int split = TRAIN; split <= TEST; split++) {
-    size_t limit = split == TRAIN ? count[TRAIN]
-                                  : (size_t)(split == DEV ? o->dev_pairs : o->test_pairs);
-    if (split != TRAIN && count[split]) { /* one translation of an English string is enough */
-      qsort(chosen[split], count[split], sizeof **chosen, by_order);
-      size_t kept = 0;
-      for (size_t i = 0; i < count[split]; i++)
-        if (!kept || chosen[split][kept - 1].order != chosen[split][i].order)
-          chosen[split][kept++] = chosen[split][i];
-      count[split] = kept;
-    }
-    if (count[split] > limit) count[split] = limit;
-    if (split != TRAIN && count[split])
-      qsort(chosen[split], count[split], sizeof **chosen, by_place);
-    char *path = dg_format("%s/%s.%s.tsv.gz", j->directory, split_names[split],
-                           j->config->languages[language]);
-    dg_output *out = ok ? dg_output_open(path, err) : NULL;
-    ok = out != NULL;
-    for (size_t i = 0; ok && i < count[split]; i++) {
-      const harvested *h = &j->packages[chosen[split][i].package];
-      ok = write_record(out, h, &h->records[chosen[split][i].record], err);
-    }
-    if (ok) ok = dg_output_commit(out, err);
-    else dg_output_abort(out);
-    free(path);
-    free(chosen[split]);
+    ok = ok && write_split(w, language, split, &chosen[split], err);
+    free(chosen[split].list);
   }
-  n->train = count[TRAIN];
-  n->dev = count[DEV];
-  n->test = count[TEST];
   return ok;
 }
 
@@ -539,9 +558,11 @@ static bool write_origin(dg_output *out, const char *package, const dg_archive *
 }
 
 /* Packages that gave nothing but the English side stand last, with no pairs. */
-static bool write_manifest(const harvest_job *j, dg_error *err) {
+static bool write_manifest(writer *w, dg_error *err) {
+  const harvest_job *j = w->job;
   char *path = dg_format("%s/manifest.tsv", j->directory);
-  dg_output *out = dg_output_open(path, err);
+  dg_output *out = w->outputs[w->output_count++] = dg_output_open(path, err);
+  free(path);
   bool ok = out && dg_output_printf(out, err, "package\tversion\txxh3-128\tlicence\tpairs\n");
   for (size_t p = 0; ok && p < j->config->package_count; p++) {
     const harvested *h = &j->packages[p];
@@ -551,14 +572,13 @@ static bool write_manifest(const harvest_job *j, dg_error *err) {
     for (size_t i = 0; ok && j->families[f].packages[i]; i++)
       if (j->families[f].archives[i].unpacked)
         ok = write_origin(out, j->families[f].packages[i], &j->families[f].archives[i], 0, err);
-  if (ok) ok = dg_output_commit(out, err);
-  else dg_output_abort(out);
-  free(path);
   return ok;
 }
 
 static bool split_and_write(const harvest_job *j, dg_harvest_counts *counts, dg_error *err) {
-  writer w = {.job = j, .counts = counts, .splits = choose_documents(j)};
+  size_t languages = j->config->language_count;
+  writer w = {.job = j, .counts = counts, .splits = choose_documents(j),
+              .outputs = dg_calloc(3 * languages + 1, sizeof *w.outputs)};
   for (size_t p = 0; p < j->config->package_count; p++) {
     const harvested *h = &j->packages[p];
     for (size_t i = 0; i < h->count; i++) {
@@ -568,12 +588,17 @@ static bool split_and_write(const harvest_job *j, dg_harvest_counts *counts, dg_
     }
   }
   bool ok = true;
-  for (size_t l = 0; ok && l < j->config->language_count; l++) ok = write_language(&w, l, err);
+  for (size_t l = 0; ok && l < languages; l++) ok = write_language(&w, l, err);
+  ok = ok && write_manifest(&w, err);
+  if (ok) ok = dg_output_commit_all(w.outputs, w.output_count, err);
+  else
+    for (size_t i = 0; i < w.output_count; i++) dg_output_abort(w.outputs[i]);
+  free(w.outputs);
   for (size_t p = 0; p < j->config->package_count; p++) free(w.splits[p]);
   free(w.splits);
   dg_key_set_free(&w.held[DEV]);
   dg_key_set_free(&w.held[TEST]);
-  return ok && write_manifest(j, err);
+  return ok;
 }
 
 static void find_families(harvest_job *j) {

@@ -119,10 +119,9 @@ bool dg_split_write(const dg_parallel_text *p, const char *prefix, size_t dev, s
     ok = outputs[part] != NULL;
     free(path);
   }
-  for (int part = DG_PART_TEST; part >= DG_PART_TRAIN; part--) {
-    if (ok) ok = dg_output_commit(outputs[part], err);
-    else dg_output_abort(outputs[part]);
-  }
+  if (ok) ok = dg_output_commit_all(outputs, 3, err);
+  else
+    for (int i = 0; i < 3; i++) dg_output_abort(outputs[i]);
   free(parts);
   return ok;
 }

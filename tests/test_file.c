@@ -252,6 +252,29 @@ static void test_full_disk(void **state) {
   signal(SIGXFSZ, SIG_DFL);
 }
 
+/* Where one cannot be written the others do not appear. */
+static void test_all_or_none(void **state) {
+  (void)state;
+  signal(SIGXFSZ, SIG_IGN);
+  struct rlimit before, limit = {16, RLIM_INFINITY};
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+  dg_error err;
+  for (int full = 1; full >= 0; full--) {
+    dg_output *list[] = {dg_output_open(at("first"), &err), NULL,
+                         dg_output_open(at("second"), &err)};
+    assert_true(dg_output_write(list[0], "a", 1, &err));
+    assert_true(dg_output_printf(list[2], &err, "%100s", "a"));
+    if (full) assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    bool ok = dg_output_commit_all(list, 3, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(ok, !full);
+    if (full && !strstr(err.message, "second: write failed")) fail_msg("%s", err.message);
+    assert_int_equal(files(), full ? 0 : 2);
+    empty();
+  }
+  signal(SIGXFSZ, SIG_DFL);
+}
+
 static void test_devices(void **state) {
   (void)state;
   dg_error err = {0};
@@ -644,6 +667,7 @@ int main(void) {
       cmocka_unit_test(test_output_of_a_long_name),
       cmocka_unit_test(test_lock_sweeps),
       cmocka_unit_test(test_full_disk),
+      cmocka_unit_test(test_all_or_none),
       cmocka_unit_test(test_devices),
       cmocka_unit_test(test_standard_output),
       cmocka_unit_test(test_gzip_output),

@@ -41,6 +41,8 @@ static int harvest(int argc, char **argv) {
   int code = dg_cli_parse(&cli, argc, argv);
   if (code == DG_CLI_GO && (!config || !directory))
     code = dg_cli_usage(&cli, "%s", config ? "-o is missing" : "-c is missing");
+  if (code == DG_CLI_GO && cli.rest.count)
+    code = dg_cli_usage(&cli, "\"%s\" is too much", cli.rest.items[0]);
   dg_error err = {0};
   dg_harvest_config c;
   if (code == DG_CLI_GO) {

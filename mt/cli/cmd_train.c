@@ -649,6 +649,9 @@ static int check(run *r, const char *storage) {
   dg_error err;
   static const char *const sides[] = {"encoder_layers", "decoder_layers"};
   for (size_t i = 0; r->layers && i < 2; i++) {
+    if (dg_cli_given(c, sides[i]))
+      return dg_cli_usage(c, "--layers says both --encoder-layers and --decoder-layers: leave "
+                             "it out, or them");
     if (!dg_options_set(dg_adapter_config_options, &r->trainee.config, sides[i], r->layers, &err))
       return dg_cli_usage(c, "%s", err.message);
     dg_list_add(&c->given, sides[i]);

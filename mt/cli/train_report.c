@@ -51,14 +51,19 @@ static const char *name_of(const dg_train_summary *s, const dg_train_measure *m,
   return out;
 }
 
+static const char *noun(const dg_train_summary *s) {
+  const char *kind = json_string_value(json_object_get(s->card, "kind"));
+  return kind && !strcmp(kind, "base") ? "trained base" : "adapter";
+}
+
 static void print_gain(const dg_train_summary *s, const dg_train_measure *m) {
   const dg_gain *g = &m->gain;
   char name[512];
   dg_cli_print(
-      "%s: untouched base%s%s BLEU %.2f chrF %.2f; with the adapter BLEU %.2f chrF %.2f "
+      "%s: untouched base%s%s BLEU %.2f chrF %.2f; with the %s BLEU %.2f chrF %.2f "
       "(%+.2f, p = %.3f; %+.2f, p = %.3f)\n",
       name_of(s, m, name, sizeof name), s->relative ? " as " : "", s->relative ? s->relative : "",
-      g->bleu[0].score, g->chrf[0].score, g->bleu[1].score, g->chrf[1].score, g->bleu[1].gain,
+      g->bleu[0].score, g->chrf[0].score, noun(s), g->bleu[1].score, g->chrf[1].score, g->bleu[1].gain,
       g->bleu[1].p_value, g->chrf[1].gain, g->chrf[1].p_value);
 }
 
@@ -75,8 +80,9 @@ static void warn(const dg_train_summary *s) {
   bool cut = !begun && json_object_get(s->card, "tokens_per_word");
   if (fell || (learned && !rose))
     fprintf(stderr,
-            "dragoman: warning: chrF did not rise above the untouched base's: this adapter "
+            "dragoman: warning: chrF did not rise above the untouched base's: this %s "
             "may do harm%s\n",
+            noun(s),
             cut && !learned
                 ? ". Its new pieces came to nothing: more pairs, or --new-pieces 0, may "
                   "help"
@@ -104,10 +110,11 @@ void dg_train_conclude(const dg_train_summary *s) {
              (unsigned long long)r->updates, r->seconds / 60);
   for (size_t i = 0; !s->cli->quiet && i < s->measure_count; i++) print_gain(s, &s->measures[i]);
   if (!s->cli->quiet && !s->measure_count && r->start_scores)
-    printf("dev loss: before training %.4f; with the adapter %.4f\n", r->start.loss, r->best.loss);
+    printf("dev loss: before training %.4f; with the %s %.4f\n", r->start.loss, noun(s),
+           r->best.loss);
   warn(s);
   char kept[128];
-  dg_cli_say(s->cli, "the adapter, %s, is in %s\n", dg_training_kept(r, kept, sizeof kept),
+  dg_cli_say(s->cli, "the %s, %s, is in %s\n", noun(s), dg_training_kept(r, kept, sizeof kept),
              s->output);
 }
 
@@ -128,8 +135,8 @@ static void html_verdict(const dg_train_summary *s, dg_strbuf *out) {
 
 static void html_gains(const dg_train_summary *s, dg_strbuf *out) {
   dg_strbuf_add(out, "<h2>Gain over the base</h2>\n<table><tr><th>Text</th><th>sentences</th>"
-                     "<th></th><th>untouched base</th><th>with the adapter</th><th>gain</th>"
-                     "<th>p</th></tr>\n");
+                     "<th></th><th>untouched base</th>");
+  dg_strbuf_addf(out, "<th>with the %s</th><th>gain</th><th>p</th></tr>\n", noun(s));
   for (size_t i = 0; i < s->measure_count; i++) {
     const dg_train_measure *m = &s->measures[i];
     for (int k = 0; k < 2; k++) {

@@ -282,9 +282,7 @@ static void sync_directory(const char *path) {
   free(folder);
 }
 
-/* All of it is on the disk before it has the name. */
 static bool put_in_place(dg_output *o) {
-  if (fsync(o->fd) && errno != EINVAL) return false; /* EINVAL: not a syncable file */
   if (o->mode && fchmod(o->fd, o->mode)) return false;
   if (!o->named) {
     char self[40];
@@ -308,7 +306,8 @@ static bool unspool(dg_output *o) {
   return !ferror(o->spool);
 }
 
-bool dg_output_commit(dg_output *o, dg_error *err) {
+/* Writes what is left and closes; all of it is on the disk before it has the name. */
+static bool finish(dg_output *o) {
   errno = 0;
   bool ok = !o->spool || unspool(o);
   if (o->gz) {
@@ -319,12 +318,28 @@ bool dg_output_commit(dg_output *o, dg_error *err) {
     ok = !fflush(o->file) && !ferror(o->file) && ok;
     ok = !fclose(o->file) && ok;
   }
-  if (ok && o->place) ok = put_in_place(o);
-  if (!ok) dg_fail_errno(err, "%s: write failed", o->path);
-  if (o->named) unlink(o->temporary);
-  output_free(o);
-  return ok;
+  return ok && (!o->place || !fsync(o->fd) || errno == EINVAL); /* EINVAL: not a syncable file */
 }
+
+static const dg_output *say_failed(const dg_output *o, dg_error *err) {
+  dg_fail_errno(err, "%s: write failed", o->path);
+  return o;
+}
+
+bool dg_output_commit_all(dg_output *const *list, size_t n, dg_error *err) {
+  const dg_output *failed = NULL;
+  for (size_t i = 0; i < n; i++)
+    if (list[i] && !finish(list[i]) && !failed) failed = say_failed(list[i], err);
+  for (size_t i = 0; i < n && !failed; i++)
+    if (list[i] && list[i]->place && !put_in_place(list[i])) failed = say_failed(list[i], err);
+  for (size_t i = 0; i < n; i++) {
+    if (list[i] && list[i]->named) unlink(list[i]->temporary);
+    if (list[i]) output_free(list[i]);
+  }
+  return !failed;
+}
+
+bool dg_output_commit(dg_output *o, dg_error *err) { return dg_output_commit_all(&o, 1, err); }
 
 void dg_output_abort(dg_output *o) {
   if (!o) return;

@@ -39,6 +39,9 @@ bool dg_output_printf(dg_output *o, dg_error *err, const char *format, ...)
 /* Hands on what was written where somebody may wait for it: at a pipe or terminal. */
 bool dg_output_flush(dg_output *o, dg_error *err);
 bool dg_output_commit(dg_output *o, dg_error *err); /* frees o, even on failure */
+/* Outputs of which some would be wrong without the others: none has its name before all are on
+ * the disk. They get it in this order; NULL is passed over. */
+bool dg_output_commit_all(dg_output *const *list, size_t n, dg_error *err);
 void dg_output_abort(dg_output *o);
 /* All of these: a file of such bytes. */
 bool dg_output_whole(const char *path, const void *bytes, size_t n, dg_error *err);

@@ -377,6 +377,7 @@ before() { # what an earlier run made stays until this one is over
 check "the adapter of an earlier run" before
 
 # --- mistakes in what is asked for --------------------------------------------------------------
+check "layers twice" refuses 2 'leave it out' train --quiet --train train.gl.tsv --layers 0 --encoder-layers 0 -o w.safetensors
 check "--reversed with --pair" refuses 2 'in --pair, name SRC and TGT' "$dragoman" train -b base.safetensors \
   --pair en:gl:train.gl.tsv --reversed --like es -o w.safetensors
 check "two relatives" refuses 2 'stands beside --like es' train --quiet --train train.gl.tsv --like en -o w.safetensors
