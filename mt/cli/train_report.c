@@ -12,32 +12,6 @@
 
 enum { SAMPLES = 20 };
 
-/* --- the card ------------------------------------------------------------------------------- */
-
-static json_t *hundredths(double x) { return json_real(round(100 * x) / 100); }
-
-static json_t *compared(const dg_comparison c[2]) {
-  return json_pack("{s:o,s:o,s:f}", "base", hundredths(c[0].score), "adapter",
-                   hundredths(c[1].score), "p", round(c[1].p_value * 1e4) / 1e4);
-}
-
-void dg_train_measures_to_card(json_t *card, const dg_train_measure *measures, size_t count) {
-  if (!count) return;
-  json_t *list = json_array();
-  for (size_t i = 0; i < count; i++) {
-    const dg_train_measure *m = &measures[i];
-    json_array_append_new(
-        list, json_pack("{s:s,s:o,s:s,s:I,s:i,s:o,s:o}", "role", dg_train_role_name(m->file->role),
-                        "file", dg_card_file(m->file->path), "direction", m->set->name,
-                        "sentences", (json_int_t)m->gain.sentences, "beam", m->beam, "bleu",
-                        compared(m->gain.bleu), "chrf", compared(m->gain.chrf)));
-  }
-  json_object_set_new(card, "measured", list);
-  json_object_set_new(card, "signatures", json_pack("{s:s,s:s,s:s}", "bleu", dg_bleu_signature(),
-                                                    "chrf", dg_chrf_signature(), "p",
-                                                    "paired bootstrap, 1000 samples, seed 12345"));
-}
-
 /* --- the screen ----------------------------------------------------------------------------- */
 
 /* The text's name and, when there are several, the direction. */

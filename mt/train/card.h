@@ -2,6 +2,8 @@
 #ifndef DG_TRAIN_CARD_H
 #define DG_TRAIN_CARD_H
 
+#include "mt/train/data.h"
+#include "mt/train/gain.h"
 #include "mt/train/trainer.h"
 
 /* One training or dev file. */
@@ -16,5 +18,16 @@ typedef struct dg_card_data {
 json_t *dg_card_new(const char *kind, const dg_train_options *o, const dg_train_task *task,
                     const dg_train_result *r, const char *start, const dg_card_data *data,
                     size_t data_count, const char *notes);
+
+/* The gain on one dev or test file. */
+typedef struct dg_train_measure {
+  const dg_train_file *file;
+  const dg_dev_set *set;
+  int beam;
+  dg_gain gain;
+} dg_train_measure;
+
+/* Adds "measured" and "signatures"; nothing without measures. */
+void dg_card_measures(json_t *card, const dg_train_measure *measures, size_t count);
 
 #endif

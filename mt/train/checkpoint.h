@@ -9,8 +9,6 @@
 #include "mt/train/candidates.h"
 #include "mt/train/encoder_cache.h"
 
-enum { DG_AVERAGE_MOST = 20 };
-
 /* Everything a step changes. */
 typedef struct dg_trainer {
   const dg_train_task *task;
@@ -47,9 +45,6 @@ typedef struct dg_trainer {
   size_t history_count, history_capacity;
   struct timespec pointed, reported;
 } dg_trainer;
-
-/* Whether a checkpoint's identity is the task's, settings that are free to change apart. */
-bool dg_train_same_run(const char *checkpoint, const char *task);
 
 /* To and from task->checkpoint_path; `seconds`: trained so far. Loading without a file changes
  * nothing. */

@@ -3,7 +3,7 @@
 #ifndef DG_TRAIN_DEFAULTS_H
 #define DG_TRAIN_DEFAULTS_H
 
-#include "mt/train/trainer.h"
+#include "mt/train/settings.h"
 
 typedef bool dg_keep_fn(void *context, const char *name);
 

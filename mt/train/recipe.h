@@ -11,7 +11,7 @@
 #ifndef DG_TRAIN_RECIPE_H
 #define DG_TRAIN_RECIPE_H
 
-#include "mt/train/trainer.h"
+#include "mt/train/settings.h"
 
 typedef struct dg_recipe_data {
   bool dev;

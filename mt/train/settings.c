@@ -1,7 +1,8 @@
+#include "mt/train/settings.h"
+
 #include <string.h>
 
 #include "mt/core/mem.h"
-#include "mt/train/checkpoint.h"
 
 static const char *const schedule_names[] = {"inverse_sqrt", "cosine", "constant", NULL};
 static const char *const optimizer_names[] = {"adam", "muon", NULL};

@@ -276,6 +276,9 @@ static bool score_weights(dg_trainer *t, float *weights, dg_dev_score *mean, dg_
   bool ok = score_all(t, mean, err);
   swap_weights(t, weights);
   if (ok) memcpy(scores, t->scores, t->task->dev_count * sizeof *scores);
+  else if (err->status == DG_ERR_INTERRUPTED) /* the checkpoint is as it should be */
+    dg_fail(err, DG_ERR_INTERRUPTED, "stopped while scoring; the same command goes on from %s",
+            t->task->checkpoint_path);
   return ok;
 }
 
@@ -477,15 +480,7 @@ static bool begin_together(dg_trainer *t, dg_error *err) {
                  t->task->checkpoint_path);
 }
 
-bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_result *result,
-              dg_error *err) {
-  dg_trainer t = {.task = task, .o = o, .params = task->trained, .threads = task->network.threads,
-                  .replaces = task->replaces};
-  size_t n = t.params->total;
-  *result = (dg_train_result){0};
-  bool ok = false;
-  dg_lock *lock = NULL; /* two runs would take turns in spoiling one checkpoint */
-  float *start = NULL;
+static bool check_task(const dg_train_task *task, const dg_train_options *o, dg_error *err) {
   size_t pairs = 0;
   for (size_t i = 0; i < task->direction_count; i++)
     pairs += dg_examples_count(task->examples, task->directions[i].corpus);
@@ -493,114 +488,148 @@ bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_res
     return dg_fail(err, DG_ERR_USAGE, "no usable training pairs: all are empty or longer than %zu "
                    "tokens (max_tokens, or what the base can read)",
                    dg_examples_most(task->examples));
-  for (size_t i = 0; i < task->dev_count; i++)
-    if (!dg_examples_count(task->dev_examples, task->dev_sets[i].direction.corpus))
+  for (size_t i = 0; i < task->dev_count; i++) {
+    const dg_dev_set *s = &task->dev_sets[i];
+    if (!dg_examples_count(task->dev_examples, s->direction.corpus))
       return dg_fail(err, DG_ERR_USAGE,
-                     "no usable dev pairs for %s: all are empty or longer than %zu "
-                     "tokens",
-                     task->dev_sets[i].name, dg_examples_most(task->dev_examples));
-  for (size_t i = 0; i < task->dev_count; i++)
-    if (o->metric != DG_METRIC_LOSS && !task->dev_sets[i].sentences)
+                     "no usable dev pairs for %s: all are empty or longer than %zu tokens", s->name,
+                     dg_examples_most(task->dev_examples));
+    if (o->metric != DG_METRIC_LOSS && !s->sentences)
       return dg_fail(err, DG_ERR_USAGE,
                      "metric %s is of translations, and eval_sentences is 0: choose "
                      "metric loss, or translate some",
                      o->metric == DG_METRIC_BLEU ? "bleu" : "chrf");
-  if (o->subword_alpha > 0 && !dg_examples_sample(task->examples, o->subword_alpha, err))
-    return false;
-  t.sampler = dg_sampler_new(task->examples, task->directions, task->direction_count,
-                             o->temperature, (size_t)o->batch_tokens, (uint64_t)o->seed);
+  }
+  return true;
+}
+
+/* What feeds the updates. */
+static bool set_up_text(dg_trainer *t, dg_error *err) {
+  const dg_train_task *k = t->task;
+  const dg_train_options *o = t->o;
+  if (o->subword_alpha > 0 && !dg_examples_sample(k->examples, o->subword_alpha, err)) return false;
+  t->sampler = dg_sampler_new(k->examples, k->directions, k->direction_count, o->temperature,
+                              (size_t)o->batch_tokens, (uint64_t)o->seed);
+  t->position = dg_calloc(dg_sampler_words(t->sampler), sizeof *t->position);
   /* A base that learns has texts of so many pieces that only those of an update count. */
-  const dg_linear *output = &task->network.model->output;
+  const dg_linear *output = &k->network.model->output;
   bool learns = output->weight_grad;
   if (learns ? o->sampled_pieces > 0 : o->sampled_pieces)
-    t.candidates = dg_candidates_new(task->examples, task->directions,
-                                     learns ? 0 : task->direction_count, output->out,
-                                     o->sampled_pieces);
+    t->candidates = dg_candidates_new(k->examples, k->directions, learns ? 0 : k->direction_count,
+                                      output->out, o->sampled_pieces);
   if (o->subword_alpha <= 0 && o->word_dropout <= 0)
-    t.encoder_cache = dg_encoder_cache_new(&task->network, task->examples, task->directions,
-                                           task->direction_count, task->checkpoint_path,
-                                           o->encoder_cache);
-  t.alone = (dg_ranks){.size = 1};
-  t.ranks = task->ranks ? task->ranks : &t.alone;
-  t.position = dg_calloc(dg_sampler_words(t.sampler), sizeof *t.position);
-  t.arena = dg_arena_new(64 << 20);
-  t.scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
-  t.start_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
-  t.best_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
-  t.mean_scores = dg_calloc(task->dev_count + 1, sizeof *t.scores);
+    t->encoder_cache = dg_encoder_cache_new(&k->network, k->examples, k->directions,
+                                            k->direction_count, k->checkpoint_path,
+                                            o->encoder_cache);
+  t->dev_text = dev_text(k, o);
+  return true;
+}
+
+/* What is kept of weights and scores. */
+static bool set_up_state(dg_trainer *t, dg_error *err) {
+  const dg_train_options *o = t->o;
+  size_t n = t->params->total, sets = t->task->dev_count + 1;
+  t->arena = dg_arena_new(64 << 20);
+  t->scores = dg_calloc(sets, sizeof *t->scores);
+  t->start_scores = dg_calloc(sets, sizeof *t->scores);
+  t->best_scores = dg_calloc(sets, sizeof *t->scores);
+  t->mean_scores = dg_calloc(sets, sizeof *t->scores);
   dg_optimizer_options oo = {o->optimizer, o->beta1, o->beta2, o->eps, o->weight_decay,
                              o->muon_momentum, o->clip};
-  t.best = dg_alloc_checked(n, sizeof(float), err);
-  if (!t.best || !dg_optimizer_init(&t.optimizer, &oo, t.params, t.threads, err)) goto done;
+  t->best = dg_alloc_checked(n, sizeof(float), err);
+  if (!t->best || !dg_optimizer_init(&t->optimizer, &oo, t->params, t->threads, err)) return false;
   if (o->ema > 0) {
-    t.average = dg_alloc_checked(n, sizeof(float), err);
-    if (!t.average) goto done;
-    memcpy(t.average, t.params->values, n * sizeof(float));
+    t->average = dg_alloc_checked(n, sizeof(float), err);
+    if (!t->average) return false;
+    memcpy(t->average, t->params->values, n * sizeof(float));
   }
-  if (o->average_best > 1) {
-    t.runners_up = dg_alloc_checked(n * (size_t)(o->average_best - 1), sizeof(float), err);
-    if (!t.runners_up) goto done;
-  }
-  if (!t.ranks->rank && !task->locked && !(lock = dg_lock_new(task->checkpoint_path, err)))
-    goto done;
-  t.dev_text = dev_text(task, o);
-  if (task->evaluate_start && !access(task->checkpoint_path, F_OK)) {
+  if (o->average_best <= 1) return true;
+  t->runners_up = dg_alloc_checked(n * (size_t)(o->average_best - 1), sizeof(float), err);
+  return t->runners_up != NULL;
+}
+
+/* Goes on from the checkpoint if there is one; scores of another dev text are made anew, that of the
+ * start with the weights as they are now. */
+static bool restore(dg_trainer *t, dg_error *err) {
+  const dg_train_task *k = t->task;
+  size_t n = t->params->total;
+  float *start = NULL;
+  if (k->evaluate_start && !access(k->checkpoint_path, F_OK)) {
     start = dg_alloc_checked(n, sizeof *start, err);
-    if (!start) goto done;
-    memcpy(start, t.params->values, n * sizeof *start);
+    if (!start) return false;
+    memcpy(start, t->params->values, n * sizeof *start);
   }
-  if (!dg_checkpoint_load(&t, err) || !begin_together(&t, err) ||
-      (t.new_dev_text && !score_anew(&t, start, err)))
-    goto done;
+  bool ok = dg_checkpoint_load(t, err) && begin_together(t, err) &&
+            (!t->new_dev_text || score_anew(t, start, err));
   free(start);
-  start = NULL;
-  clock_gettime(CLOCK_MONOTONIC, &t.begun);
-  t.checkpointed = t.begun;
-  restart_clocks(&t);
-  ok = loop(&t, &result->end, err) && average_best(&t, err);
-  if (!ok) goto done;
-  if (!t.have_best) { /* no dev set: the last weights are the best there are */
-    memcpy(t.best, t.average ? t.average : t.params->values, n * sizeof(float));
-    t.best_update = t.update;
+  clock_gettime(CLOCK_MONOTONIC, &t->begun);
+  t->checkpointed = t->begun;
+  restart_clocks(t);
+  return ok;
+}
+
+/* Puts the best weights in place; what the result has is no longer the trainer's. */
+static void take_result(dg_trainer *t, dg_train_result *result) {
+  size_t n = t->params->total;
+  if (!t->have_best) { /* no dev set: the last weights are the best there are */
+    memcpy(t->best, t->average ? t->average : t->params->values, n * sizeof(float));
+    t->best_update = t->update;
   }
-  bool mean = t.mean && !beats_mean(&t, &t.best_score);
-  memcpy(t.params->values, mean ? t.mean : t.best, n * sizeof(float));
-  result->updates = t.update;
-  result->best_update = t.best_update;
-  result->averaged = mean ? t.mean_of : 0;
-  result->seconds = trained_seconds(&t);
-  result->epochs = dg_sampler_epochs(t.sampler);
-  result->start = t.start;
-  dg_dev_score **scores = mean ? &t.mean_scores : &t.best_scores;
-  result->best = mean ? t.mean_score : t.best_score;
+  bool mean = t->mean && !beats_mean(t, &t->best_score);
+  memcpy(t->params->values, mean ? t->mean : t->best, n * sizeof(float));
+  result->updates = t->update;
+  result->best_update = t->best_update;
+  result->averaged = mean ? t->mean_of : 0;
+  result->seconds = trained_seconds(t);
+  result->epochs = dg_sampler_epochs(t->sampler);
+  result->start = t->start;
+  dg_dev_score **scores = mean ? &t->mean_scores : &t->best_scores;
+  result->best = mean ? t->mean_score : t->best_score;
   result->best_scores = *scores;
   *scores = NULL;
-  if (t.have_start) {
-    result->start_scores = t.start_scores;
-    t.start_scores = NULL;
+  if (t->have_start) {
+    result->start_scores = t->start_scores;
+    t->start_scores = NULL;
   }
-  result->history = t.history;
-  result->history_count = t.history_count;
-  t.history = NULL;
-done:
+  result->history = t->history;
+  result->history_count = t->history_count;
+  t->history = NULL;
+}
+
+static void release(dg_trainer *t) {
+  free(t->position);
+  dg_sampler_free(t->sampler);
+  dg_candidates_free(t->candidates);
+  dg_encoder_cache_free(t->encoder_cache);
+  dg_batch_free(&t->batch);
+  dg_arena_free(t->arena);
+  dg_optimizer_free(&t->optimizer);
+  free(t->average);
+  free(t->best);
+  free(t->runners_up);
+  free(t->mean);
+  free(t->history);
+  free(t->scores);
+  free(t->start_scores);
+  free(t->best_scores);
+  free(t->mean_scores);
+}
+
+bool dg_train(const dg_train_task *task, const dg_train_options *o, dg_train_result *result,
+              dg_error *err) {
+  dg_trainer t = {.task = task, .o = o, .params = task->trained, .threads = task->network.threads,
+                  .replaces = task->replaces, .alone = {.size = 1}};
+  *result = (dg_train_result){0};
+  t.ranks = task->ranks ? task->ranks : &t.alone;
+  if (!check_task(task, o, err)) return false;
+  dg_lock *lock = NULL; /* two runs would take turns in spoiling one checkpoint */
+  bool locks = !t.ranks->rank && !task->locked;
+  bool ok = set_up_text(&t, err) && set_up_state(&t, err) &&
+            (!locks || (lock = dg_lock_new(task->checkpoint_path, err))) && restore(&t, err) &&
+            loop(&t, &result->end, err) && average_best(&t, err);
+  if (ok) take_result(&t, result);
   dg_lock_free(lock);
-  free(start);
-  free(t.position);
-  dg_sampler_free(t.sampler);
-  dg_candidates_free(t.candidates);
-  dg_encoder_cache_free(t.encoder_cache);
-  dg_batch_free(&t.batch);
-  dg_arena_free(t.arena);
-  dg_optimizer_free(&t.optimizer);
-  free(t.average);
-  free(t.best);
-  free(t.runners_up);
-  free(t.mean);
-  free(t.history);
-  free(t.scores);
-  free(t.start_scores);
-  free(t.best_scores);
-  free(t.mean_scores);
+  release(&t);
   return ok;
 }
 

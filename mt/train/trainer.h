@@ -3,34 +3,8 @@
 #ifndef DG_TRAIN_TRAINER_H
 #define DG_TRAIN_TRAINER_H
 
-#include "mt/train/examples.h"
-#include "mt/train/optimizer.h"
 #include "mt/train/ranks.h"
-
-typedef enum dg_metric { DG_METRIC_LOSS, DG_METRIC_BLEU, DG_METRIC_CHRF } dg_metric;
-
-typedef struct dg_train_options {
-  int seed, max_updates, max_minutes, batch_tokens, micro_tokens, memory, max_tokens;
-  int sampled_pieces, encoder_cache;
-  dg_schedule_type schedule;
-  int warmup, cooldown;
-  dg_optimizer_type optimizer;
-  double learning_rate, beta1, beta2, eps, muon_momentum, weight_decay, clip, ema;
-  double label_smoothing, dropout, attention_dropout, activation_dropout, adapter_dropout;
-  double rdrop, subword_alpha, word_dropout;
-  double temperature;
-  int eval_every, eval_sentences, eval_beam, patience, average_best;
-  dg_metric metric;
-  int checkpoint_minutes;
-  int precision; /* 0 auto, 1 fp32, 2 bf16 */
-} dg_train_options;
-
-extern const dg_option dg_train_options_table[];
-dg_precision dg_train_precision(const dg_train_options *o);
-
-/* Everything that decides the weights, as text: what a checkpoint must match.
- * `made_of` says what the options do not; taken over. Caller frees. */
-char *dg_train_identity(const dg_train_options *o, json_t *made_of, const dg_examples *examples);
+#include "mt/train/settings.h"
 
 /* A dev set in one direction. */
 typedef struct dg_dev_set {
