@@ -276,7 +276,7 @@ static bool score_weights(dg_trainer *t, float *weights, dg_dev_score *mean, dg_
   bool ok = score_all(t, mean, err);
   swap_weights(t, weights);
   if (ok) memcpy(scores, t->scores, t->task->dev_count * sizeof *scores);
-  else if (err->status == DG_ERR_INTERRUPTED) /* the checkpoint is as it should be */
+  else if (err && err->status == DG_ERR_INTERRUPTED) /* the checkpoint is as it should be */
     dg_fail(err, DG_ERR_INTERRUPTED, "stopped while scoring; the same command goes on from %s",
             t->task->checkpoint_path);
   return ok;
@@ -442,9 +442,10 @@ static bool loop(dg_trainer *t, dg_train_end *end, dg_error *err) {
   if (!t->update && score_due(t) && !save_checkpoint(t, err)) return false;
   for (;;) {
     bool stop, late;
-    if (score_due(t) && !evaluate(t, err))
-      return t->ranks->size == 1 && err->status == DG_ERR_INTERRUPTED ? stop_here(t, err)
-                                                                      : give_up(t, err);
+    if (score_due(t) && !evaluate(t, err)) {
+      bool stopped = t->ranks->size == 1 && err && err->status == DG_ERR_INTERRUPTED;
+      return stopped ? stop_here(t, err) : give_up(t, err);
+    }
     if (t->update >= (uint64_t)o->max_updates) break;
     if (!agree(t, &stop, &late, err)) return give_up(t, err);
     if (late || (o->patience && t->bad_evaluations >= (uint64_t)o->patience)) {
