@@ -12,12 +12,6 @@
 
 enum { DEPTH_MOST = 200 };
 
-static bool is_one_of(const char *name, const char *const *list) {
-  for (; *list; list++)
-    if (!strcmp(name, *list)) return true;
-  return false;
-}
-
 /* The elements of a kind of document, each list ended by NULL. */
 typedef struct dialect {
   const char *const *skipped;    /* never text to translate, or signed by translators */
@@ -88,7 +82,7 @@ typedef struct reader {
 /* Not an empty element of HTML, which is a place to link to, unless it shows something. */
 static bool stays(const dialect *d, const xmlNode *n) {
   if (!d->tags) return true;
-  return is_one_of(name_of(n), d->tags) && (n->children || !strcmp(name_of(n), "img"));
+  return dg_is_one_of(name_of(n), d->tags) && (n->children || !strcmp(name_of(n), "img"));
 }
 
 /* In HTML a line that is one link ("Next", "3.2. Installing") leads to other pages: its text
@@ -118,11 +112,11 @@ static void read_inline(reader *r, const xmlNode *e, uint64_t key, dg_strbuf *ru
       if (n->content) dg_strbuf_add(run, (const char *)n->content);
     } else if (n->type == XML_ENTITY_REF_NODE) {
       add_entity(n, run);
-    } else if (n->type == XML_ELEMENT_NODE && is_one_of(name_of(n), r->dialect->blocks)) {
+    } else if (n->type == XML_ELEMENT_NODE && dg_is_one_of(name_of(n), r->dialect->blocks)) {
       add_run(r, key, run);
       dg_strbuf_clear(run);
       read_block(r, n, key, depth + 1);
-    } else if (n->type == XML_ELEMENT_NODE && !is_one_of(name_of(n), r->dialect->skipped)) {
+    } else if (n->type == XML_ELEMENT_NODE && !dg_is_one_of(name_of(n), r->dialect->skipped)) {
       bool tag = stays(r->dialect, n);
       if (tag) dg_strbuf_addf(run, n->children ? "<%s>" : "<%s/>", name_of(n));
       if (!strcmp(name_of(n), "br")) dg_strbuf_addc(run, ' ');
@@ -145,9 +139,9 @@ static void read_block(reader *r, const xmlNode *e, uint64_t parent, int depth) 
     r->too_deep = true;
     return;
   }
-  if (is_one_of(name_of(e), r->dialect->skipped) || is_credits(e)) return;
+  if (dg_is_one_of(name_of(e), r->dialect->skipped) || is_credits(e)) return;
   uint64_t key = dg_outline_key(parent, name_of(e));
-  if (is_one_of(name_of(e), r->dialect->paragraphs) || has_text(e)) {
+  if (dg_is_one_of(name_of(e), r->dialect->paragraphs) || has_text(e)) {
     dg_strbuf run = {0};
     read_inline(r, e, key, &run, depth);
     add_run(r, key, &run);

@@ -4,12 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_one_of(const char *name, const char *const *list) {
-  for (; *list; list++)
-    if (!strcmp(name, *list)) return true;
-  return false;
-}
-
 /* --- text ------------------------------------------------------------------------------------ */
 
 /* U+FFFD: cleaning drops what has a character nobody here knows. */
@@ -178,18 +172,18 @@ static bool request(page *p, char *line) {
   while (line[n] && line[n] != ' ' && line[n] != '\t' && n + 1 < sizeof name) n++;
   memcpy(name, line, n);
   char *rest = line + n;
-  if (is_one_of(name, foreign)) return false;
-  if (is_one_of(name, closes)) {
+  if (dg_is_one_of(name, foreign)) return false;
+  if (dg_is_one_of(name, closes)) {
     flush(p);
     if (p->verbatim) p->verbatim--;
-  } else if (is_one_of(name, opens)) {
+  } else if (dg_is_one_of(name, opens)) {
     flush(p);
     p->verbatim++;
   } else if (p->verbatim) {
     return true;
-  } else if (is_one_of(name, fonts)) {
+  } else if (dg_is_one_of(name, fonts)) {
     add_fonts(p, name, rest);
-  } else if (is_one_of(name, plain)) {
+  } else if (dg_is_one_of(name, plain)) {
     begin(p, "PP");
   } else if (!strcmp(name, "SH") || !strcmp(name, "SS")) {
     begin(p, name);

@@ -369,17 +369,12 @@ typedef struct messages {
   const char *document; /* being read */
 } messages;
 
-static bool ends_with(const char *s, const char *end) {
-  size_t n = strlen(s), m = strlen(end);
-  return n >= m && !strcmp(s + n - m, end);
-}
-
 /* Keys, sizes and addresses are no language. */
 static bool is_text(const char *id) {
   static const char *const ends[] = {"accesskey", "commandkey", ".key",   ".style",  ".width",
                                      ".height",   "Accesskey",  "AccessKey", ".size", "URL", NULL};
   for (const char *const *e = ends; *e; e++)
-    if (ends_with(id, *e)) return false;
+    if (dg_ends_with(id, *e)) return false;
   return true;
 }
 
@@ -422,9 +417,9 @@ static void read_entry(zip_t *z, zip_uint64_t i, const char *name, messages *out
   zip_fclose(f);
   if (n > 0) {
     text[n] = 0;
-    if (ends_with(name, ".ftl")) dg_fluent_read(text, (size_t)n, keep, out);
-    else if (ends_with(name, ".properties")) dg_properties_read(text, (size_t)n, keep, out);
-    else if (ends_with(name, ".dtd")) dg_dtd_read(text, (size_t)n, keep, out);
+    if (dg_ends_with(name, ".ftl")) dg_fluent_read(text, (size_t)n, keep, out);
+    else if (dg_ends_with(name, ".properties")) dg_properties_read(text, (size_t)n, keep, out);
+    else if (dg_ends_with(name, ".dtd")) dg_dtd_read(text, (size_t)n, keep, out);
   }
   free(text);
 }
@@ -452,8 +447,8 @@ static void read_archive(const char *path, char locale[64], const dg_pair_sink *
   for (zip_int64_t i = 0; i < total && i < ENTRIES_MOST; i++) {
     const char *name = zip_get_name(z, (zip_uint64_t)i, ZIP_FL_ENC_RAW), *code;
     size_t n;
-    if (!name ||
-        !(ends_with(name, ".ftl") || ends_with(name, ".properties") || ends_with(name, ".dtd")))
+    if (!name || !(dg_ends_with(name, ".ftl") || dg_ends_with(name, ".properties") ||
+                   dg_ends_with(name, ".dtd")))
       continue;
     const char *document = document_of(name, &code, &n);
     if (!document || n >= 64 || !*document) continue;
@@ -512,7 +507,7 @@ static void sort_messages(messages *m) {
 }
 
 static bool is_archive(const char *path) {
-  return ends_with(path, ".xpi") || ends_with(path, ".ja");
+  return dg_ends_with(path, ".xpi") || dg_ends_with(path, ".ja");
 }
 
 static void pair_up(const messages *english, const messages *other, const char *locale,

@@ -146,3 +146,9 @@ bool dg_ends_with(const char *s, const char *end) {
   size_t n = strlen(s), k = strlen(end);
   return n >= k && !strcmp(s + n - k, end);
 }
+
+bool dg_is_one_of(const char *s, const char *const *list) {
+  for (; *list; list++)
+    if (!strcmp(s, *list)) return true;
+  return false;
+}

@@ -16,6 +16,7 @@ void *dg_realloc(void *old, size_t bytes);
 char *dg_strdup(const char *s);
 char *dg_strndup(const char *s, size_t n);
 bool dg_ends_with(const char *s, const char *end);
+bool dg_is_one_of(const char *s, const char *const *list); /* which ends with NULL */
 char *dg_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* count*size bytes aligned to 64 (for vector kernels), not initialised;

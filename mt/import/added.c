@@ -16,7 +16,7 @@ typedef struct words {
   bool cut;     /* false: how a tokenizer.json cuts text is not known */
 } words;
 
-static const char *text_of(const json_t *token) {
+const char *dg_token_text(const json_t *token) {
   return json_is_object(token) ? json_string_value(json_object_get(token, "content"))
                                : json_string_value(token);
 }
@@ -24,7 +24,7 @@ static const char *text_of(const json_t *token) {
 static bool in_list(const json_t *settings, const char *text) {
   const json_t *list = json_object_get(settings, "additional_special_tokens");
   for (size_t i = 0; i < json_array_size(list); i++) {
-    const char *one = text_of(json_array_get(list, i));
+    const char *one = dg_token_text(json_array_get(list, i));
     if (one && !strcmp(one, text)) return true;
   }
   return false;
@@ -38,8 +38,8 @@ static bool is_standard(const dg_added *a, const char *text) {
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
     if (!strcmp(text, texts[i])) return true;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    const char *one = text_of(json_object_get(a->tokenizer_config, names[i]));
-    const char *other = text_of(json_object_get(a->special_tokens, names[i]));
+    const char *one = dg_token_text(json_object_get(a->tokenizer_config, names[i]));
+    const char *other = dg_token_text(json_object_get(a->special_tokens, names[i]));
     if ((one && !strcmp(text, one)) || (other && !strcmp(text, other))) return true;
   }
   return (a->family == DG_FAMILY_T5 && !strncmp(text, "<extra_id_", 10)) ||
@@ -141,7 +141,7 @@ static bool add_decoder(words *w, dg_error *err) {
     errno = 0;
     json_int_t id = strtoll(key, &end, 10);
     bool number = end != key && !*end && !errno;
-    if (!add(w, text_of(token), number ? &id : NULL, token, err)) return false;
+    if (!add(w, dg_token_text(token), number ? &id : NULL, token, err)) return false;
   }
   return true;
 }
@@ -177,7 +177,8 @@ static bool add_fast(words *w, dg_error *err) {
   for (size_t i = 0; i < json_array_size(list); i++) {
     const json_t *token = json_array_get(list, i), *number = json_object_get(token, "id");
     json_int_t id = json_integer_value(number);
-    if (!add(w, text_of(token), json_is_integer(number) ? &id : NULL, token, err)) return false;
+    const char *text = dg_token_text(token);
+    if (!add(w, text, json_is_integer(number) ? &id : NULL, token, err)) return false;
   }
   return true;
 }

@@ -15,6 +15,9 @@ typedef struct dg_added {
   const json_t *fast; /* tokenizer.json: transformers then prefers the class that reads it */
 } dg_added;
 
+/* The text of a token in a JSON file: itself, or its "content"; NULL: it is neither. */
+const char *dg_token_text(const json_t *token);
+
 /* Gives the words their ids, which tags and the model's pieces have by now. Tags and the
  * specials that every tokenizer has are none: no text is cut into those. What would be cut or
  * decoded otherwise than in transformers is refused, of OPUS-MT all: it needs no pieces. */

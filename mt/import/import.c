@@ -113,11 +113,6 @@ static bool add_tag(import *m, size_t id, const char *tag, dg_error *err) {
          outside(m, tag, err);
 }
 
-static const char *content(const json_t *token) {
-  return json_is_object(token) ? json_string_value(json_object_get(token, "content"))
-                               : json_string_value(token);
-}
-
 static bool is_tag(const import *m, const char *text) {
   char code[DG_LANG_MAX];
   return text && dg_tag_code(m->source->config.family, text, code);
@@ -140,8 +135,10 @@ static bool add_stated_tags(import *m, dg_error *err) {
       json_object_size(decoder) + json_object_size(m->added_tokens) + 1, sizeof *list);
   size_t count = 0;
   const char *key;
-  json_object_foreach(decoder, key, value)
-    if (is_tag(m, content(value))) list[count++] = (stated){strtoul(key, NULL, 10), content(value)};
+  json_object_foreach(decoder, key, value) {
+    const char *tag = dg_token_text(value);
+    if (is_tag(m, tag)) list[count++] = (stated){strtoul(key, NULL, 10), tag};
+  }
   bool decoded = count > 0;
   json_object_foreach(m->added_tokens, key, value)
     if (!decoded && is_tag(m, key) && json_integer_value(value) > 0)
@@ -172,8 +169,10 @@ static const char *const m2m100_tags[] = {
 static bool add_listed_tags(import *m, const json_t *list, size_t first, dg_error *err) {
   size_t i;
   json_t *token;
-  json_array_foreach(list, i, token)
-    if (is_tag(m, content(token)) && !add_tag(m, first++, content(token), err)) return false;
+  json_array_foreach(list, i, token) {
+    const char *tag = dg_token_text(token);
+    if (is_tag(m, tag) && !add_tag(m, first++, tag, err)) return false;
+  }
   return true;
 }
 

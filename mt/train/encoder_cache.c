@@ -22,7 +22,7 @@ struct dg_encoder_cache {
   size_t ids_capacity, offsets_capacity;
 };
 
-/* Sentences of all directions one after another, with their lengths; false: not all frozen. */
+/* Sentences of all directions one after another, with their lengths; false: no layer is frozen. */
 static bool lay_out(dg_encoder_cache *c, const dg_examples *e, const dg_direction *directions,
                     size_t count) {
   size_t sentences = 0;
