@@ -79,7 +79,7 @@ check "base" says base.safetensors '^base.safetensors: base$' "^  hash  *$hash\$
   'en-pt  *4  *[0-9.]*  *[0-9.]*  *[0-9.]*$' 'pt-en  *4' 'settings  *seed 1'
 check "adapter" says en-gl.safetensors ': adapter$' 'pair  *English to Galician (en-gl)' \
   "base  *$hash\$" 'adapter .*method bottleneck.* width 4' 'parameters  376$' 'storage  *bf16' 'adds  *gl Galician (into)$' \
-  'like  *pt' 'base.s loss' 'en-gl  *4'
+  'like  *pt' 'loss before' 'en-gl  *4'
 check "adapter and its base" says 'base.safetensors en-gl.safetensors' ': base$' ': adapter$' \
   "parameters  376, 3.60% of its base's\$"
 check "checkpoint" says run.safetensors.checkpoint ': checkpoint$' 'parameters  10,432' \
