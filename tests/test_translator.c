@@ -77,6 +77,7 @@ static void test_placeholders(void **state) {
       size_t kept = 0;
       for (size_t k = 0; k < list.count; k++) kept += dg_placeholders_same(lines[i], list.texts[k]);
       bool keeps = dg_placeholders_same(lines[i], list.texts[0]);
+      assert_int_equal(one.lost, !keeps);
       assert_int_equal(keeps, kept > 0);
       for (size_t k = 2; k < list.count; k++) assert_true(list.scores[k] <= list.scores[k - 1]);
       bool better = list.count > 1 && list.scores[1] > list.scores[0];

@@ -24,7 +24,8 @@ typedef struct session {
   int32_t source_tag, target_tag;
   dg_output *out;
   dg_progress progress;
-  size_t done, at_work; /* lines */
+  size_t done, at_work, lost; /* lines */
+  char first_lost[512];
 } session;
 
 static void show(void *context, double share) {
@@ -65,6 +66,7 @@ static bool write_json(session *s, const char *source, const dg_translation *t, 
   json_t *line = json_pack("{s:s,s:s,s:s,s:o}", "source", source, "from", s->models.source,
                            "to", s->models.target, "translations", list);
   if (t->cut) json_object_set_new(line, "cut", json_true());
+  if (t->lost) json_object_set_new(line, "other_placeholders", json_true());
   char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(7));
   bool ok = dg_output_printf(s->out, err, "%s\n", text);
   free(text);
@@ -83,6 +85,7 @@ static bool write_plain(session *s, size_t number, const dg_translation *t, dg_e
 
 static bool translate_chunk(session *s, const char *file, size_t first, const chunk *c,
                             dg_error *err) {
+  const char *name = strcmp(file, "-") ? file : "stdin";
   dg_translation *found = dg_calloc(c->count, sizeof *found);
   dg_base base = dg_loaded_base(&s->models, true);
   s->at_work = c->count;
@@ -93,7 +96,9 @@ static bool translate_chunk(session *s, const char *file, size_t first, const ch
       dg_cli_say(s->cli,
                  "dragoman: warning: %s:%zu: a sentence is too long for the base, its end is lost: "
                  "break it up\n",
-                 strcmp(file, "-") ? file : "stdin", first + i);
+                 name, first + i);
+    if (found[i].lost && !s->lost++)
+      snprintf(s->first_lost, sizeof s->first_lost, "%s:%zu", name, first + i);
     ok = s->cli->json ? write_json(s, c->lines[i], &found[i], err)
                       : write_plain(s, s->done + i + 1, &found[i], err);
   }
@@ -139,6 +144,11 @@ static bool translate_all(session *s, dg_error *err) {
   if (!files->count) ok = translate_file(s, "-", err);
   for (size_t i = 0; ok && i < files->count; i++) ok = translate_file(s, files->items[i], err);
   dg_progress_end(&s->progress);
+  if (ok && s->lost)
+    dg_cli_say(s->cli,
+               "dragoman: warning: %zu translations have other placeholders or tags than the source, "
+               "the first of %s\n",
+               s->lost, s->first_lost);
   if (ok) return dg_output_commit(s->out, err);
   dg_output_abort(s->out);
   return false;

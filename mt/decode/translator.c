@@ -158,6 +158,7 @@ static bool take(const job *j, request *r, const dg_hypothesis *found, dg_error 
     t->texts[0] = text;
     t->scores[0] = score;
   }
+  t->lost = t->count && kept == t->count;
   while (t->count > j->o->nbest) free(t->texts[--t->count]);
   return true;
 }
@@ -251,6 +252,7 @@ static void assemble(job *j) {
       *part = (dg_translation){0};
       continue;
     }
+    whole->lost = whole->lost || part->lost;
     /* The k-th best of the whole is made of the k-th best parts. */
     if (part->count < whole->count) {
       for (size_t k = part->count; k < whole->count; k++) free(whole->texts[k]);

@@ -23,7 +23,8 @@ typedef struct dg_translation {
   char **texts; /* [count], best first, before them the best that keeps all placeholders and tags */
   double *scores;
   size_t count;
-  bool cut; /* a sentence was longer than the model can read: its end is lost */
+  bool cut;  /* a sentence was longer than the model can read: its end is lost */
+  bool lost; /* the first has other placeholders or tags than the source; no hypothesis has its */
 } dg_translation;
 
 /* Translates lines[0,n); an empty line gives an empty line. The network is the

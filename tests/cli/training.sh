@@ -265,6 +265,13 @@ too_long() { # tags and end mark take 3 of the base's 64 places
   [ ! -s warned.61 ] && grep -q 'line.62:1: .*its end is lost' warned.62
 }
 check "a sentence whose end is lost is told" too_long
+lost() { # the base knows no placeholder
+  printf 'one\ntwo %%s\n<b>red</b>\n' >marked
+  "$dragoman" translate -b base.safetensors -t es marked 2>warned >/dev/null &&
+    grep -q 'warning: 2 translations have other placeholders .* marked:2$' warned &&
+    "$dragoman" translate -b base.safetensors -t es --json --quiet marked | grep -c '"other_placeholders":true' | grep -qx 2
+}
+check "placeholders that are lost are told" lost
 blank() { [ "$(printf 'one\n\n  \ntwo\n' | translate -a gl.safetensors | sed -n '2,3p' | tr -d '\n')" = "" ]; }
 check "blank lines stay blank" blank
 invisible() { # white space and marks that only Unicode knows
