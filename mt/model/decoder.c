@@ -210,8 +210,6 @@ void dg_decoder_step(dg_decoder *d, size_t rows, const int32_t *tokens, const ui
     dg_norm norm = dg_stack_norm(&p, stack, false);
     dg_norm_forward(&p, base.rms, base.eps, &norm, rows, width, x, x, mean, rstd);
   }
-  if ((float)c->output_scale != 1.0f)
-    for (size_t i = 0; i < rows * width; i++) x[i] *= (float)c->output_scale;
   dg_output_forward(&p, &m->output, rows, x, logits);
 
   uint32_t *swap = d->ancestors;

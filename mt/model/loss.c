@@ -12,8 +12,7 @@ enum { LOGITS_BYTES = 16 << 20, LOGITS_ROWS_LEAST = 64 };
 
 typedef struct output_job {
   const dg_pass *p;
-  size_t classes, width;
-  float scale;
+  size_t classes;
   const int32_t *labels;
   const dg_loss_options *options;
   const dg_loss_classes *part; /* of the vocabulary, or NULL */
@@ -22,17 +21,9 @@ typedef struct output_job {
   double pieces;               /* that the part stands for */
   bool backward;
   size_t rows; /* of a block, from one pass to the next */
-  const float *x;
-  float *scaled, *logits;
+  float *logits;
   double (*losses)[3];
 } output_job;
-
-static void scale_row(void *context, size_t r, int worker) {
-  (void)worker;
-  const output_job *j = context;
-  for (size_t c = 0; c < j->width; c++)
-    j->scaled[r * j->width + c] = j->x[r * j->width + c] * j->scale;
-}
 
 static float sum_of(const float *x, const float *weights, size_t n) {
   float sums[8] = {0}, sum = 0;
@@ -116,16 +107,6 @@ static void loss_row(void *context, size_t r, int worker) {
       memset(pass ? again : row, 0, j->classes * sizeof *row);
 }
 
-/* Decoder states [rows, d_model] scaled for the output projection; x itself at scale 1. */
-static const float *scaled_states(dg_pass *p, size_t rows, const float *x) {
-  const dg_model_config *c = &p->network->model->config;
-  output_job j = {.p = p, .width = (size_t)c->d_model, .scale = (float)c->output_scale, .x = x};
-  if (j.scale == 1.0f) return x;
-  j.scaled = dg_pass_floats(p, rows, j.width);
-  dg_parallel(p->network->threads, rows, scale_row, &j);
-  return j.scaled;
-}
-
 static float *zeros(dg_pass *p, size_t rows, size_t cols) {
   return memset(dg_pass_floats(p, rows, cols), 0, rows * cols * sizeof(float));
 }
@@ -184,13 +165,12 @@ static void output_loss(dg_pass *p, const dg_loss_options *o, size_t passes, siz
       LOGITS_BYTES / sizeof(float) / classes / passes / LOGITS_ROWS_LEAST * LOGITS_ROWS_LEAST;
   if (block < LOGITS_ROWS_LEAST) block = LOGITS_ROWS_LEAST;
   if (block > rows) block = rows;
-  const float *states = scaled_states(p, passes * rows, x);
   j.logits = dg_pass_floats(p, passes * block, classes);
   j.losses = dg_arena_alloc(p->arena, block, sizeof *j.losses);
   for (size_t r = 0; r < rows; r += block) {
     size_t n = rows - r < block ? rows - r : block;
     for (size_t k = 0; k < passes; k++)
-      dg_output_forward(p, &output, n, states + (k * rows + r) * d, j.logits + k * n * classes);
+      dg_output_forward(p, &output, n, x + (k * rows + r) * d, j.logits + k * n * classes);
     j.labels = labels + r;
     j.rows = n;
     dg_parallel(p->network->threads, n, loss_row, &j);
@@ -202,16 +182,12 @@ static void output_loss(dg_pass *p, const dg_loss_options *o, size_t passes, siz
     }
     for (size_t k = 0; dx && k < passes; k++) {
       size_t at = (k * rows + r) * d;
-      dg_output_backward(p, &output, n, states + at, j.logits + k * n * classes, dx + at);
+      dg_output_backward(p, &output, n, x + at, j.logits + k * n * classes, dx + at);
     }
   }
   if (j.part && (output.weight_grad || output.bias_grad)) {
     part_gradients g = {j.part->ids, &output, &m->output};
     dg_parallel(p->network->threads, j.part->count, add_gradients, &g);
-  }
-  if (dx && states != x) {
-    output_job back = {.width = d, .scale = (float)m->config.output_scale, .x = dx, .scaled = dx};
-    dg_parallel(p->network->threads, passes * rows, scale_row, &back);
   }
 }
 
@@ -395,7 +371,6 @@ bool dg_logits(const dg_network *n, const dg_batch *b, dg_arena *arena, float *l
   dg_arena_reset(arena);
   dg_pass p = {.network = n, .ops = dg_ops_get(), .arena = arena};
   forward(&p, &w, NULL);
-  const float *states = scaled_states(&p, w.target.total, w.states);
-  dg_output_forward(&p, &n->model->output, w.target.total, states, logits);
+  dg_output_forward(&p, &n->model->output, w.target.total, w.states, logits);
   return true;
 }

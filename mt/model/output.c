@@ -81,8 +81,8 @@ static void changes_backward(dg_pass *p, const dg_linear *base, size_t rows, con
   dg_arena_rewind(p->arena, mark);
 }
 
-void dg_output_forward(dg_pass *p, const dg_linear *base, size_t rows, const float *x,
-                       float *logits) {
+static void project(dg_pass *p, const dg_linear *base, size_t rows, const float *x,
+                    float *logits) {
   const dg_linear *more = new_pieces(p->network);
   size_t classes = base->out + (more ? more->out : 0);
   if (more) {
@@ -99,8 +99,8 @@ void dg_output_forward(dg_pass *p, const dg_linear *base, size_t rows, const flo
   add_changes(p, base, rows, x, logits, classes);
 }
 
-void dg_output_backward(dg_pass *p, const dg_linear *base, size_t rows, const float *x,
-                        const float *d_logits, float *dx) {
+static void project_backward(dg_pass *p, const dg_linear *base, size_t rows, const float *x,
+                             const float *d_logits, float *dx) {
   const dg_linear *more = new_pieces(p->network);
   size_t classes = base->out + (more ? more->out : 0);
   if (more) {
@@ -115,4 +115,35 @@ void dg_output_backward(dg_pass *p, const dg_linear *base, size_t rows, const fl
     dg_linear_backward(p, base, rows, x, d_logits, 0, dx);
   }
   changes_backward(p, base, rows, x, d_logits, classes, dx);
+}
+
+static float scale_of(const dg_pass *p) {
+  return (float)p->network->model->config.output_scale;
+}
+
+static void scale(float by, size_t n, const float *x, float *out) {
+  for (size_t i = 0; i < n; i++) out[i] = x[i] * by;
+}
+
+/* The states as the projection reads them; x itself at scale 1. */
+static const float *scaled(dg_pass *p, size_t rows, size_t width, const float *x) {
+  if (scale_of(p) == 1.0f) return x;
+  float *out = dg_pass_floats(p, rows, width);
+  scale(scale_of(p), rows * width, x, out);
+  return out;
+}
+
+void dg_output_forward(dg_pass *p, const dg_linear *base, size_t rows, const float *x,
+                       float *logits) {
+  dg_arena_mark mark = dg_arena_save(p->arena);
+  project(p, base, rows, scaled(p, rows, base->in, x), logits);
+  dg_arena_rewind(p->arena, mark);
+}
+
+void dg_output_backward(dg_pass *p, const dg_linear *base, size_t rows, const float *x,
+                        const float *d_logits, float *dx) {
+  dg_arena_mark mark = dg_arena_save(p->arena);
+  project_backward(p, base, rows, scaled(p, rows, base->in, x), d_logits, dx);
+  if (scale_of(p) != 1.0f) scale(scale_of(p), rows * base->in, dx, dx);
+  dg_arena_rewind(p->arena, mark);
 }

@@ -5,7 +5,7 @@
 
 #include "mt/model/layers.h"
 
-/* Decoder states [rows, d_model], scaled, to logits [rows, dg_network_classes]. `base` is the
+/* Decoder states [rows, d_model] to logits [rows, dg_network_classes]. `base` is the
  * model's output, or some of its rows. */
 void dg_output_forward(dg_pass *p, const dg_linear *base, size_t rows, const float *x,
                        float *logits);
