@@ -422,10 +422,12 @@ static void show_measured(void *context, double share) {
 /* Before, the base and what is below say the same; in a new language, as its relative. */
 static bool measure_list(dg_adaptation *a, const dg_dev_list *list, size_t first_file, int beam,
                          dg_error *err) {
+  bool ok = true, any = false;
+  for (size_t i = 0; i < list->count; i++) any = any || list->sets[i].sentences;
+  if (!any) return true;
   dg_translate_options how = dg_translate_defaults();
   how.beam = (size_t)beam;
   how.stop = stop, how.progress = show_measured, how.context = a;
-  bool ok = true;
   dg_network before = a->task.network;
   before.model = a->base->model;
   before.adapter_count = 0;
@@ -531,7 +533,6 @@ const dg_train_measure *dg_adaptation_measures(const dg_adaptation *a, size_t *c
   return a->measures;
 }
 
-/* The trainee, which the options lent, refers to the base. */
 void dg_adaptation_free(dg_adaptation *a) {
   if (!a) return;
   for (size_t i = 0; a->card_data && i <= a->data.count; i++) json_decref(a->card_data[i].problems);

@@ -43,7 +43,7 @@ typedef struct dg_adaptation dg_adaptation;
 /* Everything before the first update: keeps other processes off the output, reads and checks the
  * text, translates back, learns pieces, tokenises. Borrows what the options point to. */
 dg_adaptation *dg_adaptation_new(const dg_adaptation_options *o, dg_error *err);
-void dg_adaptation_free(dg_adaptation *a);
+void dg_adaptation_free(dg_adaptation *a); /* and what was made of the trainee */
 
 /* As dg_train, then measures what was gained over the base and saves; the best so far is always
  * in the output, with its card. Release the result either way. */
