@@ -101,7 +101,7 @@ static bool stands_apart(const dg_tokenizer *t, const char *prefix, dg_tokens *p
 
 bool dg_prefix_put(dg_model_config *c, const dg_tokenizer *t, const char *prefix, dg_error *err) {
   size_t n = strlen(prefix);
-  if (!n) return true;
+  if (strspn(prefix, " ") == n) return true; /* none */
   if (prefix[n - 1] != ' ') return refuse(prefix, "does not end in a space", err);
   const char *x = c->source_format; /* the format's X, which all have */
   while (*x != 'X' || (x > c->source_format && x[-1] != ' ') || (x[1] && x[1] != ' ')) x++;
