@@ -43,6 +43,19 @@ char *dg_format(const char *format, ...) {
   return n < 0 ? out_of_memory(0) : text;
 }
 
+void dg_tell(void (*tell)(void *context, const char *message), void *context, const char *format,
+             ...) {
+  if (!tell) return;
+  va_list args;
+  va_start(args, format);
+  char *message = NULL;
+  int n = vasprintf(&message, format, args);
+  va_end(args);
+  if (n < 0) out_of_memory(0);
+  tell(context, message);
+  free(message);
+}
+
 void *dg_alloc_checked(size_t count, size_t size, dg_error *err) {
   size_t bytes;
   void *p = NULL;

@@ -18,6 +18,9 @@ char *dg_strndup(const char *s, size_t n);
 bool dg_ends_with(const char *s, const char *end);
 bool dg_is_one_of(const char *s, const char *const *list); /* which ends with NULL */
 char *dg_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Hands over a message; `tell` NULL: to nobody. */
+void dg_tell(void (*tell)(void *context, const char *message), void *context, const char *format,
+             ...) __attribute__((format(printf, 3, 4)));
 
 /* count*size bytes aligned to 64 (for vector kernels), not initialised;
  * release with free(). NULL and an error on overflow or exhaustion. */

@@ -1,6 +1,5 @@
 #include "mt/train/adaptation.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,19 +36,7 @@ struct dg_adaptation {
   dg_train_task task;
 };
 
-static void note(const dg_adaptation *a, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void note(const dg_adaptation *a, const char *format, ...) {
-  if (!a->o.note) return;
-  char *message;
-  va_list args;
-  va_start(args, format);
-  int n = vasprintf(&message, format, args);
-  va_end(args);
-  if (n < 0) return;
-  a->o.note(a->o.context, message);
-  free(message);
-}
+#define note(a, ...) dg_tell((a)->o.note, (a)->o.context, __VA_ARGS__)
 
 /* Lines that others wrote. */
 static void note_all(const dg_adaptation *a, dg_strbuf *told) {

@@ -1,7 +1,6 @@
 #include "mt/train/pretraining.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,19 +26,7 @@ struct dg_pretraining {
   dg_train_task task;
 };
 
-static void note(const dg_pretraining *p, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void note(const dg_pretraining *p, const char *format, ...) {
-  if (!p->o.note) return;
-  char *message;
-  va_list args;
-  va_start(args, format);
-  int n = vasprintf(&message, format, args);
-  va_end(args);
-  if (n < 0) return;
-  p->o.note(p->o.context, message);
-  free(message);
-}
+#define note(p, ...) dg_tell((p)->o.note, (p)->o.context, __VA_ARGS__)
 
 /* --- tokenizer ------------------------------------------------------------------------------ */
 

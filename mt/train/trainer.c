@@ -430,7 +430,7 @@ static bool score_due(const dg_trainer *t) {
   if (!k->dev_count) return false;
   if (!t->update) return k->evaluate_start && !t->have_start;
   const dg_train_point *last = t->history_count ? &t->history[t->history_count - 1] : NULL;
-  if (last && last->scored && last->update == (double)t->update) return false;
+  if (last && last->scored > 0 && last->update == (double)t->update) return false;
   return t->update % (uint64_t)t->o->eval_every == 0 || t->update == (uint64_t)t->o->max_updates;
 }
 
