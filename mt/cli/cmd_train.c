@@ -226,7 +226,7 @@ static int check(run *r, const char *storage) {
   return dg_cli_usage(c, "--storage is fp32, bf16 or int8, not \"%s\"", storage);
 }
 
-/* See set_adapter_defaults and set_defaults. */
+/* By mt/train/adaptation. */
 static bool chosen(const char *name) {
   return dg_train_looks_after(name) || !strcmp(name, "learning_rate") || !strcmp(name, "metric");
 }

@@ -14,7 +14,7 @@ typedef struct alias {
 } alias;
 
 struct dg_ct2 {
-  uint32_t version, revision;
+  uint32_t version;
   char *spec;
   dg_ct2_variable *variables; /* sorted by name */
   size_t count, capacity;
@@ -118,14 +118,14 @@ static bool read_aliases(dg_ct2 *m, reader *r) {
 }
 
 static bool read_model(dg_ct2 *m, reader *r) {
-  uint32_t count;
+  uint32_t revision, count; /* of the specification: nothing goes by it */
   if (!take(r, 4, &m->version)) return false;
   if (m->version < OLDEST || m->version > NEWEST)
     return dg_fail(r->err, DG_ERR_UNSUPPORTED,
                    "binary version %u of CTranslate2, or no model.bin at all; versions %d to %d "
                    "are read",
                    m->version, OLDEST, NEWEST);
-  if (!take_string(r, &m->spec) || !take(r, 4, &m->revision) || !take(r, 4, &count)) return false;
+  if (!take_string(r, &m->spec) || !take(r, 4, &revision) || !take(r, 4, &count)) return false;
   if (count > VARIABLES_MOST)
     return dg_fail(r->err, DG_ERR_FORMAT, "it claims %u variables; %d are the most", count,
                    VARIABLES_MOST);

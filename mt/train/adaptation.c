@@ -406,27 +406,19 @@ static void show_measured(void *context, double share) {
   show(context, "measuring", 100 * share, 100, "%");
 }
 
+static bool has_text(const dg_dev_list *list) {
+  for (size_t i = 0; i < list->count; i++)
+    if (list->sets[i].sentences) return true;
+  return false;
+}
+
 /* Before, the base and what is below say the same; in a new language, as its relative. */
 static bool measure_list(dg_adaptation *a, const dg_dev_list *list, size_t first_file, int beam,
-                         dg_error *err) {
-  bool ok = true, any = false;
-  for (size_t i = 0; i < list->count; i++) any = any || list->sets[i].sentences;
-  if (!any) return true;
+                         const dg_network *before, const dg_network *after, dg_error *err) {
   dg_translate_options how = dg_translate_defaults();
   how.beam = (size_t)beam;
   how.stop = stop, how.progress = show_measured, how.context = a;
-  dg_network before = a->task.network;
-  before.model = a->base->model;
-  before.adapter_count = 0;
-  dg_trainee_use(a->trainee, false, &before);
-  dg_network after = a->task.network;
-  dg_packed_model *weights[2] = {NULL};
-  if (!(weights[0] = dg_evaluate_pack(&before, err))) return false;
-  if (after.model == before.model)
-    after.packed = before.packed, after.precision = before.precision;
-  else if (!(weights[1] = dg_evaluate_pack(&after, err)))
-    ok = false;
-  for (size_t i = 0; ok && i < list->count; i++) {
+  for (size_t i = 0; i < list->count; i++) {
     if (!list->sets[i].sentences) continue;
     const dg_train_file *f = &a->data.files[first_file + i / a->way_count];
     const dg_train_way *way = &a->ways[f->pair][i % a->way_count];
@@ -436,22 +428,37 @@ static bool measure_list(dg_adaptation *a, const dg_dev_list *list, size_t first
     untouched.direction.source_tag = way->before_source;
     untouched.direction.target_tag = way->before_target;
     find_tokenizers(a, false, way, untouched.tokenizers);
-    ok = dg_gain_measure(&before, &untouched, &after, m->set, a->base, &how, &m->gain, err);
+    if (!dg_gain_measure(before, &untouched, after, m->set, a->base, &how, &m->gain, err))
+      return false;
   }
-  for (int i = 0; i < 2; i++) dg_packed_model_free(weights[i]);
-  show(a, NULL, 0, 0, NULL);
-  if (!ok && err->status == DG_ERR_INTERRUPTED)
-    dg_fail(err, DG_ERR_INTERRUPTED, "stopped while measuring; the same command goes on from %s",
-            a->checkpoint_path);
-  return ok;
+  return true;
 }
 
 /* Both texts translated with and without the trainee. */
 static bool measure(dg_adaptation *a, dg_error *err) {
   a->measures = dg_calloc(a->dev_list.count + a->test_list.count + 1, sizeof *a->measures);
-  return measure_list(a, &a->dev_list, a->data.train_count, a->settings.eval_beam, err) &&
-         measure_list(a, &a->test_list, a->data.train_count + a->data.dev_count,
-                      (int)dg_translate_defaults().beam, err);
+  if (!has_text(&a->dev_list) && !has_text(&a->test_list)) return true;
+  dg_network before = a->task.network, after = a->task.network;
+  before.model = a->base->model;
+  before.adapter_count = 0;
+  dg_trainee_use(a->trainee, false, &before);
+  dg_packed_model *weights[2] = {dg_evaluate_pack(&before, err), NULL};
+  bool ok = weights[0] != NULL;
+  if (after.model == before.model)
+    after.packed = before.packed, after.precision = before.precision;
+  else if (ok)
+    ok = (weights[1] = dg_evaluate_pack(&after, err)) != NULL;
+  ok = ok &&
+       measure_list(a, &a->dev_list, a->data.train_count, a->settings.eval_beam, &before, &after,
+                    err) &&
+       measure_list(a, &a->test_list, a->data.train_count + a->data.dev_count,
+                    (int)dg_translate_defaults().beam, &before, &after, err);
+  for (int i = 0; i < 2; i++) dg_packed_model_free(weights[i]);
+  show(a, NULL, 0, 0, NULL);
+  if (!ok && err && err->status == DG_ERR_INTERRUPTED)
+    dg_fail(err, DG_ERR_INTERRUPTED, "stopped while measuring; the same command goes on from %s",
+            a->checkpoint_path);
+  return ok;
 }
 
 /* --- the whole ------------------------------------------------------------------------------ */

@@ -352,23 +352,19 @@ check "the beginning as log" lost logged.safetensors --train train.gl.tsv --init
   --log logged.safetensors
 check "a pipe as output" refuses 2 'name a file' train --quiet --train train.gl.tsv -o -
 check "standard input twice" refuses 2 'only once' train --quiet --train - --dev - -o w.safetensors
-before() { # what an earlier run made stays until this one is over
-  cp logged.safetensors earlier.safetensors
+cut_off() { # POINTS: a run over an earlier adapter, stopped when its table has more
+  rm -f watched.tsv
   launch=exec train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --max_updates 100000 --patience 0 --eval_every 1 \
     --log watched.tsv -o earlier.safetensors >out 2>err &
   pid=$!
-  for i in $(seq 3000); do [ "$(wc -l 2>/dev/null <watched.tsv || echo 0)" -gt 4 ] && break; sleep 0.01; done
+  for i in $(seq 3000); do [ "$(wc -l 2>/dev/null <watched.tsv || echo 0)" -gt "$1" ] && break; sleep 0.01; done
   kill -TERM $pid
   wait $pid
   [ $? -eq 130 ] && cmp logged.safetensors earlier.safetensors && [ -f earlier.safetensors.checkpoint ] || { cat err; return 1; }
-  rm watched.tsv # gone on with, too, until it is over
-  launch=exec train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --max_updates 100000 --patience 0 --eval_every 1 \
-    --log watched.tsv -o earlier.safetensors >out 2>err &
-  pid=$!
-  for i in $(seq 3000); do [ "$(wc -l 2>/dev/null <watched.tsv || echo 0)" -gt 20 ] && break; sleep 0.01; done
-  kill -TERM $pid
-  wait $pid
-  [ $? -eq 130 ] && cmp logged.safetensors earlier.safetensors || { cat err; return 1; }
+}
+before() { # what an earlier run made stays until this one is over, and is gone on with
+  cp logged.safetensors earlier.safetensors
+  cut_off 4 && cut_off 20 || return 1
   train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --max_updates 1 --patience 0 --quiet -o over.safetensors &&
     cp over.safetensors kept.copy &&
     train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --max_updates 2 --patience 0 --quiet -o over.safetensors &&
