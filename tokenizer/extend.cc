@@ -34,14 +34,8 @@ struct Learned {
 };
 
 Model model_of_tokenizer(const dg_tokenizer *t, dg_error *err) {
-  size_t n;
-  auto bytes = static_cast<const char *>(dg_tokenizer_bytes(t, &n));
   Model m;
-  const char *why;
-  if (!read_model({bytes, n}, &m, &why)) {
-    dg_fail(err, DG_ERR_FORMAT, "the tokenizer takes no pieces: %s", why);
-    throw Failed();
-  }
+  if (!read_tokenizer(t, &m, err)) throw Failed();
   if ((m.type != kUnigram && m.type != kBpe) || m.space_after || m.added) {
     dg_fail(err, DG_ERR_UNSUPPORTED,
             "the tokenizer takes no pieces: it is neither unigram nor BPE, marks the ends of words, "

@@ -70,9 +70,7 @@ class Reader {
   }
 
   std::string bytes() const {
-    std::vector<size_t> all(m_.pieces.size());
-    for (size_t i = 0; i < all.size(); i++) all[i] = i;
-    return model_of(m_, all, all.size());
+    return model_of(m_, m_.pieces, m_.pieces.size());
   }
 
  private:

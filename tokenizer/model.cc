@@ -247,6 +247,14 @@ bool read_model(string_view in, Model *m, const char **why) {
   return true;
 }
 
+bool read_tokenizer(const dg_tokenizer *t, Model *m, dg_error *err) {
+  size_t n;
+  auto bytes = static_cast<const char *>(dg_tokenizer_bytes(t, &n));
+  const char *why;
+  return read_model({bytes, n}, m, &why) ||
+         dg_fail(err, DG_ERR_FORMAT, "the tokenizer model is damaged: %s", why);
+}
+
 bool sound_rules(string_view normalizer) { return Charsmap::sound(normalizer); }
 
 bool nests_too_deep(std::vector<string_view> symbols) {
@@ -297,9 +305,9 @@ void put_rest(std::string *out, const Model &m) {
 
 }  // namespace
 
-std::string model_of(const Model &m, const std::vector<size_t> &pieces, uint64_t size) {
+std::string model_of(const Model &m, const std::vector<Piece> &pieces, uint64_t size) {
   std::string out;
-  for (size_t i : pieces) put_piece(&out, m.pieces[i]);
+  for (const Piece &p : pieces) put_piece(&out, p);
   put_rest(&out, m);
   if (size != pieces.size()) put_number(&out, kSize, size);
   put_checksum(&out);

@@ -4,6 +4,10 @@
 #ifndef DG_TOKENIZER_MODEL_H
 #define DG_TOKENIZER_MODEL_H
 
+extern "C" {
+#include "tokenizer/tokenizer.h"
+}
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -34,6 +38,8 @@ struct Model {
 
 // Views of `bytes`. Otherwise *why says what is wrong.
 bool read_model(std::string_view bytes, Model *m, const char **why);
+// That of a tokenizer, whose bytes are viewed.
+bool read_tokenizer(const dg_tokenizer *t, Model *m, dg_error *err);
 // Whether no input can lead sentencepiece out of a normaliser's rules.
 bool sound_rules(std::string_view normalizer);
 // sentencepiece has room for 64 user symbols that begin one another.
@@ -48,8 +54,8 @@ void put_checksum(std::string *model);
 // symbols whole: it shows the normalised text and where each character came from,
 // which sentencepiece otherwise hides. Piece 0 is unknown, 1+b is byte b.
 std::string character_model(const Model &m);
-// The model with these of its pieces alone.
-std::string model_of(const Model &m, const std::vector<size_t> &pieces, uint64_t size);
+// A model as `m` but with these pieces, of which the first `size` have an id.
+std::string model_of(const Model &m, const std::vector<Piece> &pieces, uint64_t size);
 // The model with more pieces, whose ids go from `first` on.
 std::string model_with(const Model &m, const std::vector<Piece> &added, uint64_t first);
 

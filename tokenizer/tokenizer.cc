@@ -565,6 +565,8 @@ extern "C" bool dg_tokenizer_is_control(const dg_tokenizer *t, int32_t id) {
   return is_type(t, id, kControl) && !t->words[static_cast<size_t>(inside(t, id))];
 }
 
+extern "C" bool dg_tokenizer_is_bpe(const dg_tokenizer *t) { return t->model_type == kBpe; }
+
 extern "C" void dg_tokens_free(dg_tokens *tokens) {
   free(tokens->items);
   *tokens = {nullptr, 0, 0};

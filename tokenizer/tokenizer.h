@@ -32,6 +32,7 @@ int32_t dg_tokenizer_id(const dg_tokenizer *t, const char *piece); /* -1 when ab
 /* Control pieces (specials and language tags) have no surface and are never
  * produced by encoding text. */
 bool dg_tokenizer_is_control(const dg_tokenizer *t, int32_t id);
+bool dg_tokenizer_is_bpe(const dg_tokenizer *t);
 
 /* Words that were added beside a sentencepiece model, as tokenizers of Hugging Face have them:
  * text is cut at the longest of them first, what lies between is encoded each for itself. */

@@ -66,11 +66,11 @@ std::string trimmed(const Model &m, bool *keep) {
     for (size_t i = 0; i < m.pieces.size(); i++)
       if (wanted[i] && m.pieces[i].type == kNormal) merges.close(i, &kept);
   }
-  std::vector<size_t> pieces;
+  std::vector<Piece> pieces;
   uint64_t size = 0;
   for (size_t i = 0; i < m.pieces.size(); i++) {
     if (i < m.size) keep[i] = kept[i], size += kept[i];
-    if (kept[i]) pieces.push_back(i);
+    if (kept[i]) pieces.push_back(m.pieces[i]);
   }
   return model_of(m, pieces, size);
 }
@@ -80,12 +80,8 @@ std::string trimmed(const Model &m, bool *keep) {
 extern "C" dg_tokenizer *dg_tokenizer_trim(const dg_tokenizer *t, bool *keep, dg_error *err) {
   dg_tokenizer *less = nullptr;
   guarded(err, "trimming the tokenizer", [&] {
-    size_t n;
-    auto bytes = static_cast<const char *>(dg_tokenizer_bytes(t, &n));
     Model m;
-    const char *why;
-    if (!read_model({bytes, n}, &m, &why))
-      return dg_fail(err, DG_ERR_FORMAT, "the tokenizer cannot be trimmed: %s", why);
+    if (!read_tokenizer(t, &m, err)) return false;
     std::string model = trimmed(m, keep);
     less = dg_tokenizer_load(model.data(), model.size(), err);
     return less != nullptr;

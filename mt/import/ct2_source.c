@@ -11,6 +11,7 @@
 #include "mt/import/package.h"
 #include "mt/import/source.h"
 #include "mt/import/vocabulary.h"
+#include "tokenizer/pieces.h"
 
 enum { NAME_MOST = 128, DISTANCE_MOST = 1 << 20 };
 
@@ -418,7 +419,7 @@ typedef struct pieces_file {
 static dg_pieces *read_pieces(const model *m, const char *name, dg_error *err) {
   dg_mapping map;
   if (!dg_package_map(m->package, name, &map, err)) return NULL;
-  dg_pieces *p = dg_pieces_read(map.data, map.size, err);
+  dg_pieces *p = dg_pieces_of(dg_tokenizer_load(map.data, map.size, err), err);
   char *path = dg_package_path(m->package, name);
   if (!p) dg_error_context(err, "%s", path);
   free(path);
@@ -441,7 +442,7 @@ static dg_pieces *characters_of(const dg_vocabulary *v, dg_error *err) {
     list[n++] = token;
   }
   dg_pieces *p = NULL;
-  if (ok) p = dg_pieces_characters(list, n, err);
+  if (ok) p = dg_pieces_of(dg_tokenizer_of_characters(list, n, err), err);
   else
     dg_fail(err, DG_ERR_IO,
             "there is no sentencepiece model beside model.bin: put the original model's there "

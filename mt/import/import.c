@@ -282,8 +282,9 @@ static bool make_marian_tokenizers(import *m, const dg_import_options *o, dg_err
   bool two = json_is_true(json_object_get(m->tokenizer_config, "separate_vocabs"));
   dg_vocabulary target = {0};
   char *source_path = path_of(m, "source.spm"), *target_path = path_of(m, "target.spm");
-  dg_pieces *source_pieces = dg_pieces_load(source_path, err);
-  dg_pieces *target_pieces = source_pieces ? dg_pieces_load(target_path, err) : NULL;
+  dg_pieces *source_pieces = dg_pieces_of(dg_tokenizer_load_file(source_path, err), err);
+  dg_pieces *target_pieces =
+      source_pieces ? dg_pieces_of(dg_tokenizer_load_file(target_path, err), err) : NULL;
   bool ok = target_pieces && (!two || load_vocabulary(m, "target_vocab.json", &target, err));
   if (ok && (!m->vocabulary.count || (two && !target.count)))
     ok = dg_fail(err, DG_ERR_IO, "%s: there is no %s in it", m->directory,

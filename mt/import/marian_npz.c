@@ -299,7 +299,7 @@ static bool find_vocabularies(const char *npz, char *paths[2], dg_error *err) {
 static bool load_side(const char *npz, const char *path, bool target, dg_vocabulary *v,
                       dg_pieces **p, dg_error *err) {
   if (dg_ends_with(path, ".spm")) { /* Marian's own: ids are the model's */
-    *p = dg_pieces_load(path, err);
+    *p = dg_pieces_of(dg_tokenizer_load_file(path, err), err);
     for (size_t i = 0; *p && i < dg_pieces_count(*p); i++) {
       DG_GROW(v->tokens, v->capacity, i + 1);
       const char *token = dg_pieces_is_unknown(*p, i) ? "<unk>" : dg_pieces_text(*p, i);
@@ -314,7 +314,7 @@ static bool load_side(const char *npz, const char *path, bool target, dg_vocabul
                  "%s: there is no such file: of models with .yml vocabularies those cut by "
                  "sentencepiece are imported, not subword-nmt's",
                  spm);
-  ok = ok && (*p = dg_pieces_load(spm, err));
+  ok = ok && (*p = dg_pieces_of(dg_tokenizer_load_file(spm, err), err));
   free(spm);
   return ok;
 }

@@ -6,11 +6,7 @@
 
 typedef struct dg_pieces dg_pieces;
 
-dg_pieces *dg_pieces_load(const char *path, dg_error *err);
 dg_pieces *dg_pieces_of(dg_tokenizer *original, dg_error *err); /* takes it; NULL gives NULL */
-dg_pieces *dg_pieces_read(const void *bytes, size_t size, dg_error *err);
-/* A model whose pieces are single characters and nothing else is known of. */
-dg_pieces *dg_pieces_characters(const char *const *characters, size_t count, dg_error *err);
 void dg_pieces_free(dg_pieces *p);
 size_t dg_pieces_count(const dg_pieces *p); /* pieces of the model itself */
 const char *dg_pieces_text(const dg_pieces *p, size_t i);

@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   bool *keep = dg_calloc((size_t)dg_tokenizer_size(t) + 1, sizeof *keep);
   for (size_t i = 0; i < tokens.count; i++) keep[tokens.items[i].id] = true;
   dg_tokenizer_free(dg_tokenizer_trim(t, keep, &err));
-  dg_pieces_free(dg_pieces_load(path, &err));
+  dg_pieces_free(dg_pieces_of(dg_tokenizer_load_file(path, &err), &err));
   free(keep);
   dg_tokens_free(&tokens);
   dg_tokenizer_free(t);
