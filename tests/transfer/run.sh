@@ -70,10 +70,15 @@ budget() { # SIZE
   if [ "$1" -gt 2000 ]; then echo $((2 * updates)); else echo "$updates"; fi
 }
 
-# Files of a run are called by all that they depend on.
+# Files of a run are called by all that they depend on: what is made from nothing stays for other
+# bases, and is translated with again.
 name_of() { # SIZE METHOD SEED
-  case $2 in full) set -- "$1" "$2.$full_rate" "$3" ;; esac
-  echo "$pair.$1.$2.$3.$relative.$(budget "$1").$short_hash"
+  of_base=.$short_hash
+  case $2 in
+    full) set -- "$1" "$2.$full_rate" "$3" ;;
+    scratch) of_base='' ;;
+  esac
+  echo "$pair.$1.$2.$3.$relative.$(budget "$1")$of_base"
 }
 
 # Trains what is not trained yet, from its checkpoint if there is one. What it took is written
