@@ -62,7 +62,7 @@ FUZZ_C := $(filter-out $(FUZZ_LIB_C) tests/fuzz/replay.c,$(sort $(wildcard tests
 
 # What others may include; the rest serves its own folder.
 PUBLIC_HEADERS := $(filter-out $(patsubst %,mt/model/%.h,layers parts pass stack output) \
-  $(patsubst %,tokenizer/%.h,model sentencepiece words) data/harvested.h, \
+  $(patsubst %,tokenizer/%.h,model sentencepiece words) data/harvested.h mt/train/state.h, \
   $(wildcard mt/core/*.h mt/model/*.h mt/decode/*.h mt/train/*.h tokenizer/*.h data/*.h eval/*.h) \
   $(patsubst %,mt/kernels/%.h,gemm isa matrix) $(patsubst %,mt/import/%.h,checkpoint exchange family import))
 

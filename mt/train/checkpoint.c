@@ -1,4 +1,4 @@
-#include "mt/train/checkpoint.h"
+#include "mt/train/state.h"
 
 #include <stdlib.h>
 #include <string.h>
