@@ -60,11 +60,10 @@ BENCH_C := $(sort $(wildcard tests/bench/*.c))
 FUZZ_LIB_C := tests/fuzz/input.c
 FUZZ_C := $(filter-out $(FUZZ_LIB_C) tests/fuzz/replay.c,$(sort $(wildcard tests/fuzz/*.c)))
 
-# What others may include; the rest serves its own folder.
-PUBLIC_HEADERS := $(filter-out $(patsubst %,mt/model/%.h,layers parts pass stack output) \
-  $(patsubst %,tokenizer/%.h,model sentencepiece words) data/harvested.h mt/train/state.h, \
-  $(wildcard mt/core/*.h mt/model/*.h mt/decode/*.h mt/train/*.h tokenizer/*.h data/*.h eval/*.h) \
-  $(patsubst %,mt/kernels/%.h,gemm isa matrix) $(patsubst %,mt/import/%.h,checkpoint exchange family import))
+# What others may include: not the headers that say they are private to their folder.
+PUBLIC_HEADERS := $(shell grep -L 'Private to' mt/core/*.h mt/model/*.h mt/decode/*.h mt/train/*.h \
+  tokenizer/*.h data/*.h eval/*.h $(patsubst %,mt/kernels/%.h,gemm isa matrix) \
+  $(patsubst %,mt/import/%.h,checkpoint exchange family import))
 
 obj = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 LIB_O := $(call obj,$(LIB_C) $(LIB_CC))

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <zip.h>
 
+#include "data/messages.h"
 #include "data/mozilla.h"
 #include "tests/pairs.h"
 

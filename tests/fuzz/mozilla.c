@@ -2,7 +2,7 @@
  * seeds: tests/fuzz/seeds/fluent.ftl tests/fuzz/seeds/properties tests/fuzz/seeds/dtd */
 #include <string.h>
 
-#include "data/mozilla.h"
+#include "data/messages.h"
 #include "tests/fuzz/fuzz.h"
 
 static void visit(void *context, const char *id, const char *text) {
