@@ -152,9 +152,10 @@ $(BUILD)/libdragoman.a: $(LIB_O)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(BUILD)/libdragoman.so: $(LIB_O)
+$(BUILD)/libdragoman.so: $(LIB_O) mt/libdragoman.map
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,libdragoman.so.0 -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,libdragoman.so.0 -Wl,--version-script=mt/libdragoman.map \
+	  -o $@ $(LIB_O) $(LIBS)
 
 $(BUILD)/dragoman.pc: Makefile
 	@mkdir -p $(@D)

@@ -21,6 +21,8 @@ headers() { # each by itself
   done <"$TMPDIR/list"
 }
 check "headers that others may include" headers
+foreign() { nm -D --defined-only "$stage/usr/lib/libdragoman.so" | awk '$3 !~ /^dg_/ { print $3 }'; }
+check "the library gives nothing but its own interface" prints "" foreign
 cat >"$TMPDIR/user.c" <<'END'
 #include <stdio.h>
 
