@@ -21,6 +21,6 @@ layer mt/model mt/core mt/kernels tokenizer
 layer mt/decode mt/core mt/kernels mt/model tokenizer
 layer mt/train mt/core mt/kernels mt/model mt/decode tokenizer data eval
 layer mt/import mt/core mt/model tokenizer
-known() { ls -d mt/* | grep -v -x 'mt/core\|mt/kernels\|mt/model\|mt/decode\|mt/train\|mt/import\|mt/cli' ; [ $? -eq 1 ]; }
+known() { ls -d mt/*/ | sed 's:/$::' | grep -v -x 'mt/core\|mt/kernels\|mt/model\|mt/decode\|mt/train\|mt/import\|mt/cli' ; [ $? -eq 1 ]; }
 check "every folder of mt is one of these, or mt/cli" known
 echo "1..$n"
