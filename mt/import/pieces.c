@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "tokenizer/pieces.h"
 

@@ -1,6 +1,5 @@
 /* An update: its sentences, the loss and its gradient, the weights. */
 #include <math.h>
-#include <stdlib.h>
 
 #include "mt/core/rng.h"
 #include "mt/train/state.h"
