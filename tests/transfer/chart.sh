@@ -19,7 +19,9 @@ awk -F'\t' '
   $column["base_hash"] != last { next }
   {
     p = $column["pair"]; m = $column["method"]; s = $column["size"]; bleu = $column["BLEU"]
-    if (m ~ /^(copy|base-pieces|stacked.*)$/ || bleu !~ /^[0-9]/) next
+    if (!(p in relative)) relative[p] = $column["relative"]
+    if (relative[p] != $column["relative"]) next
+    if (m ~ /^(copy|(lora-)?base-pieces|stacked.*)$/ || bleu !~ /^[0-9]/) next
     sum[p, m, s] += bleu; n[p, m, s]++
     if (!(p in seen)) { seen[p] = 1; pair[++pairs] = p }
     if (s > 0 && s != 2000) several[p] = 1

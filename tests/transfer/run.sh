@@ -36,6 +36,12 @@ domain() { # FILE ui|prose
     (want == "ui") == ui { print $1 "\t" $2 }'
 }
 
+# So many lines, evenly: tests stand in the order of their documents.
+spread() { # LINES FILE
+  awk -v want="$1" 'NR == FNR { lines = NR; next }
+    int(FNR * want / lines) > int((FNR - 1) * want / lines) || lines <= want' "$2" "$2"
+}
+
 swapped() { awk -F'\t' '{ print $2 "\t" $1 }' "$1"; }
 
 sides() { # NAME: its columns, each a file
@@ -211,7 +217,7 @@ missing_comparisons() {
     END {
       for (k in there) {
         split(k, row, SUBSEP)
-        if (row[2] ~ /^(bottleneck|base-pieces|lora)$/) {
+        if (row[2] ~ /^((lora-)?base-pieces|bottleneck|lora)$/) {
           against(row[1], row[2], row[3], "base", 0, base_seed)
           against(row[1], row[2], row[3], "scratch", row[1], row[3])
           against(row[1], row[2], row[3], "full", row[1], row[3])
@@ -228,10 +234,14 @@ missing_comparisons() {
 compare() {
   missing=$(missing_comparisons)
   [ "$missing" ] || return 0
+  lost=0
   while IFS=$tab read -r s m r other its_size its_seed; do
     ours=$work/$(name_of "$s" "$m" "$r").out theirs=$work/$(name_of "$its_size" "$other" "$its_seed").out
     if [ ! -f "$ours" ] || [ ! -f "$theirs" ]; then
-      echo "$pair $s $m $r is not compared with $other: $work no longer has both translations (-f makes them)" >&2
+      [ -f "$ours" ] && gone="$its_size $other $its_seed" || gone="$s $m $r"
+      echo "$pair $s $m $r is not compared with $other: its translation is gone, make it again with" \
+        "-f '$pair $gone'" >&2
+      lost=1
       continue
     fi
     reference_of "$m"
@@ -246,6 +256,7 @@ compare() {
   done <<END
 $missing
 END
+  return $lost
 }
 
 # What a fully trained copy of the base still knows of the base's own languages. An
@@ -255,7 +266,7 @@ forgotten() { # MODEL NAME
   for other in es fr de pl ru tr; do
     printf '%s\n' "$languages" | grep -qx "$other" || continue
     held_out "$other"
-    for side in 1 2; do once "$work/kept.$other.$side" head -n 300 "$work/test.$other.$side"; done
+    for side in 1 2; do once "$work/spread.$other.$side" spread 300 "$work/test.$other.$side"; done
     knows "$base" base "$base_hash" en "$other" 1 2
     knows "$base" base "$base_hash" "$other" en 2 1
     knows "$1" "$2" "$trained_hash" en "$other" 1 2
@@ -266,8 +277,8 @@ forgotten() { # MODEL NAME
 knows() { # MODEL NAME HASH SOURCE TARGET SOURCE-SIDE TARGET-SIDE
   key=$2$tab$4-$5$tab
   awk_of_run "index(\$0, \"$key\") == 1 && \$7 == \"$3\" { there = 1 } END { exit !there }" "$kept" && return 0
-  translate "$work/$3.$4-$5.out" "$work/kept.$other.$6" -b "$1" -a none -s "$4" -t "$5"
-  score "$work/$3.$4-$5.out" "$work/kept.$other.$7"
+  translate "$work/$3.$4-$5.out" "$work/spread.$other.$6" -b "$1" -a none -s "$4" -t "$5"
+  score "$work/$3.$4-$5.out" "$work/spread.$other.$7"
   edit "$kept" "index(\$0, \"$key\") == 1" "$key$scores$tab$3$tab$base_hash"
 }
 
@@ -314,6 +325,7 @@ run_trained() {
       full) set -- "$@" --method full --learning-rate "$full_rate" ;;
       # As many weights as bottlenecks have with pieces of the language's own.
       base-pieces) set -- "$@" --method bottleneck --new-pieces 0 --width 240 --embeddings 300 ;;
+      lora-base-pieces) set -- "$@" --method lora --new-pieces 0 ;;
       *) set -- "$@" --method "$method" ;;
     esac
     [ ! "$reversed" ] || set -- "$@" --reversed
@@ -415,7 +427,7 @@ mkdir -p "$work/locks"
 once "$work/manifest.tsv" cat "$corpus/manifest.tsv"
 cmp -s "$work/manifest.tsv" "$corpus/manifest.tsv" || die "$work was made of another corpus: choose another WORK"
 start_table "$table" pair relative size method seed pairs test BLEU BLEU_ci chrF chrF_ci \
-  parameters minutes peak_MiB updates rate threads base_hash
+  parameters minutes peak_MiB max_updates rate threads base_hash
 start_table "$paired" pair relative size method seed against test BLEU_difference BLEU_p \
   chrF_difference chrF_p base_hash
 start_table "$kept" model pair BLEU BLEU_ci chrF chrF_ci hash base_hash
@@ -428,4 +440,7 @@ while IFS=$tab read -r pair relative size method seed <&3; do
   try "$pair $size $method $seed" run
 done 3<tests/transfer/rows.tsv
 [ "$any" ] || die "tests/transfer/rows.tsv has no such run: $*"
+chart=$(dirname "$table")/table.svg
+tests/transfer/chart.sh "$table" >"$chart.$$"
+mv "$chart.$$" "$chart"
 tell_failed

@@ -22,6 +22,11 @@ awk -F'\t' -v name="$table" '
     p = $column["pair"]; m = $column["method"]; s = $column["size"]
     if ($column["BLEU"] !~ /^[0-9]/) next
     if (!(p in relative)) { pair[++pairs] = p; relative[p] = $column["relative"] }
+    if ($column["relative"] != relative[p]) {
+      others = others sprintf("%s%s as %s %.1f / %.1f", others ? ", " : "", p, $column["relative"],
+        $column["BLEU"], $column["chrF"])
+      next
+    }
     if (s + 0 && s != 2000) several[p] = 1
     k = p SUBSEP s SUBSEP m
     bleu[k] += $column["BLEU"]; chrf[k] += $column["chrF"]; n[k]++
@@ -144,10 +149,16 @@ awk -F'\t' -v name="$table" '
             scores(pair[i], 2000, "stacked:control"), versus(pair[i], 2000, "stacked", "stacked:control")
         print "."
       }
+    if (others) printf "- The untouched base told to write another relative: %s.\n", others
     for (i = 1; i <= pairs; i++)
-      if ((pair[i], 2000, "base-pieces") in n)
-        printf "- %s, bottlenecks without pieces of the language'"'"'s own: %s, %s to all weights.\n", pair[i],
+      if ((pair[i], 2000, "base-pieces") in n) {
+        printf "- %s without pieces of the language'"'"'s own, 2,000 pairs: bottlenecks %s, %s to all weights", pair[i],
           scores(pair[i], 2000, "base-pieces"), versus(pair[i], 2000, "base-pieces", "full")
+        if ((pair[i], 2000, "lora-base-pieces") in n)
+          printf "; LoRA %s, %s to all weights", scores(pair[i], 2000, "lora-base-pieces"),
+            versus(pair[i], 2000, "lora-base-pieces", "full")
+        print "."
+      }
     compare("bottleneck", "full", "Bottlenecks less all weights")
     compare("lora", "full", "LoRA less all weights")
     compare("lora", "bottleneck", "LoRA less bottlenecks")
