@@ -57,15 +57,22 @@ static bool is_later(const char *archive, const char *than) {
                       : strcmp(archive, than) > 0;
 }
 
-/* The cached archive NAME_VERSION_ARCH.deb; of several the latest, as dpkg sees it. */
-static char *cached(const char *cache, const char *name) {
+static bool is_version(const char *archive, const char *version) {
+  char its[96];
+  version_of(archive, its);
+  return !strcmp(its, version);
+}
+
+/* The cached archive NAME_VERSION_ARCH.deb; of several the latest, as dpkg sees it, or, when a
+ * version is given, of those with it. */
+static char *cached(const char *cache, const char *name, const char *version) {
   DIR *d = opendir(cache);
   char *best = NULL;
   size_t n = strlen(name);
   struct dirent *e;
   while (d && (e = readdir(d))) {
     if (strncmp(e->d_name, name, n) || e->d_name[n] != '_' || !dg_ends_with(e->d_name, ".deb") ||
-        (best && !is_later(e->d_name, best)))
+        (version && !is_version(e->d_name, version)) || (best && !is_later(e->d_name, best)))
       continue;
     free(best);
     best = dg_strdup(e->d_name);
@@ -212,11 +219,13 @@ static void archive_hash(const char *path, char out[DG_HASH_TEXT]) {
 /* --- unpacking ----------------------------------------------------------------------------- */
 
 /* A package's archive, from the cache or downloaded; NULL when it cannot be had. */
-static char *fetch(const char *cache, const char *package) {
-  char *file = cached(cache, package);
+static char *fetch(const char *cache, const char *package, const char *version) {
+  char *file = cached(cache, package, version);
   if (file) return file;
-  run(cache, (const char *[]){"apt-get", "download", "-q", "--", package, NULL});
-  return cached(cache, package);
+  char *wanted = version ? dg_format("%s=%s", package, version) : dg_strdup(package);
+  run(cache, (const char *[]){"apt-get", "download", "-q", "--", wanted, NULL});
+  free(wanted);
+  return cached(cache, package, version);
 }
 
 bool dg_make_root(const char *root) {
@@ -226,7 +235,7 @@ bool dg_make_root(const char *root) {
 
 void dg_remove_root(const char *root) { run("/", (const char *[]){"rm", "-rf", root, NULL}); }
 
-static void identify(dg_archive *a, const char *path, const char *package, const char *root) {
+static void identify(dg_archive *a, const char *package, const char *root) {
   version_of(a->file, a->version);
   licence_of(root, package, a);
   char *link = dg_format("%s/usr/share/doc/%s", root, package);
@@ -234,15 +243,17 @@ static void identify(dg_archive *a, const char *path, const char *package, const
   a->papers[n > 0 ? n : 0] = 0;
   if (!dg_is_package(a->papers)) *a->papers = 0;
   free(link);
-  archive_hash(path, a->hash);
 }
 
-bool dg_archive_unpack(dg_archive *a, const char *cache, const char *package, const char *root) {
-  *a = (dg_archive){.file = fetch(cache, package)};
+bool dg_archive_unpack(dg_archive *a, const char *cache, const char *package,
+                       const dg_origin *origin, const char *root) {
+  *a = (dg_archive){.file = fetch(cache, package, origin ? origin->version : NULL)};
   if (!a->file) return false;
   char *path = dg_format("%s/%s", cache, a->file);
-  a->unpacked = run("/", (const char *[]){"dpkg-deb", "-x", path, root, NULL});
-  if (a->unpacked) identify(a, path, package, root);
+  archive_hash(path, a->hash);
+  a->differs = origin && strcmp(a->hash, origin->hash);
+  a->unpacked = !a->differs && run("/", (const char *[]){"dpkg-deb", "-x", path, root, NULL});
+  if (a->unpacked) identify(a, package, root);
   free(path);
   return a->unpacked;
 }

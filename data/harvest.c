@@ -94,10 +94,36 @@ bool dg_harvest_read(dg_harvest_config *c, const char *path, dg_error *err) {
   return ok;
 }
 
+static bool is_listed(const dg_harvest_config *c, const char *package) {
+  for (size_t i = 0; i < c->package_count; i++)
+    if (!strcmp(c->packages[i], package)) return true;
+  return false;
+}
+
+bool dg_harvest_as(dg_harvest_config *c, const char *manifest, dg_error *err) {
+  if (!dg_manifest_read(&c->manifest, manifest, err)) return false;
+  for (size_t i = 0; i < c->manifest.count; i++) {
+    const dg_origin *o = &c->manifest.items[i];
+    if (o->pairs && !is_listed(c, o->package))
+      return dg_fail(err, DG_ERR_USAGE,
+                     "%s has pairs of package %s, which the configuration does not list: it is of "
+                     "another one", manifest, o->package);
+  }
+  size_t kept = 0;
+  for (size_t i = 0; i < c->package_count; i++)
+    if (dg_manifest_find(&c->manifest, c->packages[i]))
+      c->packages[kept++] = c->packages[i];
+    else
+      free(c->packages[i]);
+  c->package_count = kept;
+  return true;
+}
+
 void dg_harvest_free(dg_harvest_config *c) {
   for (size_t i = 0; i < c->package_count; i++) free(c->packages[i]);
   free(c->packages);
   free(c->languages);
+  dg_manifest_free(&c->manifest);
   *c = (dg_harvest_config){0};
 }
 
@@ -128,15 +154,29 @@ typedef struct missing {
   dg_strbuf names;
 } missing;
 
+static char *what_is_missing(const missing *m, const char *package, const dg_origin *origin,
+                             const dg_archive *a) {
+  const char *cache = m->job->cache;
+  if (a->differs)
+    return dg_format("%s/%s is not the file that the manifest means: it is damaged, or of another "
+                     "architecture", cache, a->file);
+  if (a->file)
+    return dg_format("%s/%s cannot be unpacked; if it is damaged remove it, and it is downloaded "
+                     "anew", cache, a->file);
+  if (origin)
+    return dg_format("package %s %s is not in %s, nor can apt-get download it; put its archive there "
+                     "from https://snapshot.debian.org/binary/%s/", package, origin->version, cache,
+                     package);
+  return dg_format("package %s is not in %s, nor can apt-get download it; put its archive there",
+                   package, cache);
+}
+
 static void tell_missing(missing *m, const char *package, const dg_archive *a) {
-  if (a->unpacked) return;
+  const dg_manifest *manifest = &m->job->config->manifest;
+  const dg_origin *origin = dg_manifest_find(manifest, package);
+  if (a->unpacked || (manifest->count && !origin)) return;
   dg_strbuf_addf(&m->names, "%s%s", m->count++ ? ", " : "", package);
-  char *what =
-      a->file
-          ? dg_format("%s/%s cannot be unpacked; if it is damaged remove it, and it is downloaded "
-                      "anew", m->job->cache, a->file)
-          : dg_format("package %s is not in %s, nor can apt-get download it; put its archive there",
-                      package, m->job->cache);
+  char *what = what_is_missing(m, package, origin, a);
   char *message = dg_format("%s%s", what, m->job->config->skip_missing ? ": left out" : "");
   if (m->note) m->note(m->context, message);
   free(what);
@@ -151,11 +191,14 @@ static bool all_there(const harvest_job *j, void (*note)(void *context, const ch
   for (size_t f = 0; f < j->family_count; f++)
     for (size_t i = 0; j->families[f].packages[i]; i++)
       tell_missing(&m, j->families[f].packages[i], &j->families[f].archives[i]);
+  for (size_t i = 0; j->config->manifest.count && i < j->papers_count; i++)
+    tell_missing(&m, j->papers[i].package, &j->papers[i].archive);
   bool ok = !m.count || j->config->skip_missing ||
             dg_fail(err, DG_ERR_IO,
-                    "nothing written, for %zu package%s missing or damaged (%.200s%s): mend that or "
-                    "go on without (--skip-missing)", m.count, m.count > 1 ? "s are" : " is",
-                    m.names.text, m.names.length > 200 ? "..." : "");
+                    "nothing written, for %zu package%s missing or damaged (%.200s%s): mend that%s",
+                    m.count, m.count > 1 ? "s are" : " is", m.names.text,
+                    m.names.length > 200 ? "..." : "",
+                    j->config->manifest.count ? "" : " or go on without (--skip-missing)");
   free(m.names.text);
   return ok;
 }
@@ -194,6 +237,8 @@ bool dg_harvest(const dg_harvest_config *c, const char *cache, const char *direc
     dg_remove_root(j.families[f].root);
     free(j.families[f].root);
   }
+  for (size_t i = 0; i < j.papers_count; i++) dg_archive_free(&j.papers[i].archive);
+  free(j.papers);
   free(j.families);
   free(j.packages);
   free(full[0]);

@@ -5,6 +5,7 @@
 #define DG_DATA_HARVEST_H
 
 #include "data/clean.h"
+#include "data/manifest.h"
 #include "data/source.h"
 #include "mt/core/options.h"
 #include "mt/core/threads.h"
@@ -33,9 +34,14 @@ typedef struct dg_harvest_config {
   size_t package_count, package_capacity;
   const dg_source *sources[DG_HARVEST_SOURCES];
   size_t source_count;
-  bool skip_missing; /* no key of the file: go on without packages that cannot be had */
+  /* No keys of the file: */
+  bool skip_missing;    /* go on without packages that cannot be had */
+  dg_manifest manifest; /* where it names any: those archives and no others */
 } dg_harvest_config;
 bool dg_harvest_read(dg_harvest_config *c, const char *path, dg_error *err);
+/* Makes the corpus of a manifest anew: its packages in their versions. What the configuration
+ * lists beside them gave that corpus nothing, and is left out. */
+bool dg_harvest_as(dg_harvest_config *c, const char *manifest, dg_error *err);
 void dg_harvest_free(dg_harvest_config *c);
 
 /* Per language: pairs by verdict, and what the splits hold. Held back is what stands in dev or

@@ -92,8 +92,11 @@ void dg_harvest_family(void *context, size_t task, int worker) {
   family *f = &j->families[task];
   (void)worker;
   dg_make_root(f->root);
-  for (size_t i = 0; f->packages[i]; i++)
-    dg_archive_unpack(&f->archives[i], j->cache, f->packages[i], f->root);
+  for (size_t i = 0; f->packages[i]; i++) {
+    const dg_origin *origin = dg_manifest_find(&j->config->manifest, f->packages[i]);
+    if (origin || !j->config->manifest.count)
+      dg_archive_unpack(&f->archives[i], j->cache, f->packages[i], origin, f->root);
+  }
 }
 
 static void read_source(const harvest_job *j, harvested *h, const dg_source *source,
@@ -120,31 +123,37 @@ void dg_harvest_package(void *context, size_t task, int worker) {
   (void)worker;
   h->verdicts = dg_calloc(j->config->language_count, sizeof *h->verdicts);
   char *root = dg_format("%s/.unpack-%s", j->directory, h->name);
-  if (dg_make_root(root) && dg_archive_unpack(&h->archive, j->cache, h->name, root))
+  if (dg_make_root(root) && dg_archive_unpack(&h->archive, j->cache, h->name,
+                                               dg_manifest_find(&j->config->manifest, h->name), root))
     for (size_t i = 0; i < j->config->source_count; i++)
       read_source(j, h, j->config->sources[i], root);
   dg_remove_root(root);
   free(root);
 }
 
-void dg_harvest_licences(const harvest_job *j) {
-  char *root = dg_format("%s/.papers", j->directory), *last = NULL;
-  dg_archive papers = {0};
-  for (size_t p = 0; p < j->config->package_count + j->family_count * FAMILY_MOST; p++) {
-    size_t f = p - j->config->package_count;
-    dg_archive *a = p < j->config->package_count
-                        ? &j->packages[p].archive
-                        : &j->families[f / FAMILY_MOST].archives[f % FAMILY_MOST];
-    if (!*a->papers) continue;
-    if (!last || strcmp(last, a->papers)) {
-      last = a->papers;
-      dg_archive_free(&papers);
-      papers = (dg_archive){0};
-      if (dg_make_root(root)) dg_archive_unpack(&papers, j->cache, last, root);
-      dg_remove_root(root);
-    }
-    if (papers.unpacked) dg_archive_take_licence(a, &papers);
-  }
-  dg_archive_free(&papers);
+static const dg_archive *find_papers(harvest_job *j, const char *package, const char *root) {
+  for (size_t i = 0; i < j->papers_count; i++)
+    if (!strcmp(j->papers[i].package, package)) return &j->papers[i].archive;
+  DG_GROW(j->papers, j->papers_capacity, j->papers_count + 1);
+  papers *p = &j->papers[j->papers_count++];
+  *p = (papers){.package = package};
+  if (dg_make_root(root))
+    dg_archive_unpack(&p->archive, j->cache, package,
+                      dg_manifest_find(&j->config->manifest, package), root);
+  dg_remove_root(root);
+  return &p->archive;
+}
+
+static void take_papers(harvest_job *j, dg_archive *a, const char *root) {
+  const dg_archive *found = *a->papers ? find_papers(j, a->papers, root) : NULL;
+  if (found && found->unpacked) dg_archive_take_licence(a, found);
+}
+
+void dg_harvest_licences(harvest_job *j) {
+  char *root = dg_format("%s/.papers", j->directory);
+  for (size_t p = 0; p < j->config->package_count; p++) take_papers(j, &j->packages[p].archive, root);
+  for (size_t f = 0; f < j->family_count; f++)
+    for (size_t i = 0; j->families[f].packages[i]; i++)
+      take_papers(j, &j->families[f].archives[i], root);
   free(root);
 }

@@ -271,13 +271,19 @@ static bool write_origin(dg_output *out, const char *package, const dg_archive *
                           a->licence, pairs);
 }
 
-/* Packages that gave nothing but the English side stand last, with no pairs. */
+static bool is_source(const harvest_job *j, const char *package) {
+  for (size_t p = 0; p < j->config->package_count; p++)
+    if (j->packages[p].count && !strcmp(j->packages[p].name, package)) return true;
+  return false;
+}
+
+/* Packages that gave the English side alone, or licences, stand last, with no pairs. */
 static bool write_manifest(writer *w, dg_error *err) {
   const harvest_job *j = w->job;
   char *path = dg_format("%s/manifest.tsv", j->directory);
   dg_output *out = w->outputs[w->output_count++] = dg_output_open(path, err);
   free(path);
-  bool ok = out && dg_output_printf(out, err, "package\tversion\txxh3-128\tlicence\tpairs\n");
+  bool ok = out && dg_output_printf(out, err, DG_MANIFEST_COLUMNS "\n");
   for (size_t p = 0; ok && p < j->config->package_count; p++) {
     const harvested *h = &j->packages[p];
     if (h->count) ok = write_origin(out, h->name, &h->archive, h->count, err);
@@ -286,6 +292,9 @@ static bool write_manifest(writer *w, dg_error *err) {
     for (size_t i = 0; ok && j->families[f].packages[i]; i++)
       if (j->families[f].archives[i].unpacked)
         ok = write_origin(out, j->families[f].packages[i], &j->families[f].archives[i], 0, err);
+  for (size_t i = 0; ok && i < j->papers_count; i++)
+    if (j->papers[i].archive.unpacked && !is_source(j, j->papers[i].package))
+      ok = write_origin(out, j->papers[i].package, &j->papers[i].archive, 0, err);
   return ok;
 }
 

@@ -40,19 +40,27 @@ typedef struct family {
   dg_archive archives[FAMILY_MOST];
 } family;
 
+/* Of other packages, whose documentation they hold. */
+typedef struct papers {
+  const char *package;
+  dg_archive archive;
+} papers;
+
 typedef struct harvest_job {
   const dg_harvest_config *config;
   const char *cache, *directory;
   harvested *packages;
   family *families;
   size_t family_count;
+  papers *papers;
+  size_t papers_count, papers_capacity;
 } harvest_job;
 
 /* Tasks of dg_parallel, of a harvest_job: unpacks a family; takes a package's pairs. */
 void dg_harvest_family(void *context, size_t task, int worker);
 void dg_harvest_package(void *context, size_t task, int worker);
 /* Finds licences that stand in the documentation of another package. */
-void dg_harvest_licences(const harvest_job *j);
+void dg_harvest_licences(harvest_job *j);
 
 /* Chooses what is trained on, dev and test, and writes a file for each of a language, and the
  * manifest: all or none. */

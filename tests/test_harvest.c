@@ -469,6 +469,69 @@ static void test_manifest(void **state) {
   assert_int_equal(pairs, given);
 }
 
+/* --- a manifest's corpus -------------------------------------------------------------------- */
+
+static bool try_as(const char *name, const char *manifest, const char *order, dg_strbuf *notes,
+                   dg_error *err) {
+  dg_harvest_config c;
+  char *text = dg_format("%s%s", settings, order), *cache = dg_format("%s/cache", dir);
+  char *out = dg_format("%s/%s", dir, name), *path = dg_format("%s/%s", dir, manifest);
+  if (!read_config(&c, text, err)) fail_msg("%s", err->message);
+  bool ok = dg_harvest_as(&c, path, err) &&
+            dg_harvest(&c, cache, out, NULL, take_note, notes, counts, err);
+  dg_harvest_free(&c);
+  free(text);
+  free(cache);
+  free(out);
+  free(path);
+  return ok;
+}
+
+static void refuse_as(const char *manifest, const char *order, const char *said, const char *noted) {
+  dg_error err = {0};
+  dg_strbuf notes = {0};
+  if (try_as("refused", manifest, order, &notes, &err)) fail_msg("%s passed", manifest);
+  if (!strstr(err.message, said)) fail_msg("%s", err.message);
+  if (noted && (!notes.text || !strstr(notes.text, noted))) fail_msg("%s", notes.text);
+  free(notes.text);
+  shell("! ls '%s/refused/'*.tsv* >/dev/null 2>&1", dir);
+}
+
+static void test_as_manifest(void **state) {
+  (void)state;
+  need_tools();
+  harvest("old", "", 1);
+  /* Later versions of what it was made of, and one of what it had not. */
+  shell("cd '%s/cache' && cp '%s' beta_0.11_amd64.deb && cp '%s' alpha-data_1%%3a3_all.deb && "
+        "cp '%s' nonesuch_1_all.deb", dir, archives[0], archives[1], archives[2]);
+  dg_error err = {0};
+  dg_strbuf notes = {0};
+  if (!try_as("anew", "old/manifest.tsv", forwards, &notes, &err)) fail_msg("%s", err.message);
+  assert_int_equal(notes.length, 0);
+  assert_true(same_directories("old", "anew"));
+  shell("rm '%s/cache/nonesuch_1_all.deb'", dir);
+  harvest("later", "", 1);
+  assert_false(same_directories("old", "later"));
+  shell("rm '%s/cache/beta_0.11_amd64.deb' '%s/cache/alpha-data_1%%3a3_all.deb'", dir, dir);
+
+  refuse_as("old/manifest.tsv", "package = beta\n", "package alpha-data, which the configuration", NULL);
+  shell("cd '%s' && sed 's/0[.]10/0.12/' old/manifest.tsv >version.tsv", dir);
+  refuse_as("version.tsv", forwards, "(beta)", "package beta 0.12 is not in ");
+  refuse_as("version.tsv", forwards, "mend that", "https://snapshot.debian.org/binary/beta/");
+  shell("cd '%s' && awk -F'\t' -v OFS='\t' '$1 == \"beta\" { $3 = substr($3, 2) \"x\" } 1' "
+        "old/manifest.tsv | sed 's/x\t/0\t/' >hash.tsv", dir);
+  refuse_as("hash.tsv", forwards, "(beta)", "is not the file that the manifest means");
+  static const char *const bad[][2] = {
+      {"s/^package/name/", ":1: "},       {"s/^beta/be ta/", ":3: "}, {"3s/\t/ /", ":3: "},
+      {"4s/$/\tx/", ":4: "},             {"3s/[0-9]*$/x/", ":3: "},  {"3s/[0-9]*$//", ":3: "},
+      {"$p;$s/7~rc1+ds/8/", ":5: "},      {"1!d", "names no package"}, {"3s/\t0[.]10/\t/", ":3: "}};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    shell("cd '%s' && sed '%s' old/manifest.tsv >bad.tsv", dir, bad[i][0]);
+    refuse_as("bad.tsv", forwards, bad[i][1], NULL);
+  }
+  refuse_as("nosuch.tsv", forwards, "nosuch.tsv", NULL);
+}
+
 static void test_refusals(void **state) {
   (void)state;
   static const struct {
@@ -506,7 +569,8 @@ int main(void) {
       cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_splits),
       cmocka_unit_test(test_order),      cmocka_unit_test(test_missing),
       cmocka_unit_test(test_leavings),   cmocka_unit_test(test_limits),
-      cmocka_unit_test(test_manifest),   cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_manifest),   cmocka_unit_test(test_as_manifest),
+      cmocka_unit_test(test_refusals),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

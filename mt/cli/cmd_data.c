@@ -16,26 +16,30 @@ static void note(void *context, const char *message) {
 }
 
 static int harvest(int argc, char **argv) {
-  const char *config = NULL, *directory = NULL, *cache = "debs";
+  const char *config = NULL, *directory = NULL, *cache = "debs", *manifest = NULL;
   bool skip_missing = false;
   const dg_flag flags[] = {
       {"config", 'c', DG_FLAG_TEXT, &config, "FILE", "packages, languages and shares"},
       {"output", 'o', DG_FLAG_TEXT, &directory, "DIR", "where the corpus goes"},
       {"cache", 0, DG_FLAG_TEXT, &cache, "DIR", "where packages are kept (debs)"},
+      {"manifest", 0, DG_FLAG_TEXT, &manifest, "FILE",
+       "the packages in the versions that this manifest of a corpus lists"},
       {"skip-missing", 0, DG_FLAG_BOOL, &skip_missing, NULL,
        "go on without packages that are missing or damaged"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
-      .usage = "data harvest -c CONFIG -o DIR [--cache DIR] [--skip-missing]",
+      .usage = "data harvest -c CONFIG -o DIR [--cache DIR] [--manifest FILE | --skip-missing]",
       .summary =
           "Builds parallel corpora from Debian packages: downloads the listed packages with apt,\n"
           "reads what the configuration asks for (message catalogues, language packs, help pages,\n"
           "manuals), cleans, removes duplicates, and splits by document and by English string over\n"
           "all languages together, so that no dev or test sentence was seen in training in any\n"
           "language. The same packages give the same files; if one is missing or damaged, none is\n"
-          "written.",
-      .examples = "  dragoman data harvest -c configs/harvest.conf -o corpus --cache debs\n",
+          "written. DIR/manifest.tsv lists the packages; with --manifest it makes that corpus anew,\n"
+          "byte for byte, or says which of its archives cannot be had.",
+      .examples = "  dragoman data harvest -c configs/harvest.conf -o corpus --cache debs\n"
+                  "  dragoman data harvest -c configs/harvest.conf --manifest data/manifest.tsv -o corpus\n",
       .flags = flags,
   };
   int code = dg_cli_parse(&cli, argc, argv);
@@ -43,11 +47,16 @@ static int harvest(int argc, char **argv) {
     code = dg_cli_usage(&cli, "%s", config ? "-o is missing" : "-c is missing");
   if (code == DG_CLI_GO && cli.rest.count)
     code = dg_cli_usage(&cli, "\"%s\" is too much", cli.rest.items[0]);
+  if (code == DG_CLI_GO && manifest && skip_missing)
+    code = dg_cli_usage(&cli, "the corpus of a manifest has all its packages: --skip-missing is too much");
   dg_error err = {0};
   dg_harvest_config c;
   if (code == DG_CLI_GO) {
     code = DG_EXIT_OK;
     if (!dg_harvest_read(&c, config, &err)) {
+      code = dg_cli_fail(&err);
+    } else if (manifest && !dg_harvest_as(&c, manifest, &err)) {
+      dg_harvest_free(&c);
       code = dg_cli_fail(&err);
     } else {
       dg_threads *threads = dg_threads_new(cli.threads);

@@ -30,6 +30,27 @@ static const char *noun(const dg_train_summary *s) {
   return kind && !strcmp(kind, "base") ? "trained base" : "adapter";
 }
 
+static bool is_tested(const dg_train_summary *s) {
+  bool tested = false;
+  for (size_t i = 0; i < s->measure_count; i++)
+    tested = tested || s->measures[i].file->role == DG_ROLE_TEST;
+  return tested;
+}
+
+/* The text that tells the least gain: one in another direction does not make up for it. Dev text
+ * chose the weights, so test text decides where there is some. NULL without measures. */
+static const dg_train_measure *worst(const dg_train_summary *s) {
+  const dg_train_measure *found = NULL;
+  bool tested = is_tested(s);
+  for (size_t i = 0; i < s->measure_count; i++) {
+    const dg_train_measure *m = &s->measures[i];
+    if ((!tested || m->file->role == DG_ROLE_TEST) &&
+        (!found || dg_gain_judge(&m->gain) < dg_gain_judge(&found->gain)))
+      found = m;
+  }
+  return found;
+}
+
 static void print_gain(const dg_train_summary *s, const dg_train_measure *m) {
   const dg_gain *g = &m->gain;
   char name[512];
@@ -41,22 +62,17 @@ static void print_gain(const dg_train_summary *s, const dg_train_measure *m) {
       g->bleu[1].p_value, g->chrf[1].gain, g->chrf[1].p_value);
 }
 
-/* Text cut into new pieces is read otherwise than by the base before anything is learned. */
 static void warn(const dg_train_summary *s) {
-  bool real = false, rose = true, fell = false, learned = s->result->best_update;
-  for (size_t i = 0; i < s->measure_count; i++) {
-    const dg_gain *g = &s->measures[i].gain;
-    real = real || dg_gain_is_real(g);
-    rose = rose && g->chrf[1].gain > 0;
-    fell = fell || g->chrf[1].gain < 0;
-  }
-  bool begun = json_object_get(s->card, "init");
+  const dg_train_measure *m = worst(s);
+  dg_gain_verdict verdict = m ? dg_gain_judge(&m->gain) : DG_GAIN_REAL;
+  bool learned = s->result->best_update, begun = json_object_get(s->card, "init");
+  /* Text cut into new pieces is read otherwise than by the base before anything is learned. */
   bool cut = !begun && json_object_get(s->card, "tokens_per_word");
-  if (fell || (learned && !rose))
-    fprintf(stderr,
-            "dragoman: warning: chrF did not rise above the untouched base's: this %s "
-            "may do harm%s\n",
-            noun(s),
+  char name[512];
+  if (m) name_of(s, m, name, sizeof name);
+  if (verdict == DG_GAIN_LOSS || (learned && verdict == DG_GAIN_NONE))
+    fprintf(stderr, "dragoman: warning: on %s %s the untouched base's: this %s may do harm%s\n", name,
+            m->gain.chrf[1].gain > 0 ? "BLEU fell below" : "chrF did not rise above", noun(s),
             cut && !learned
                 ? ". Its new pieces came to nothing: more pairs, or --new-pieces 0, may "
                   "help"
@@ -67,9 +83,9 @@ static void warn(const dg_train_summary *s) {
             "help\n",
             begun ? "adapter that it begins from" : "untouched base",
             cut ? "" : "; the adapter leaves it as it is", begun ? "" : ", or a nearer --like,");
-  else if (s->measure_count && !real)
-    fprintf(stderr, "dragoman: warning: the gain may be chance (p >= 0.05): measure on more "
-                    "sentences, or train on more pairs\n");
+  else if (verdict == DG_GAIN_CHANCE)
+    fprintf(stderr, "dragoman: warning: the gain on %s may be chance (p >= 0.05): measure on more "
+                    "sentences, or train on more pairs\n", name);
 }
 
 void dg_train_conclude(const dg_train_summary *s) {
@@ -83,6 +99,9 @@ void dg_train_conclude(const dg_train_summary *s) {
   dg_cli_say(s->cli, "%s after %llu updates, %.1f minutes\n", dg_training_end(r->end),
              (unsigned long long)r->updates, r->seconds / 60);
   for (size_t i = 0; !s->cli->quiet && i < s->measure_count; i++) print_gain(s, &s->measures[i]);
+  if (s->measure_count && !is_tested(s))
+    dg_cli_say(s->cli, "dev text chose the weights, so its scores flatter: --test FILE measures on "
+                       "text that did not\n");
   if (!s->cli->quiet && !s->measure_count && r->start_scores)
     printf("dev loss: before training %.4f; with the %s %.4f\n", r->start.loss, noun(s),
            r->best.loss);
@@ -94,9 +113,9 @@ void dg_train_conclude(const dg_train_summary *s) {
 
 /* --- the page ------------------------------------------------------------------------------- */
 
-/* The first text, in a sentence. */
+/* The text that tells the least gain, in a sentence. */
 static void html_verdict(const dg_train_summary *s, dg_strbuf *out) {
-  const dg_train_measure *m = &s->measures[0];
+  const dg_train_measure *m = worst(s);
   const dg_comparison *c = &m->gain.chrf[1];
   dg_strbuf_addf(out, "<p>%s, method %s: chrF %s by %.2f on the %s text, ", m->set->name,
                  json_string_value(json_object_get(s->card, "method")),
@@ -127,7 +146,7 @@ static void html_gains(const dg_train_summary *s, dg_strbuf *out) {
     }
   }
   dg_strbuf_addf(out,
-                 "</table>\n<p class=dim>95%% intervals and p by paired bootstrap, 1,000 samples; * "
+                 "</table>\n<p class=dim>Dev text chose the weights. 95%% intervals and p by paired bootstrap, 1,000 samples; * "
                  "p &lt; 0.05. <code>%s</code> <code>%s</code>%s%s%s</p>\n",
                  dg_bleu_signature(), dg_chrf_signature(),
                  s->relative ? " The base does not know the language and was asked for " : "",

@@ -32,4 +32,8 @@ void dg_gain_free(dg_gain *g) {
   *g = (dg_gain){0};
 }
 
-bool dg_gain_is_real(const dg_gain *g) { return dg_is_gain(&g->chrf[1]); }
+dg_gain_verdict dg_gain_judge(const dg_gain *g) {
+  const dg_comparison *bleu = &g->bleu[1], *chrf = &g->chrf[1];
+  if (chrf->gain < 0 || (bleu->gain < 0 && dg_is_significant(bleu))) return DG_GAIN_LOSS;
+  return !(chrf->gain > 0) ? DG_GAIN_NONE : dg_is_gain(chrf) ? DG_GAIN_REAL : DG_GAIN_CHANCE;
+}

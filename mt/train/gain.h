@@ -20,7 +20,13 @@ bool dg_gain_measure(const dg_network *before, const dg_dev_set *before_set,
                      const dg_translate_options *how, dg_gain *out, dg_error *err);
 void dg_gain_free(dg_gain *g);
 
-/* chrF rose, by more than chance (p < 0.05). */
-bool dg_gain_is_real(const dg_gain *g);
+/* From worst to best. */
+typedef enum dg_gain_verdict {
+  DG_GAIN_LOSS,   /* chrF fell, or BLEU by more than chance (p < 0.05) */
+  DG_GAIN_NONE,   /* chrF is what it was */
+  DG_GAIN_CHANCE, /* chrF rose, which may be chance */
+  DG_GAIN_REAL,
+} dg_gain_verdict;
+dg_gain_verdict dg_gain_judge(const dg_gain *g);
 
 #endif
