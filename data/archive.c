@@ -12,6 +12,7 @@
 
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
+#include "mt/core/utf8.h"
 
 /* Runs a program in a directory with its output discarded; true if it succeeds. */
 static bool run(const char *directory, const char *const argv[]) {

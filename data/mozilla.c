@@ -7,6 +7,7 @@
 #include "data/messages.h"
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
+#include "mt/core/utf8.h"
 
 enum { ENTRY_MOST = 4 << 20, ENTRIES_MOST = 100000 };
 

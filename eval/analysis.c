@@ -378,11 +378,13 @@ typedef struct word_list {
   size_t n[WORDS_MAX], count;
 } word_list;
 
-static void read_list(const char *text, word_list *w) {
+/* The first of a text; what is left over. */
+static const char *read_list(const char *text, word_list *w) {
   const char *end = text + strlen(text);
   w->count = 0;
   while (w->count < WORDS_MAX && dg_py_word(&text, end, &w->at[w->count], &w->n[w->count]))
     w->count++;
+  return text;
 }
 
 static bool same_word(const word_list *a, size_t i, const word_list *b, size_t j) {
@@ -393,7 +395,7 @@ void dg_word_diff(const char *reference, const char *hypothesis, const char *con
                   void (*put)(dg_strbuf *out, const char *text, size_t n), dg_strbuf *out) {
   word_list *r = dg_malloc(sizeof *r), *h = dg_malloc(sizeof *h);
   read_list(reference, r);
-  read_list(hypothesis, h);
+  const char *rest = read_list(hypothesis, h);
   size_t width = h->count + 1, i = 0, j = 0;
   /* Longest common subsequence of what follows (i, j). */
   uint16_t *common = dg_calloc((r->count + 1) * width, sizeof *common);
@@ -424,6 +426,7 @@ void dg_word_diff(const char *reference, const char *hypothesis, const char *con
     first = false;
   }
   if (state) dg_strbuf_add(out, marks[2 * state - 1]);
+  if (*rest) put(out, rest, strlen(rest));
   free(common);
   free(r);
   free(h);

@@ -58,7 +58,8 @@ double dg_analysis_segment_score(const dg_analysis *a, size_t system, size_t seg
 const size_t *dg_analysis_worst(const dg_analysis *a, size_t system, size_t *count);
 
 /* Words of the hypothesis against the reference's: "the [-white-] {+black+} cat". The marks
- * are given: before and after what is missing, before and after what is too much. */
+ * are given: before and after what is missing, before and after what is too much. Of very long
+ * texts the first 400 words are compared; the rest of the hypothesis follows as it is. */
 void dg_word_diff(const char *reference, const char *hypothesis, const char *const marks[4],
                   void (*put)(dg_strbuf *out, const char *text, size_t n), dg_strbuf *out);
 

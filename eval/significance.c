@@ -61,7 +61,6 @@ static dg_interval interval(double *scores, size_t n, double (*mean)(const doubl
  */
 
 enum { DRAWS = 1 << 22 }; /* indices drawn before they are used, roughly */
-enum { TRIALS_MOST = 10000000 };
 
 typedef struct bootstrap {
   const dg_scorer *metric;
@@ -118,8 +117,8 @@ static bool drawable(size_t segments, int trials, dg_error *err) {
   if (segments > UINT32_MAX)
     return dg_fail(err, DG_ERR_UNSUPPORTED, "%zu segments are too many to resample", segments);
   if (trials < 1) return dg_fail(err, DG_ERR_USAGE, "a test needs one trial at least");
-  if (trials > TRIALS_MOST)
-    return dg_fail(err, DG_ERR_USAGE, "%d trials: %d are the most", trials, TRIALS_MOST);
+  if (trials > DG_TRIALS_MOST)
+    return dg_fail(err, DG_ERR_USAGE, "%d trials: %d are the most", trials, DG_TRIALS_MOST);
   return true;
 }
 

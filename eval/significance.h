@@ -28,6 +28,8 @@ typedef struct dg_comparison {
   double p_value;       /* against the baseline; 1 for itself */
 } dg_comparison;
 
+enum { DG_TRIALS_MOST = 10000000 };
+
 /* Compares the texts of systems[1..] with the baseline's, systems[0]. */
 bool dg_compare(const dg_scorer *m, const char *const *const *systems, size_t system_count,
                 const dg_references *r, size_t segments, dg_paired_test test, int trials,

@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "data/clean.h"
-#include "mt/core/file.h"
 #include "mt/core/rng.h"
+#include "mt/core/utf8.h"
 
 static dg_strbuf a, b;
 

@@ -10,6 +10,7 @@
 
 #include "mt/core/mem.h"
 #include "mt/train/defaults.h"
+#include "mt/train/gain.h"
 
 static bool is_kept(void *context, const char *name) { return context && !strcmp(context, name); }
 
@@ -23,6 +24,23 @@ static dg_adapter_config chosen(const char *method, size_t pairs, bool source, b
   if (told) *told = text.text;
   else free(text.text);
   return c;
+}
+
+/* What is said of a gain at the end. */
+static void test_verdicts(void **state) {
+  (void)state;
+  static const struct {
+    double bleu, bleu_p, chrf, chrf_p;
+    dg_gain_verdict verdict;
+  } cases[] = {{1, 0.01, 1, 0.01, DG_GAIN_REAL},    {1, 0.01, 1, 0.2, DG_GAIN_CHANCE},
+               {-1, 0.2, 1, 0.01, DG_GAIN_REAL},    {-1, 0.01, 1, 0.01, DG_GAIN_LOSS},
+               {1, 0.01, -0.1, 0.4, DG_GAIN_LOSS},  {0, 1, 0, 1, DG_GAIN_NONE},
+               {0.1, 0.3, 0.1, 0.06, DG_GAIN_CHANCE}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    dg_gain g = {.bleu = {{0}, {.gain = cases[i].bleu, .p_value = cases[i].bleu_p}},
+                 .chrf = {{0}, {.gain = cases[i].chrf, .p_value = cases[i].chrf_p}}};
+    assert_int_equal(dg_gain_judge(&g), cases[i].verdict);
+  }
 }
 
 static void test_sides(void **state) {
@@ -114,7 +132,7 @@ static void test_training(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_sides), cmocka_unit_test(test_much_text), cmocka_unit_test(test_methods),
+      cmocka_unit_test(test_verdicts), cmocka_unit_test(test_sides), cmocka_unit_test(test_much_text), cmocka_unit_test(test_methods),
       cmocka_unit_test(test_kept),  cmocka_unit_test(test_training),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@
 #include "mt/core/lines.h"
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
+#include "mt/core/utf8.h"
 
 static char *dir; /* of this program alone */
 
@@ -253,6 +254,21 @@ static void test_full_disk(void **state) {
 }
 
 /* Where one cannot be written the others do not appear. */
+/* Its end closes nothing else: standard input is the file of number 0. */
+static void test_scratch(void **state) {
+  (void)state;
+  dg_error err;
+  char byte = 0, *path = dg_format("%s/scratch", dir);
+  dg_output *o = dg_output_open_scratch(path, &err);
+  if (!o) fail_msg("%s", err.message);
+  assert_true(dg_output_write_at(o, 3, "x", 1, &err) && dg_output_read_at(o, 3, &byte, 1, &err));
+  assert_int_equal(byte, 'x');
+  int before = fcntl(0, F_GETFD);
+  dg_output_abort(o);
+  assert_int_equal(fcntl(0, F_GETFD), before);
+  free(path);
+}
+
 static void test_all_or_none(void **state) {
   (void)state;
   signal(SIGXFSZ, SIG_IGN);
@@ -667,6 +683,7 @@ int main(void) {
       cmocka_unit_test(test_output_of_a_long_name),
       cmocka_unit_test(test_lock_sweeps),
       cmocka_unit_test(test_full_disk),
+      cmocka_unit_test(test_scratch),
       cmocka_unit_test(test_all_or_none),
       cmocka_unit_test(test_devices),
       cmocka_unit_test(test_standard_output),

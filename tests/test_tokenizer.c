@@ -15,6 +15,7 @@
 #include "mt/core/lines.h"
 #include "mt/core/mem.h"
 #include "mt/core/rng.h"
+#include "mt/core/utf8.h"
 #include "tokenizer/extend.h"
 #include "tokenizer/text.h"
 #include "tokenizer/tokenizer.h"

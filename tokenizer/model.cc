@@ -2,7 +2,6 @@
 
 extern "C" {
 #include "mt/core/utf8.h"
-#include "mt/core/file.h"
 }
 
 #include <xxhash.h>

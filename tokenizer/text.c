@@ -9,7 +9,6 @@
 #include <unicode/uscript.h>
 #include <unicode/ustring.h>
 
-#include "mt/core/file.h"
 #include "mt/core/mem.h"
 #include "mt/core/utf8.h"
 

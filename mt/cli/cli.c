@@ -316,11 +316,19 @@ static void on_signal(int number) {
   interrupted = 1;
 }
 
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+
 void dg_cli_catch_signals(void) {
-  static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
   struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}, before;
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) /* a second one kills */
     if (!sigaction(signals[i], NULL, &before) && before.sa_handler != SIG_IGN)
+      sigaction(signals[i], &a, NULL);
+}
+
+void dg_cli_let_signals(void) {
+  struct sigaction a = {.sa_handler = SIG_DFL}, before;
+  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+    if (!sigaction(signals[i], NULL, &before) && before.sa_handler == on_signal)
       sigaction(signals[i], &a, NULL);
 }
 

@@ -81,8 +81,10 @@ int dg_cli_usage(const dg_cli *c, const char *format, ...) __attribute__((format
 /* A remark on stderr, unless quiet (c NULL: even then). */
 void dg_cli_say(const dg_cli *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* True once SIGINT or SIGTERM came. Matches the trainers' stop callback. */
+/* Signals are caught while something asks for them, and end the program again from then on.
+ * True once SIGINT or SIGTERM came; matches the trainers' stop callback. */
 void dg_cli_catch_signals(void);
+void dg_cli_let_signals(void);
 bool dg_cli_interrupted(void *unused);
 
 /* One line on a terminal's stderr, redrawn at most ten times a second: done of

@@ -7,7 +7,7 @@
 #include "data/parallel.h"
 #include "data/split.h"
 #include "mt/cli/cli.h"
-#include "mt/core/file.h"
+#include "mt/core/utf8.h"
 #include "tokenizer/lang.h"
 
 static void note(void *context, const char *message) {
@@ -46,7 +46,7 @@ static int harvest(int argc, char **argv) {
   if (code == DG_CLI_GO && (!config || !directory))
     code = dg_cli_usage(&cli, "%s", config ? "-o is missing" : "-c is missing");
   if (code == DG_CLI_GO && cli.rest.count)
-    code = dg_cli_usage(&cli, "\"%s\" is too much", cli.rest.items[0]);
+    code = dg_cli_usage(&cli, "\"%s\" is too much: the packages stand in the configuration", cli.rest.items[0]);
   if (code == DG_CLI_GO && manifest && skip_missing)
     code = dg_cli_usage(&cli, "the corpus of a manifest has all its packages: --skip-missing is too much");
   dg_error err = {0};

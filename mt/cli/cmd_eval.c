@@ -43,7 +43,7 @@ typedef struct session {
   dg_references refs;
   size_t segments;
   dg_scorer *metrics[METRICS_MAX];
-  char *signatures[METRICS_MAX];
+  char *signatures[METRICS_MAX], *verbose[METRICS_MAX];
   size_t metric_count, decisive; /* the one named first, which is metric_flags[first] */
   int first;
   dg_comparison *results;        /* [metric * systems + system] */
@@ -186,6 +186,14 @@ static bool settle_references(session *s, dg_error *err) {
     return false;
   for (size_t r = 1; r < s->references.count; r++)
     if (!same_length(&s->references.items[r], &s->references.items[0], err)) return false;
+  for (size_t i = 0; s->optional_refs && i < s->segments; i++) {
+    size_t r = 0;
+    while (r < s->references.count && dg_py_blank(s->references.items[r].lines[i])) r++;
+    if (r == s->references.count)
+      return dg_fail(err, DG_ERR_FORMAT,
+                     "%s: line %zu is empty, and there is no other reference: fill it in, or leave "
+                     "--optional-refs out", s->references.items[0].name, i + 1);
+  }
   return true;
 }
 
@@ -283,29 +291,31 @@ static void sign(session *s) {
 
 static bool score_one(session *s, dg_error *err) {
   const char *const *lines = s->systems.items[0].lines;
-  dg_eval_score list[METRICS_MAX];
-  char *verbose[METRICS_MAX] = {NULL};
-  bool ok = true;
-  for (size_t m = 0; ok && m < s->metric_count; m++) {
+  for (size_t m = 0; m < s->metric_count; m++) {
     const dg_scorer *metric = s->metrics[m];
     dg_score score;
     dg_interval interval = {0, -1};
-    ok = has_interval(s)
+    bool ok =
+        has_interval(s)
              ? dg_bootstrap(metric, lines, &s->refs, s->segments, s->confidence_trials,
                             (uint64_t)s->seed, s->threads, &score, &interval, err)
              : dg_scorer_corpus(metric, lines, &s->refs, s->segments, s->threads, &score, err);
-    if (!ok) break;
-    verbose[m] = dg_scorer_verbose(metric, &score);
-    list[m] = (dg_eval_score){.name = dg_scorer_name(metric),
-                              .signature = s->signatures[m],
-                              .verbose = verbose[m],
-                              .value = score.score,
-                              .interval = interval};
+    if (!ok) return false;
+    s->verbose[m] = dg_scorer_verbose(metric, &score);
     s->results[m] = (dg_comparison){.score = score.score, .interval = interval, .p_value = 1};
   }
-  if (ok) dg_print_scores(list, s->metric_count, s->width, s->cli->quiet, s->format);
-  for (size_t m = 0; m < s->metric_count; m++) free(verbose[m]);
-  return ok;
+  return true;
+}
+
+static void print_one(const session *s) {
+  dg_eval_score list[METRICS_MAX];
+  for (size_t m = 0; m < s->metric_count; m++)
+    list[m] = (dg_eval_score){.name = dg_scorer_name(s->metrics[m]),
+                              .signature = s->signatures[m],
+                              .verbose = s->verbose[m],
+                              .value = s->results[m].score,
+                              .interval = s->results[m].interval};
+  dg_print_scores(list, s->metric_count, s->width, s->cli->quiet, s->format);
 }
 
 /* Each segment by itself, its signature too: the number of references may differ. */
@@ -380,8 +390,13 @@ static bool score_many(session *s, dg_error *err) {
       s->results[m * systems + i].score = score.score;
     }
   }
-  dg_print_table(&table, s->width, s->format);
   return true;
+}
+
+static void print_many(const session *s) {
+  const char *metrics[METRICS_MAX];
+  const dg_eval_table table = table_of(s, metrics);
+  dg_print_table(&table, s->width, s->format);
 }
 
 /* --- beyond scores ------------------------------------------------------------------------- */
@@ -501,6 +516,16 @@ static int check_flags(session *s) {
   if (!isnan(s->min_gain) && (s->sentence_level || s->test == TEST_CONFIDENCE))
     return dg_cli_usage(cli, "--min-gain compares systems");
   if (!isnan(s->min_gain) && s->test == TEST_NONE) s->test = TEST_BOOTSTRAP;
+  const struct {
+    const char *flag;
+    int trials;
+    bool wanted;
+  } trials[] = {{"paired-bs-n", s->bootstrap_trials, s->test == TEST_BOOTSTRAP},
+                {"paired-ar-n", s->randomization_trials, s->test == TEST_RANDOMIZATION},
+                {"confidence-n", s->confidence_trials, s->test == TEST_CONFIDENCE}};
+  for (size_t k = 0; k < sizeof trials / sizeof *trials; k++)
+    if (trials[k].wanted && (trials[k].trials < 1 || trials[k].trials > DG_TRIALS_MOST))
+      return dg_cli_usage(cli, "--%s is not in 1..%d", trials[k].flag, DG_TRIALS_MOST);
   if (!choose_groups(s))
     return dg_cli_usage(cli, "--by \"%s\" is no list of length, script and frequency", s->by);
   if ((wants_details(s) || s->html) && s->sentence_level)
@@ -565,12 +590,14 @@ static int run(session *s, const bool wanted[METRICS_MAX]) {
   s->threads = dg_threads_new(s->cli->threads);
   s->results = dg_calloc(s->systems.count * s->metric_count, sizeof *s->results);
   bool details = wants_details(s), json = details && s->format == DG_FORMAT_JSON;
-  if (json) fputs("{\"scores\":\n", stdout);
   bool ok = s->sentence_level      ? score_sentences(s, &err)
             : s->systems.count > 1 ? score_many(s, &err)
                                    : score_one(s, &err);
   dg_report *r = ok && details ? make_report(s, false, &err) : NULL;
   if (details && !r) ok = false;
+  /* All is there before any of it is printed. */
+  if (ok && json) fputs("{\"scores\":\n", stdout);
+  if (ok && !s->sentence_level) (s->systems.count > 1 ? print_many : print_one)(s);
   if (ok && r && json) {
     dg_strbuf out = {0};
     dg_report_json(r, s->width, &out);
@@ -621,7 +648,7 @@ int dg_cmd_eval(int argc, char **argv) {
       {"lowercase", 0, DG_FLAG_BOOL, &s.bleu.lowercase, NULL, "BLEU of lower-cased text"},
       {"effective-order", 0, DG_FLAG_BOOL, &s.bleu.effective_order, NULL,
        "BLEU of the orders there are"},
-      {"force", 0, DG_FLAG_BOOL, &s.force, NULL, "do not ask whether the text is tokenized"},
+      {"force", 0, DG_FLAG_BOOL, &s.force, NULL, "no warning that the text looks tokenized"},
       {"chrf-char-order", 0, DG_FLAG_INT, &s.chrf.char_order, "N", "character n-grams (6)"},
       {"chrf-word-order", 0, DG_FLAG_INT, &s.chrf.word_order, "N", "word n-grams (0)"},
       {"chrf-beta", 0, DG_FLAG_INT, &s.chrf.beta, "N", "weight of recall (2)"},
@@ -708,6 +735,7 @@ int dg_cmd_eval(int argc, char **argv) {
   for (size_t m = 0; m < s.metric_count; m++) {
     dg_scorer_free(s.metrics[m]);
     free(s.signatures[m]);
+    free(s.verbose[m]);
   }
   free(s.reference_lines);
   free(s.system_lines);

@@ -62,7 +62,7 @@ int dg_cmd_export(int argc, char **argv) {
   if (code == DG_CLI_GO && !peft && (!format || strcmp(format, "adapterhub")))
     code = dg_cli_usage(&cli, "--format is peft or adapterhub");
   if (code == DG_CLI_GO && cli.rest.count)
-    code = dg_cli_usage(&cli, "\"%s\" is too much", cli.rest.items[0]);
+    code = dg_cli_usage(&cli, "\"%s\" is too much: one adapter at a time", cli.rest.items[0]);
   if (code == DG_CLI_GO) {
     dg_error err;
     code = export(base, adapter, peft ? DG_EXCHANGE_PEFT : DG_EXCHANGE_ADAPTERHUB, output, &err)

@@ -7,21 +7,21 @@
 #include "mt/cli/info_describe.h"
 #include "mt/cli/info_print.h"
 #include "mt/cli/models.h"
-#include "mt/core/file.h"
 #include "mt/core/lines.h"
 #include "mt/core/mem.h"
+#include "mt/core/utf8.h"
 
 /* Adapters only: a base's hash is what its adapters know it by. */
-static bool edit(const char *path, const char *note_path, const char *licence, dg_error *err) {
+static bool edit(const char *path, const char *note, const char *licence, dg_error *err) {
   dg_safetensors *s = dg_safetensors_open(path, false, err);
   if (!s) return false;
   dg_st_writer *w = dg_st_writer_new();
   const char *format = dg_safetensors_metadata(s, "format");
   const char *text = dg_safetensors_metadata(s, "card");
   json_t *card = text ? json_loads(text, 0, NULL) : NULL;
-  char *note = note_path ? dg_read_text(note_path, err) : NULL, *changed = NULL;
-  bool ok = note || !note_path;
-  if (ok && (!format || strcmp(format, "dragoman.adapter") || !json_is_object(card)))
+  char *changed = NULL;
+  bool ok = true;
+  if (!format || strcmp(format, "dragoman.adapter") || !json_is_object(card))
     ok = dg_fail(err, DG_ERR_USAGE, "%s is not an adapter: only their cards can be changed", path);
   if (ok && note) json_object_set_new(card, "notes", json_string(note));
   char *its_licence = dg_utf8_repair(licence ? licence : "");
@@ -33,7 +33,6 @@ static bool edit(const char *path, const char *note_path, const char *licence, d
     dg_st_writer_metadata(w, "card", changed);
     ok = dg_st_writer_write(w, path, NULL, err);
   }
-  free(note);
   free(changed);
   json_decref(card);
   dg_st_writer_free(w);
@@ -42,9 +41,9 @@ static bool edit(const char *path, const char *note_path, const char *licence, d
 }
 
 int dg_cmd_info(int argc, char **argv) {
-  const char *note = NULL, *licence = NULL;
+  const char *note_path = NULL, *licence = NULL;
   const dg_flag flags[] = {
-      {"set-note", 0, DG_FLAG_TEXT, &note, "FILE", "put this text into the adapter's card"},
+      {"set-note", 0, DG_FLAG_TEXT, &note_path, "FILE", "put this text into the adapter's card"},
       {"set-licence", 0, DG_FLAG_TEXT, &licence, "TEXT", "and this licence"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL}};
   dg_cli cli = {
@@ -64,11 +63,12 @@ int dg_cmd_info(int argc, char **argv) {
   int code = dg_cli_parse(&cli, argc, argv);
   if (code == DG_CLI_GO && !cli.rest.count) code = dg_cli_usage(&cli, "name a file");
   if (code == DG_CLI_GO) {
-    code = DG_EXIT_OK;
+    dg_error err = {0};
+    char *note = note_path ? dg_read_text(note_path, &err) : NULL; /* once: it may be a pipe */
+    code = note || !note_path ? DG_EXIT_OK : dg_cli_fail(&err);
     json_t **list = dg_calloc(cli.rest.count, sizeof *list);
     size_t count = 0;
-    for (size_t i = 0; i < cli.rest.count; i++) {
-      dg_error err = {0};
+    for (size_t i = 0; (note || !note_path) && i < cli.rest.count; i++) {
       char *path = dg_find_model(cli.rest.items[i], &err);
       bool ok = path && ((!note && !licence) || edit(path, note, licence, &err));
       json_t *o = ok ? dg_describe(path, &err) : NULL;
@@ -76,6 +76,7 @@ int dg_cmd_info(int argc, char **argv) {
       else code = dg_cli_fail(&err);
       free(path);
     }
+    free(note);
     dg_describe_shares(list, count);
     for (size_t i = 0; i < count; i++) {
       if (cli.json) {

@@ -104,7 +104,7 @@ int dg_cmd_pretrain(int argc, char **argv) {
   if (code == DG_CLI_GO && (!recipe || !output))
     code = dg_cli_usage(&cli, "%s", recipe ? "say with -o where the base goes" : "-c is missing");
   if (code == DG_CLI_GO && cli.rest.count)
-    code = dg_cli_usage(&cli, "\"%s\" is too much", cli.rest.items[0]);
+    code = dg_cli_usage(&cli, "\"%s\" is too much: the text stands in the recipe", cli.rest.items[0]);
   if (code != DG_CLI_GO) {
     dg_cli_free(&cli);
     return code;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "mt/cli/cli.h"
+#include "mt/cli/models.h"
 #include "mt/core/file.h"
 #include "mt/core/lines.h"
 #include "mt/core/mem.h"
@@ -176,8 +177,9 @@ static int train(int argc, char **argv) {
     dg_progress_end(&c.progress);
     code = t && write_model(t, output, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
     if (code == DG_EXIT_OK && cli.json)
-      printf("{\"type\": \"%s\", \"pieces\": %" PRId32 ", \"sentences\": %" PRIu64 "}\n", type,
-             dg_tokenizer_size(t), c.sentences);
+      fprintf(strcmp(output, "-") ? stdout : stderr,
+              "{\"type\": \"%s\", \"pieces\": %" PRId32 ", \"sentences\": %" PRIu64 "}\n", type,
+              dg_tokenizer_size(t), c.sentences);
     else if (code == DG_EXIT_OK)
       dg_cli_say(&cli, "%s: %" PRId32 " pieces from %" PRIu64 " sentences\n", output,
                  dg_tokenizer_size(t), c.sentences);
@@ -190,20 +192,38 @@ static int train(int argc, char **argv) {
 
 /* --- encode and decode ---------------------------------------------------------------------- */
 
-/* A model file, or the tokenizer inside a base. */
-static dg_tokenizer *load(const char *path, dg_error *err) {
-  if (!dg_ends_with(path, ".safetensors")) return dg_tokenizer_load_file(path, err);
+/* The tokenizer inside a base; of two that of a side. */
+static dg_tokenizer *load_from_base(const char *path, const char *side, dg_error *err) {
   dg_safetensors *s = dg_safetensors_open(path, false, err);
   if (!s) return NULL;
   const dg_st_tensor *bytes = dg_safetensors_find(s, "tokenizer");
+  const dg_st_tensor *target = dg_safetensors_find(s, "target_tokenizer");
   dg_tokenizer *t = NULL;
+  if (target && side && !strcmp(side, "target")) bytes = target;
   if (!bytes || bytes->dtype != DG_U8)
     dg_fail(err, DG_ERR_FORMAT, "%s: there is no tokenizer in it: give the base it belongs to",
             path);
+  else if (target && !side)
+    dg_fail(err, DG_ERR_USAGE, "%s has a tokenizer for each side: say --side source or target", path);
   else if (!(t = dg_tokenizer_load(bytes->data, bytes->bytes, err)))
     dg_error_context(err, "%s", path);
   dg_safetensors_close(s);
   return t;
+}
+
+static dg_tokenizer *load(const char *name, const char *side, dg_error *err) {
+  char *path = dg_find_model(name, err);
+  dg_tokenizer *t = !path                                   ? NULL
+                    : dg_ends_with(path, ".safetensors") ? load_from_base(path, side, err)
+                                                         : dg_tokenizer_load_file(path, err);
+  free(path);
+  return t;
+}
+
+static const char side_help[] = "source or target: which tokenizer of a base that has two";
+
+static bool is_side(const char *side) {
+  return !side || !strcmp(side, "source") || !strcmp(side, "target");
 }
 
 typedef struct encoding {
@@ -243,12 +263,13 @@ static bool encode_line(const dg_tokenizer *t, const encoding *e, uint64_t numbe
 }
 
 static int encode(int argc, char **argv) {
-  const char *model = NULL;
+  const char *model = NULL, *side = NULL;
   encoding e = {.alpha = NAN, .nbest = -1};
   bool pieces = false;
   int seed = 1, nbest = 0;
   const dg_flag flags[] = {
       {"model", 'm', DG_FLAG_TEXT, &model, "MODEL", "a tokenizer, or a base that holds one"},
+      {"side", 0, DG_FLAG_TEXT, &side, "SIDE", side_help},
       {"pieces", 0, DG_FLAG_BOOL, &pieces, NULL, "print pieces (so unless told)"},
       {"ids", 0, DG_FLAG_BOOL, &e.ids, NULL, "print numbers"},
       {"sample", 0, DG_FLAG_FLOAT, &e.alpha, "ALPHA",
@@ -258,7 +279,7 @@ static int encode(int argc, char **argv) {
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
-      .usage = "tokenizer encode -m MODEL [--pieces|--ids|--json] [--sample ALPHA] [FILE...]",
+      .usage = "tokenizer encode -m MODEL [--side SIDE] [--pieces|--ids|--json] [--sample ALPHA] [FILE...]",
       .summary =
           "Splits each line into pieces. With --json each token says which bytes of the line\n"
           "it stands for.",
@@ -270,6 +291,8 @@ static int encode(int argc, char **argv) {
   };
   int code = dg_cli_parse(&cli, argc, argv);
   if (code == DG_CLI_GO && !model) code = dg_cli_usage(&cli, "-m is missing");
+  if (code == DG_CLI_GO && !is_side(side))
+    code = dg_cli_usage(&cli, "--side \"%s\" is neither source nor target", side);
   if (code == DG_CLI_GO && pieces + e.ids + cli.json > 1)
     code = dg_cli_usage(&cli, "choose one of --pieces, --ids and --json");
   if (code == DG_CLI_GO && nbest && isnan(e.alpha))
@@ -279,7 +302,7 @@ static int encode(int argc, char **argv) {
     e.seed = (uint64_t)seed;
     if (nbest) e.nbest = nbest;
     dg_error err = {0};
-    dg_tokenizer *t = load(model, &err);
+    dg_tokenizer *t = load(model, side, &err);
     bool ok = t != NULL;
     reader in = {.files = &cli.rest};
     dg_tokens tokens = {0};
@@ -317,16 +340,17 @@ static bool read_ids(const dg_tokenizer *t, char *line, bool numbers, int32_t **
 }
 
 static int decode(int argc, char **argv) {
-  const char *model = NULL;
+  const char *model = NULL, *side = NULL;
   bool ids = false, pieces = false;
   const dg_flag flags[] = {
       {"model", 'm', DG_FLAG_TEXT, &model, "MODEL", "a tokenizer, or a base that holds one"},
+      {"side", 0, DG_FLAG_TEXT, &side, "SIDE", side_help},
       {"pieces", 0, DG_FLAG_BOOL, &pieces, NULL, "lines are pieces (so unless told)"},
       {"ids", 0, DG_FLAG_BOOL, &ids, NULL, "lines are numbers"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
-      .usage = "tokenizer decode -m MODEL [--pieces|--ids] [FILE...]",
+      .usage = "tokenizer decode -m MODEL [--side SIDE] [--pieces|--ids] [FILE...]",
       .summary =
           "Puts lines of pieces together again. Language tags and other control pieces leave\n"
           "no trace.",
@@ -337,10 +361,12 @@ static int decode(int argc, char **argv) {
   };
   int code = dg_cli_parse(&cli, argc, argv);
   if (code == DG_CLI_GO && !model) code = dg_cli_usage(&cli, "-m is missing");
+  if (code == DG_CLI_GO && !is_side(side))
+    code = dg_cli_usage(&cli, "--side \"%s\" is neither source nor target", side);
   if (code == DG_CLI_GO && ids && pieces) code = dg_cli_usage(&cli, "choose --pieces or --ids");
   if (code == DG_CLI_GO) {
     dg_error err = {0};
-    dg_tokenizer *t = load(model, &err);
+    dg_tokenizer *t = load(model, side, &err);
     bool ok = t != NULL;
     reader in = {.files = &cli.rest};
     int32_t *list = NULL;

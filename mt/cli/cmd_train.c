@@ -206,12 +206,16 @@ static int check(run *r, const char *storage) {
   if (any && !one->train.count) return dg_cli_usage(c, "--train is missing: parallel text");
   if (r->one.reversed && !any)
     return dg_cli_usage(c, "--reversed is of --train: in --pair, name SRC and TGT as FILE has them");
+  if (!any && (one->dev.count || one->test.count))
+    return dg_cli_usage(c, "--dev and --test are of --train: write --pair SRC:TGT:TRAIN:DEV:TEST");
   if (r->options.mono.count && (r->pair_texts.count || !any))
     return dg_cli_usage(c, "--mono goes with -s, -t and --train, not with --pair");
   if (r->reverse && !r->options.mono.count)
     return dg_cli_usage(c, "--reverse translates the text of --mono back: name that");
   if (!r->options.output) return dg_cli_usage(c, "say with -o where the adapter goes");
-  if (c->rest.count) return dg_cli_usage(c, "\"%s\" is too much", c->rest.items[0]);
+  if (c->rest.count)
+    return dg_cli_usage(c, "\"%s\" is too much: text is named by --train, --dev and --test",
+                        c->rest.items[0]);
   dg_error err;
   static const char *const sides[] = {"encoder_layers", "decoder_layers"};
   for (size_t i = 0; r->layers && i < 2; i++) {
@@ -310,7 +314,10 @@ int dg_cmd_train(int argc, char **argv) {
     if (r.ranks.rank) cli.quiet = true, cli.json = false;
     r.options.threads = dg_threads_new(cli.threads ? cli.threads : dg_ranks_threads(&r.ranks));
     ok = ok && execute(&r, &err);
-    code = ok ? DG_EXIT_OK : r.ranks.rank ? DG_EXIT_FAILURE : dg_cli_fail(&err);
+    /* What stops all of them alike one tells, the loss of a process those that are left. */
+    bool alike = err.status == DG_ERR_USAGE || err.status == DG_ERR_INTERRUPTED;
+    if (!ok && r.ranks.rank && !alike) dg_error_context(&err, "process %d", r.ranks.rank);
+    code = ok ? DG_EXIT_OK : r.ranks.rank && alike ? DG_EXIT_FAILURE : dg_cli_fail(&err);
     /* All come to these ends; where one fails alone the others wait, and mpirun ends them. */
     if (ok || err.status == DG_ERR_INTERRUPTED) dg_ranks_leave(&r.ranks);
   }

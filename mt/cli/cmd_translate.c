@@ -33,9 +33,17 @@ static void show(void *context, double share) {
   dg_progress_show(&s->progress, (double)s->done + share * (double)s->at_work, 0, "lines", NULL);
 }
 
+/* Said now rather than behind the translation of those before. */
+static bool can_read_all(const dg_list *files, dg_error *err) {
+  for (size_t i = 0; i < files->count; i++)
+    if (strcmp(files->items[i], "-") && access(files->items[i], R_OK))
+      return dg_fail_errno(err, "%s: cannot open", files->items[i]);
+  return true;
+}
+
 static bool load(session *s, dg_error *err) {
   s->choice.output = s->output;
-  if (!dg_cli_spares_all(s->output, &s->cli->rest, err) ||
+  if (!can_read_all(&s->cli->rest, err) || !dg_cli_spares_all(s->output, &s->cli->rest, err) ||
       !dg_loaded_open(&s->models, &s->choice, s->cli, err))
     return false;
   s->network = dg_loaded_network(&s->models, true);
@@ -89,8 +97,10 @@ static bool translate_chunk(session *s, const char *file, size_t first, const ch
   dg_translation *found = dg_calloc(c->count, sizeof *found);
   dg_base base = dg_loaded_base(&s->models, true);
   s->at_work = c->count;
+  s->options.first_line = first;
   bool ok = dg_translate(&s->network, &base, s->source_tag, s->target_tag, &s->options,
-                         (const char *const *)c->lines, c->count, found, err);
+                         (const char *const *)c->lines, c->count, found, err) ||
+            (err->status != DG_ERR_INTERRUPTED && dg_error_context(err, "%s", name));
   for (size_t i = 0; ok && i < c->count; i++) {
     if (found[i].cut)
       dg_cli_say(s->cli,
@@ -102,7 +112,7 @@ static bool translate_chunk(session *s, const char *file, size_t first, const ch
     ok = s->cli->json ? write_json(s, c->lines[i], &found[i], err)
                       : write_plain(s, s->done + i + 1, &found[i], err);
   }
-  if (ok) dg_translations_free(found, c->count);
+  dg_translations_free(found, c->count);
   free(found);
   s->done += c->count;
   return ok;
@@ -118,6 +128,10 @@ static bool translate_file(session *s, const char *file, dg_error *err) {
   bool ok = true;
   while (ok && more > 0) {
     size_t first = dg_lines_number(r) + 1;
+    if (dg_cli_interrupted(NULL)) { /* perhaps while the last lines were translated */
+      ok = dg_fail(err, DG_ERR_INTERRUPTED, "interrupted");
+      break;
+    }
     /* Many are searched together, but who waits for an answer before the next line has one. */
     while (c.count < CHUNK && !(c.count && dg_lines_waits(r)) &&
            (more = dg_lines_next(r, &line, &length, err)) > 0)

@@ -66,5 +66,7 @@ bool dg_eval_translate(const dg_eval_model *m, const dg_cli *cli, const dg_text 
   if (ok && alone) ok = translate(&l, false, m, cli, tags[0], source, out, err);
   if (ok && adapted) ok = translate(&l, true, m, cli, tags[1], source, out, err);
   dg_loaded_free(&l);
+  dg_cli_let_signals(); /* scoring asks for none */
+  if (ok && dg_cli_interrupted(NULL)) ok = dg_fail(err, DG_ERR_INTERRUPTED, "interrupted");
   return ok;
 }

@@ -6,14 +6,7 @@
 
 #include "eval/pytext.h"
 #include "mt/cli/cli.h"
-#include "mt/core/file.h"
 #include "mt/core/utf8.h"
-
-static size_t characters(const char *s) {
-  size_t n = 0;
-  for (; *s; s++) n += ((unsigned char)*s & 0xC0) != 0x80;
-  return n;
-}
 
 void dg_json_string(dg_strbuf *out, const char *text, bool ascii) {
   char *valid = dg_utf8_repair(text);
@@ -92,13 +85,13 @@ void dg_print_scores(const dg_eval_score *list, size_t count, int width, bool on
   for (size_t i = 0; i < count; i++) {
     lines[i] = json ? in_json(&list[i], width) : in_text(&list[i], width, only_score);
     const char *equals = strchr(lines[i], '=');
-    size_t left = equals ? characters(lines[i]) - characters(equals) : 0;
+    size_t left = equals ? dg_utf8_count(lines[i], (size_t)(equals - lines[i])) : 0;
     if (left > widest) widest = left;
   }
   if (json && count > 1) puts("[");
   for (size_t i = 0; i < count; i++) {
     const char *equals = json || count == 1 ? NULL : strchr(lines[i], '=');
-    size_t left = equals ? characters(lines[i]) - characters(equals) : widest;
+    size_t left = equals ? dg_utf8_count(lines[i], (size_t)(equals - lines[i])) : widest;
     printf("%*s%s%s\n", (int)(widest - left), "", lines[i], json && i + 1 < count ? "," : "");
     free(lines[i]);
   }
@@ -136,8 +129,7 @@ static char **cell(const grid *g, size_t row, size_t column) {
 static size_t line_width(const char *s) {
   size_t most = 0;
   for (;; s++) {
-    size_t bytes = strcspn(s, "\n"), n = 0;
-    for (size_t i = 0; i < bytes; i++) n += ((unsigned char)s[i] & 0xC0) != 0x80;
+    size_t bytes = strcspn(s, "\n"), n = dg_utf8_count(s, bytes);
     if (n > most) most = n;
     s += bytes;
     if (!*s) return most;
@@ -156,9 +148,7 @@ static size_t column_width(const grid *g, size_t column) {
 
 /* The first column is flush right, the others are centered. */
 static void pad(dg_strbuf *out, const char *text, size_t n, size_t width, bool right) {
-  size_t have = 0, space;
-  for (size_t i = 0; i < n; i++) have += ((unsigned char)text[i] & 0xC0) != 0x80;
-  space = width > have ? width - have : 0;
+  size_t have = dg_utf8_count(text, n), space = width > have ? width - have : 0;
   size_t left = right ? space : space / 2;
   dg_strbuf_addf(out, "%*s%.*s%*s", (int)left, "", (int)n, text, (int)(space - left), "");
 }

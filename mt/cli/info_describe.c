@@ -6,6 +6,7 @@
 #include "mt/core/file.h"
 #include "mt/core/hash.h"
 #include "mt/core/mem.h"
+#include "mt/core/utf8.h"
 #include "mt/model/adapter_file.h"
 #include "tokenizer/lang.h"
 #include "tokenizer/tokenizer.h"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mt/cli/cli.h"
+#include "mt/core/utf8.h"
 
 /* "19,283,968" */
 static void add_grouped(dg_strbuf *b, json_int_t n) {
@@ -153,10 +154,8 @@ static void heading(table *t, const char *const *names, size_t n) {
 
 static bool number(const char *s) { return !s[strspn(s, "0123456789.,-")]; }
 
-static size_t width_of(const char *s) { /* code points: names of files may be in any script */
-  size_t n = 0;
-  for (; *s; s++) n += ((unsigned char)*s & 0xC0) != 0x80;
-  return n;
+static size_t width_of(const char *s) { /* names of files may be in any script */
+  return dg_utf8_count(s, strlen(s));
 }
 
 static void print_table(dg_strbuf *b, const char *name, table *t) {

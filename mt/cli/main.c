@@ -31,7 +31,7 @@ static void print_commands(FILE *out) {
   for (int i = 0; i < COMMANDS; i++)
     fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
   fputs("\n`dragoman COMMAND --help` explains each, with examples. Exit status: 0 done, 1 failed,\n"
-        "2 wrong usage, 130 interrupted (and resumable).\n",
+        "2 wrong usage, 130 interrupted (the same train or pretrain goes on).\n",
         out);
 }
 

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* --- the table ------------------------------------------------------------------------------ */
 
@@ -16,6 +17,8 @@ static void write_point(FILE *f, const dg_train_point *p) {
 
 bool dg_training_log_open(dg_training_log *log, dg_error *err) {
   if (!log->path) return true;
+  if (!strcmp(log->path, "-"))
+    return dg_fail(err, DG_ERR_USAGE, "--log writes a file, not to standard output (--json does)");
   FILE *f = fopen(log->path, "a");
   if (!f) return dg_fail_errno(err, "%s", log->path);
   fclose(f);

@@ -27,7 +27,7 @@ void dg_map_forget(const void *data, size_t n);
 
 /* A file that appears under its name only when complete: bytes go to a file without a
  * name, or to PATH.tmp-PID; dg_output_commit flushes, fsyncs and renames; dg_output_abort
- * (harmless after a commit, and on NULL) removes it. What a link leads to is replaced, not
+ * (harmless on NULL) removes it; both free it. What a link leads to is replaced, not
  * the link, and its mode kept. "-" is stdout; devices, pipes and what the shell has opened
  * (/dev/stdout, /proc/self/fd) are written directly. A path ending in .gz is compressed. */
 typedef struct dg_output dg_output;
@@ -38,7 +38,7 @@ bool dg_output_printf(dg_output *o, dg_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Hands on what was written where somebody may wait for it: at a pipe or terminal. */
 bool dg_output_flush(dg_output *o, dg_error *err);
-bool dg_output_commit(dg_output *o, dg_error *err); /* frees o, even on failure */
+bool dg_output_commit(dg_output *o, dg_error *err); /* frees it even on failure */
 /* Outputs of which some would be wrong without the others: none has its name before all are on
  * the disk. They get it in this order; NULL is passed over. */
 bool dg_output_commit_all(dg_output *const *list, size_t n, dg_error *err);
@@ -62,10 +62,5 @@ uint64_t dg_output_room(const dg_output *o); /* bytes that the disk has left */
 typedef struct dg_lock dg_lock;
 dg_lock *dg_lock_new(const char *path, dg_error *err);
 void dg_lock_free(dg_lock *l); /* removes it */
-
-/* Offset of the first byte that is not well-formed UTF-8, or n if all is. */
-size_t dg_utf8_valid_prefix(const char *s, size_t n);
-/* A copy with U+FFFD in place of each such byte; the caller frees it. */
-char *dg_utf8_repair(const char *s);
 
 #endif

@@ -9,8 +9,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "mt/core/file.h"
 #include "mt/core/mem.h"
+#include "mt/core/utf8.h"
 
 enum { STEP = 1 << 16, GRACE = 50 /* ms that a line in the making may take */ };
 
@@ -196,7 +196,7 @@ bool dg_lines_marked(const dg_lines *r) { return r->marked; }
 bool dg_lines_waits(const dg_lines *r) {
   bool whole = r->end > r->start && memchr(r->buffer + r->start, '\n', r->end - r->start);
   struct pollfd p = {.fd = r->fd, .events = POLLIN};
-  return !whole && !r->at_end && !r->input_ended && !r->z.avail_in && !poll(&p, 1, GRACE);
+  return !whole && !r->at_end && !r->input_ended && !r->z.avail_in && poll(&p, 1, GRACE) <= 0;
 }
 
 void dg_lines_close(dg_lines *r) {

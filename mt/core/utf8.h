@@ -1,8 +1,21 @@
-/* Walking UTF-8 a code point at a time. */
+/* UTF-8: a code point at a time, how many, whether it is. */
 #ifndef DG_CORE_UTF8_H
 #define DG_CORE_UTF8_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+/* Offset of the first byte that is not well-formed, or n if all is. */
+size_t dg_utf8_valid_prefix(const char *s, size_t n);
+/* A copy with U+FFFD in place of each such byte; the caller frees it. */
+char *dg_utf8_repair(const char *s);
+
+/* Code points of well-formed text. */
+static inline size_t dg_utf8_count(const char *s, size_t n) {
+  size_t count = 0;
+  for (size_t i = 0; i < n; i++) count += ((unsigned char)s[i] & 0xC0) != 0x80;
+  return count;
+}
 
 /* The code point at *p < end, which moves past it. Text is well-formed; of text
  * that is not, stray bytes stand for themselves. */

@@ -17,7 +17,8 @@ enum { ROWS_MOST = 512, LOGITS_MOST = 1 << 24, KEPT_MOST = 1 << 28 };
 enum { AROUND_MOST = 64, LONGEST_WITHOUT_TABLE = 4096 };
 
 dg_translate_options dg_translate_defaults(void) {
-  return (dg_translate_options){.beam = 4, .nbest = 1, .length_penalty = 1, .batch_tokens = 2048};
+  return (dg_translate_options){
+      .beam = 4, .nbest = 1, .length_penalty = 1, .batch_tokens = 2048, .first_line = 1};
 }
 
 /* What is searched as one: a line, or some sentences of a long line. */
@@ -93,7 +94,7 @@ static bool prepare(job *j, const char *text, size_t line, dg_error *err) {
     ok = prepare_long(j, text, n, line, err);
   else if (ok)
     add_request(j, line, text, n);
-  return ok || dg_error_context(err, "line %zu", line + 1);
+  return ok || dg_error_context(err, "line %zu", line + j->o->first_line);
 }
 
 static int by_length(const void *a, const void *b) {

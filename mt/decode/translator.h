@@ -11,6 +11,7 @@ typedef struct dg_translate_options {
   size_t batch_tokens;           /* source tokens searched together */
   size_t max_source;             /* a line of more tokens is translated sentence by sentence;
                                     0: what the base's card says it was trained on */
+  size_t first_line;             /* the number of the first in messages: 1 */
   const char *source_language;   /* BCP-47, decides where sentences end; NULL: any */
   /* Asked between batches, true: DG_ERR_INTERRUPTED; and told how much is done. Or NULL. */
   bool (*stop)(void *context);

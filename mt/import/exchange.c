@@ -9,6 +9,7 @@
 
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
+#include "mt/core/utf8.h"
 #include "mt/import/exchange_sites.h"
 
 bool dg_exchange_family(const json_t *card, dg_family *out) {

@@ -6,6 +6,7 @@
 
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
+#include "mt/core/utf8.h"
 #include "mt/import/yaml.h"
 
 enum { TOKENS_MOST = 1 << 22, TOKEN_BYTES_MOST = 1 << 16 };

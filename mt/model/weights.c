@@ -7,6 +7,7 @@
 
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
+#include "mt/core/utf8.h"
 
 const char *const dg_storage_names[] = {"fp32", "bf16", "int8", NULL};
 

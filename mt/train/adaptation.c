@@ -7,6 +7,7 @@
 
 #include "mt/core/file.h"
 #include "mt/core/lines.h"
+#include "mt/core/utf8.h"
 #include "mt/train/back_translation.h"
 #include "mt/train/sides.h"
 #include "mt/train/vocabulary.h"

@@ -1,6 +1,7 @@
 #include "mt/train/card.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -71,7 +72,8 @@ void dg_card_measures(json_t *card, const dg_train_measure *measures, size_t cou
                         compared(m->gain.bleu), "chrf", compared(m->gain.chrf)));
   }
   json_object_set_new(card, "measured", list);
+  char *test = dg_format("paired bootstrap, %d samples, seed %d", DG_BOOTSTRAP_TRIALS, DG_TRIALS_SEED);
   json_object_set_new(card, "signatures", json_pack("{s:s,s:s,s:s}", "bleu", dg_bleu_signature(),
-                                                    "chrf", dg_chrf_signature(), "p",
-                                                    "paired bootstrap, 1000 samples, seed 12345"));
+                                                    "chrf", dg_chrf_signature(), "p", test));
+  free(test);
 }

@@ -39,7 +39,7 @@ static dg_train_file *add_file(dg_train_data *d, dg_train_role role, size_t pair
 
 static bool read_file(const reader *r, dg_train_file *f, dg_error *err) {
   if (!dg_parallel_read(&f->text, f->path, err)) return false;
-  if (!f->text.count) return dg_fail(err, DG_ERR_USAGE, "%s holds no pair", f->path);
+  if (!f->text.count) return dg_fail(err, DG_ERR_USAGE, "%s holds no pair: lines are SOURCE<TAB>TARGET", f->path);
   if (r->pairs[f->pair].reversed) reverse(&f->text);
   f->read = f->text.count;
   return true;

@@ -53,7 +53,7 @@ static int case_of(size_t pairs, bool new_source, bool new_target) {
 
 static void set(const dg_option *options, void *object, const char *name, const char *value,
                 dg_keep_fn *keep, void *context, dg_strbuf *told) {
-  if (!keep(context, name)) dg_options_set(options, object, name, value, NULL);
+  if (!keep || !keep(context, name)) dg_options_set(options, object, name, value, NULL);
   dg_strbuf_addf(told, "%s%s ", told->length ? ", " : "", name);
   dg_options_get(dg_options_find(options, name), object, told);
 }
@@ -70,7 +70,7 @@ void dg_train_adapter_defaults(dg_adapter_config *c, size_t pairs, bool new_sour
   int which = case_of(pairs, new_source, new_target);
   bool method = true; /* is ours to choose: who gives a setting of one wants that */
   for (const dg_option *o = dg_adapter_config_options; o->name; o++)
-    if (dg_method_of_setting(o->name) == DG_METHOD_BOTTLENECK && keep(context, o->name))
+    if (dg_method_of_setting(o->name) == DG_METHOD_BOTTLENECK && keep && keep(context, o->name))
       method = false;
   for (size_t i = !method; i < sizeof adapter_table / sizeof *adapter_table; i++)
     if (dg_method_parse(c->method, NULL) & adapter_table[i].methods)

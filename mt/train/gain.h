@@ -10,7 +10,7 @@
 typedef struct dg_gain {
   size_t sentences;
   char **before, **after;
-  dg_comparison bleu[2], chrf[2]; /* before, after: paired bootstrap, 1,000 samples */
+  dg_comparison bleu[2], chrf[2]; /* before, after: paired bootstrap */
 } dg_gain;
 
 /* Translates the sentences of both sets, which have the same text but perhaps other tags,

@@ -8,6 +8,7 @@
 
 #include "mt/core/file.h"
 #include "mt/core/mem.h"
+#include "mt/core/utf8.h"
 #include "mt/train/card.h"
 
 struct dg_pretraining {

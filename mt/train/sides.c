@@ -17,12 +17,6 @@ static dg_parallel_text sample(const dg_parallel_text *text) {
   return out;
 }
 
-static double characters(const char *s) {
-  double n = 0;
-  for (const char *end = s + strlen(s); s < end; n++) dg_utf8_next(&s, end);
-  return n;
-}
-
 /* What is compared: the text the right way round and the wrong one. */
 typedef struct sides {
   const dg_base *base;
@@ -47,7 +41,7 @@ static bool nats(const sides *s, bool turned, int32_t source_tag, int32_t target
     const char *said = text->pairs[i].target;
     ok = dg_tokenizer_encode(s->base->target_tokenizer, said, strlen(said), &list, err);
     tokens += (double)list.count + 1;
-    length += characters(said) + 1;
+    length += (double)dg_utf8_count(said, strlen(said)) + 1;
   }
   dg_tokens_free(&list);
   *out = ok ? loss * tokens / length : 0;

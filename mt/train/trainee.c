@@ -339,7 +339,8 @@ static bool build_whole(dg_trainee *t, dg_error *err) {
   t->whole = dg_base_copy(t->base, t->languages, t->language_count, err);
   for (size_t i = 0; t->whole && i < t->language_count; i++) {
     if (!begin_language(t, i, err)) return false;
-    dg_strbuf_addf(&t->relatives_text, "%s%s", i ? ", " : "", t->relatives[i]->code);
+    dg_strbuf_addf(&t->relatives_text, "%s%s", t->relatives_text.length ? ", " : "",
+                     t->relatives[i]->code);
   }
   return t->whole && dg_model_train(t->whole->model, err);
 }
@@ -384,7 +385,8 @@ bool dg_trainee_build(dg_trainee *t, uint64_t seed, dg_error *err) {
   for (size_t i = 0; ok && i < f->language_count; i++) {
     ok = begin_tag(t, i, extra->value + i * extra->cols, err);
     if (ok && t->relatives[i])
-      dg_strbuf_addf(&t->relatives_text, "%s%s", i ? ", " : "", t->relatives[i]->code);
+      dg_strbuf_addf(&t->relatives_text, "%s%s", t->relatives_text.length ? ", " : "",
+                     t->relatives[i]->code);
   }
   return ok && (!t->from || begin_from(t, err)) && dg_adapter_train(f->adapter, err);
 }

@@ -113,7 +113,7 @@ gap() { score --quiet -m chrf -w 4 -r "$TMPDIR/gap" "$TMPDIR/two" 2>"$TMPDIR/err
 check "reference with a gap, scored as sacreBLEU does" prints 100.0000 gap
 warned() { score -r "$TMPDIR/gap" "$TMPDIR/two" 2>&1 >"$TMPDIR/out" | grep -q 'gap: line 2 is empty'; }
 check "reference with a gap, warned of" warned
-check "no reference at all" refuses 1 'segment 2 has no reference' score --optional-refs -r "$TMPDIR/gap" "$TMPDIR/two"
+check "no reference at all" refuses 1 'gap: line 2 is empty, and there is no other reference' score --optional-refs -r "$TMPDIR/gap" "$TMPDIR/two"
 head -c 60 "$TMPDIR/hyp.gz" >"$TMPDIR/cut.gz"
 check "cut gzip data" refuses 1 'cut.gz: .*gzip' score -r "$TMPDIR/ref" "$TMPDIR/cut.gz"
 
@@ -316,7 +316,17 @@ unruly() { # names and texts that would command the terminal
 check "names and texts that would command the terminal" unruly
 awk 'BEGIN { for (i = 0; i < 20000; i++) printf "w%d ", i; print "" }' >long
 check "a line too long for TER" refuses 1 'segment 1: 20000 words' score -r long -m ter long
-check "too many trials" refuses 2 'are the most' score -r target --paired-bs --paired-bs-n 2000000000 failing source
+check "too many trials" refuses 2 '--paired-bs-n is not in 1..' score -r target --paired-bs --paired-bs-n 2000000000 failing source
+check "no trials" refuses 2 '--paired-ar-n is not in 1..' score -r target --paired-ar --paired-ar-n 0 failing source
+nothing_by_halves() { # scores that fail leave no half of an object
+  ! score -r long -m ter --json --failures long >out 2>err && [ ! -s out ] && grep -q 'segment 1: 20000 words' err
+}
+check "nothing by halves" nothing_by_halves
+whole_page() { # words are compared up to a number, and shown to the last
+  score -r target -m chrf --html long.html failing >/dev/null && ! grep -q w19999 long.html &&
+    score -r long -m chrf --html long.html long >/dev/null && grep -q 'w399 w400.* w19999' long.html
+}
+check "a page of long lines" whole_page
 check "a smoothing below nothing" refuses 2 'smooth-value' score -r target --smooth floor --smooth-value -0.5 failing
 check "a model that the tokenizer has no use for" refuses 2 'spm' score -r target --tokenize intl --tokenizer-model x failing
 check "unknown group" refuses 2 'frequency' score -r target --by colour failing

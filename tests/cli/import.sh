@@ -48,14 +48,24 @@ check "languages that nothing is translated into" refuses 2 'writes is to be kep
   import tests/import/formats/marian --langs en -o "$TMPDIR/x"
 any_script() { # a source of any language, "mul", keeps every script; it may be named by its own code
   import tests/import/formats/marian_two -t ru --langs mul,ru -o "$TMPDIR/any.safetensors" &&
-    "$dragoman" tokenizer encode -m "$TMPDIR/any.safetensors" data/demo/en-gl.tsv >"$TMPDIR/few" &&
+    "$dragoman" tokenizer encode -m "$TMPDIR/any.safetensors" --side source data/demo/en-gl.tsv >"$TMPDIR/few" &&
     import tests/import/formats/marian_two -t ru -o "$TMPDIR/any.safetensors" &&
-    "$dragoman" tokenizer encode -m "$TMPDIR/any.safetensors" data/demo/en-gl.tsv | cmp - "$TMPDIR/few" &&
+    "$dragoman" tokenizer encode -m "$TMPDIR/any.safetensors" --side source data/demo/en-gl.tsv | cmp - "$TMPDIR/few" &&
     import tests/import/formats/marian_two -t ru --langs sw,ru -o "$TMPDIR/any.safetensors" && lines -b "$TMPDIR/any.safetensors" -s sw -t ru && rm "$TMPDIR/any.safetensors"
 }
 check "--langs of a source that may be any" any_script
 check "a base for no adapter" refuses 2 'with --adapter' import $made/m2m100 -b base -o "$TMPDIR/x"
 check "both ways on a base with two tokenizers" both_ways
+each_side() { # what one side's tokenizer cuts it alone puts together again
+  for side in source target; do
+    echo 'Open the file' | "$dragoman" tokenizer encode -m "$TMPDIR/two.safetensors" --side $side --ids >"$TMPDIR/$side" &&
+      "$dragoman" tokenizer decode -m "$TMPDIR/two.safetensors" --side $side --ids "$TMPDIR/$side" | grep -qx 'Open the file' || return 1
+  done
+  ! cmp -s "$TMPDIR/source" "$TMPDIR/target"
+}
+check "the tokenizer of each side" each_side
+check "one of two tokenizers" refuses 2 'say --side source or target' \
+  "$dragoman" tokenizer encode -m "$TMPDIR/two.safetensors" /dev/null
 check "an unknown language lists the known" \
   refuses 2 'es (Spanish).*--like' "$dragoman" translate -b "$TMPDIR/mbart.safetensors" -s en -t eo
 

@@ -36,7 +36,12 @@ sampling() {
 check "samples follow the seed" sampling
 
 train() { tok train -v 500 --coverage 0.98 "$@"; }
+to_standard_output() { # what is said beside the model is not in it
+  train --json -o - "$TMPDIR/plain" >"$TMPDIR/out.model" 2>"$TMPDIR/err" && grep -q '"pieces": 500' "$TMPDIR/err" &&
+    echo a | tok encode -m "$TMPDIR/out.model" >/dev/null
+}
 grep -a '^[ -~—]*$' $models/sentences.txt >"$TMPDIR/plain"
+check "a model to standard output" to_standard_output
 awk '{ print $1 " " $2 "\t" $0 "\tlicence" NR }' "$TMPDIR/plain" >"$TMPDIR/pairs.tsv"
 cut -f 1,2 "$TMPDIR/pairs.tsv" | tr '\t' '\n' >"$TMPDIR/both"
 gzip -k "$TMPDIR/pairs.tsv"

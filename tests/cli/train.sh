@@ -181,6 +181,11 @@ carded() {
     "$dragoman" translate -b base.safetensors -a logged.safetensors --quiet in.en | cmp - a
 }
 check "its note and licence can be changed" carded
+noted() { # one note, from a pipe, for several
+  cp card.safetensors card2.safetensors && echo 'From a pipe.' |
+    "$dragoman" info --set-note - card.safetensors card2.safetensors | grep -c 'From a pipe' | grep -qx 2
+}
+check "a note for several" noted
 check "a base's cannot" refuses 2 'not an adapter' "$dragoman" info --set-licence X base.safetensors
 full() { # a file that may not grow stands for a disk that is full
   launch=exec train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --checkpoint_minutes 0 \
@@ -376,6 +381,10 @@ check "the adapter of an earlier run" before
 check "layers twice" refuses 2 'leave it out' train --quiet --train train.gl.tsv --layers 0 --encoder-layers 0 -o w.safetensors
 check "--reversed with --pair" refuses 2 'in --pair, name SRC and TGT' "$dragoman" train -b base.safetensors \
   --pair en:gl:train.gl.tsv --reversed --like es -o w.safetensors
+check "--dev with --pair" refuses 2 'SRC:TGT:TRAIN:DEV' "$dragoman" train -b base.safetensors \
+  --pair en:gl:train.gl.tsv --dev dev.gl.tsv --like es -o w.safetensors
+check "--log to standard output" refuses 2 '--log writes a file' train --quiet --train train.gl.tsv --log - -o w.safetensors
+rm -f w.safetensors*
 check "two relatives" refuses 2 'stands beside --like es' train --quiet --train train.gl.tsv --like en -o w.safetensors
 check "a relative of none" refuses 2 'ast is no new language' train --quiet --train train.gl.tsv --like ast=es -o w.safetensors
 useless() {

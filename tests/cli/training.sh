@@ -213,6 +213,16 @@ stacked() { # a domain on top of a language: without it, refused; trained, the l
     refuses 2 'on top of' translate -a domain.safetensors -t es dev.en
 }
 check "an adapter on top of another" stacked
+named_once() { # the relative, though English has a tag of its own, too
+  "$dragoman" train -b base.safetensors -s en -t gl --like es --method bottleneck+tag --train train.gl.tsv \
+    --dev dev.gl.tsv --max_updates 1 --eval_sentences 5 -o tagged.safetensors >said 2>/dev/null
+  grep -q 'untouched base as es BLEU' said || { cat said; return 1; }
+}
+check "a tag for a known language has no relative" named_once
+before_work() { # what cannot be read is told before anything is translated
+  ! translate -a gl.safetensors -o none.gl dev.en nosuch.en 2>err && grep -q 'nosuch.en: cannot open' err && [ ! -e none.gl ]
+}
+check "translate: a file that is not there" before_work
 nothing_yet() { # and before it is trained, the two say what the one says
   train -a gl.safetensors -o zero2.safetensors --learning_rate 0 --max_updates 1 2>/dev/null
   translate -a gl.safetensors -a zero2.safetensors dev.en | cmp - out.gl
