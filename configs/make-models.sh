@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes what ships in data/models from nothing: corpus, base, adapters. data/manifest.tsv, which
-# lists the text, goes with the base. Every step resumes; a finished one is not repeated unless its
+# Makes what ships in data/models from nothing: corpus, base, adapters. The corpus is that of
+# data/manifest.tsv, byte for byte (data/corpus.sha256); without these two it is made of what Debian
+# has now, and they go with the base. Every step resumes; a finished one is not repeated unless its
 # output is removed. Adapters of another base are made again. Needs jq.
 #   configs/make-models.sh [PROGRAM]
 set -eu
@@ -8,10 +9,21 @@ cd "$(dirname "$0")/.."
 dragoman=${1:-build/dragoman} base=data/models/base.safetensors
 mkdir -p work/base work/adapters data/models
 
-# A package that cannot be had ends it here; --skip-missing makes another corpus without it.
+# A package that cannot be had ends it here.
 harvest() {
-  [ -f work/corpus/manifest.tsv ] ||
-    "$dragoman" data harvest -c configs/harvest.conf -o work/corpus --cache work/debs
+  [ ! -f work/corpus/manifest.tsv ] || return 0
+  set -- -c configs/harvest.conf -o work/corpus --cache work/debs
+  [ ! -f data/manifest.tsv ] || set -- "$@" --manifest data/manifest.tsv
+  "$dragoman" data harvest "$@"
+}
+
+check_corpus() {
+  sums=$PWD/data/corpus.sha256
+  [ ! -f "$sums" ] || (cd work/corpus && sha256sum --check --quiet "$sums") || {
+    echo "$0: work/corpus is not the text of data/manifest.tsv: remove it, or, to make other models" \
+      "of it, data/manifest.tsv, data/corpus.sha256 and data/models" >&2
+    exit 1
+  }
 }
 
 # What ships is whole or not there.
@@ -22,7 +34,10 @@ ship() { # FILE AS
 
 [ -f $base ] || {
   harvest
+  check_corpus
   "$dragoman" pretrain -c configs/base.conf -o work/base/base.safetensors
+  (cd work/corpus && sha256sum -- *.gz) >work/base/corpus.sha256
+  ship work/base/corpus.sha256 data/corpus.sha256
   ship work/corpus/manifest.tsv data/manifest.tsv
   ship work/base/base.safetensors $base
 }
@@ -39,15 +54,11 @@ adapter() {
     [ "$its_base" != "$base_hash" ] || return 0
   fi
   harvest
-  cmp -s work/corpus/manifest.tsv data/manifest.tsv || {
-    echo "$0: work/corpus is not the text that $base was made of (data/manifest.tsv):" \
-      "remove that base to make all anew, or go to the commit that made it" >&2
-    exit 1
-  }
+  check_corpus
   made=work/adapters/$1-$2.$base_hash.safetensors
   "$dragoman" data sample -n 5000 --words 4 -o "work/adapters/train.$3.tsv" "work/corpus/train.$3.tsv.gz"
   "$dragoman" train -b $base -s "$1" -t "$2" --like "$4" $5 --train "work/adapters/train.$3.tsv" \
-    --dev "work/corpus/dev.$3.tsv.gz" -o "$made"
+    --dev "work/corpus/dev.$3.tsv.gz" --test "work/corpus/test.$3.tsv.gz" -o "$made"
   ship "$made" "$shipped"
 }
 adapter en gl gl pt ''

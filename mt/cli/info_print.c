@@ -221,23 +221,37 @@ static json_t *start_of(const json_t *set) {
 /* Before training, but with the pieces that were learned, which cut text otherwise than the base's;
  * of the base itself is the gain. */
 static void measured(dg_strbuf *b, const json_t *list) {
-  static const char *const names[8] = {"direction", "sentences",   "loss",        "BLEU",
-                                       "chrF2",     "loss before", "BLEU before", "chrF2 before"};
-  static const char *const keys[] = {"loss", "bleu", "chrf"};
+  static const struct {
+    const char *name, *key;
+    int digits;
+    bool before, translated;
+  } columns[] = {{"direction", "direction", 0, false, false}, {"sentences", "sentences", 0, false, true},
+                 {"loss", "loss", 4, false, false},           {"BLEU", "bleu", 2, false, true},
+                 {"chrF2", "chrf", 2, false, true},           {"loss before", "loss", 4, true, false},
+                 {"BLEU before", "bleu", 2, true, true},      {"chrF2 before", "chrf", 2, true, true}};
+  enum { KINDS = sizeof columns / sizeof *columns };
+  const char *names[KINDS];
+  size_t chosen[KINDS], count = 0, i;
   table t = {.rows = 0};
-  size_t i;
   json_t *x;
-  bool begun = false;
+  bool begun = false, translated = false;
   if (!json_array_size(list)) return;
-  json_array_foreach((json_t *)list, i, x) begun = begun || start_of(x);
-  heading(&t, names, begun ? 8 : 5);
+  json_array_foreach((json_t *)list, i, x) {
+    begun = begun || start_of(x);
+    translated = translated || json_integer_value(json_object_get(x, "sentences"));
+  }
+  for (size_t k = 0; k < KINDS; k++)
+    if ((begun || !columns[k].before) && (translated || !columns[k].translated))
+      names[count] = columns[k].name, chosen[count++] = k;
+  heading(&t, names, count);
   json_array_foreach((json_t *)list, i, x) {
     if (t.rows > ROWS_MOST) break;
-    cell(&t, 0, json_object_get(x, "direction"), 0);
-    cell(&t, 1, json_object_get(x, "sentences"), 0);
-    for (size_t k = 0; k < 3; k++) {
-      cell(&t, 2 + k, json_object_get(json_object_get(x, "score"), keys[k]), k ? 2 : 4);
-      if (begun) cell(&t, 5 + k, json_object_get(start_of(x), keys[k]), k ? 2 : 4);
+    for (size_t k = 0; k < count; k++) {
+      size_t c = chosen[k];
+      const json_t *from = columns[c].before   ? start_of(x)
+                           : columns[c].digits ? json_object_get(x, "score")
+                                               : x;
+      cell(&t, k, json_object_get(from, columns[c].key), columns[c].digits);
     }
     t.rows++;
   }

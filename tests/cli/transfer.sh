@@ -77,14 +77,14 @@ rows() { [ "$(grep -c "$2" "$TABLE")" -eq "$1" ] || { cat "$TABLE"; return 1; };
 compared() { [ "$(grep -c "$2" out/paired.tsv)" -eq "$1" ] || { cat out/paired.tsv; return 1; }; }
 
 made() {
-  run 'en-gl 0' 'en-gl 500 scratch' 'en-gl 500 bottleneck' 'en-gl 500 full' && rows 6 '' &&
+  run 'en-gl 0' 'en-gl 500 scratch' 'en-gl 500 bottleneck' 'en-gl 500 full' && rows 7 '' &&
     awk -F'\t' 'NR > 1 { for (i = 1; i <= NF; i++) if ($i == "") exit 1; if (NF != 18 || $7 != 30) exit 1
       if ($3 && ($6 != 500 || $15 != 2 || $17 != 1 || $12 < 1000 || $14 < 1)) exit 1 }' "$TABLE"
 }
 check "rows" made
 paired() { # as eval compares
   compared 3 "^en-gl${tab}pt${tab}500${tab}bottleneck${tab}1$tab" || return 1
-  "$dragoman" eval --quiet --paired-ar --json -w 2 -r "$WORK/test.gl.2" "$WORK"/en-gl.0.base.*.out \
+  "$dragoman" eval --quiet --paired-ar --json -w 2 -r "$WORK/test.gl.2" "$WORK"/en-gl.0.base.*.pt.*.out \
     "$WORK"/en-gl.500.bottleneck.*.out >json || return 1
   jq -r '(.[1].chrF2.score - .[0].chrF2.score) * 1000 | round / 1000' json >want
   jq -r '.[1].chrF2.p_value * 10000 | round / 10000' json >>want
@@ -159,7 +159,7 @@ no_scores() {
 }
 check "without scores there is no row" no_scores
 wrong() { # lines that are there stay
-  ! BASE=nosuch run 'en-gl 0' && rows 1 "en-gl.*${tab}0${tab}base$tab" && ! run en-xx && grep -q en-xx out/err &&
+  ! BASE=nosuch run 'en-gl 0' && rows 2 "en-gl.*${tab}0${tab}base$tab" && ! run en-xx && grep -q en-xx out/err &&
     ! CORPUS=$TMPDIR/nosuch run 'en-gl 0' && cp -r corpus other && echo more >>other/manifest.tsv &&
     ! CORPUS=$TMPDIR/other run 'en-gl 0' && grep -q 'another corpus' out/err
 }
@@ -187,7 +187,7 @@ check "a chart" drawn
 summarized() { # what the tables say, as eval rounds it
   "$root/tests/transfer/summary.sh" "$TMPDIR/out/odd.tsv" >summary.md && ! grep -q 'en-[yz]\|nan\|inf' summary.md || return 1
   awk -F'\t' '
-    $1 == "en-gl" && ($3 == 500 || !$3) { score[$4] = sprintf("%.1f / %.1f", $8, $10); bleu[$4] = $8; weights[$4] = $12 }
+    $1 == "en-gl" && $2 == "pt" && ($3 == 500 || !$3) { score[$4] = sprintf("%.1f / %.1f", $8, $10); bleu[$4] = $8; weights[$4] = $12 }
     END {
       printf "| en-gl | pt | 30 | 500 | %s | %s | %s | %s | %s | %s |\n", score["copy"], score["base"], score["scratch"],
         score["bottleneck"], score["lora"], score["full"]
@@ -198,7 +198,7 @@ summarized() { # what the tables say, as eval rounds it
       printf " %.2f%% of the parameters (%.2f%% to %.2f%%).\n", share, share, share
     }' "$TABLE" >want
   grep '^| en-gl | pt | 30 | 500\|^- Bottlenecks' summary.md | diff want - && grep -q '^- en-gl on prose, 30 sentences' summary.md &&
-    grep -q 'forget of the base.*, 2 measured' summary.md
+    grep -q 'forget of the base.*, 2 measured' summary.md && grep -q 'another relative: en-gl as es [0-9.]* / [0-9.]*\.$' summary.md
 }
 check "what the tables say" summarized
 
@@ -208,7 +208,7 @@ cp "$root/configs/make-models.sh" clone/configs/
 cp tiny.conf clone/configs/base.conf
 cp es.tsv pt.tsv clone/
 cp -r corpus clone/work/
-for set in train dev; do cp corpus/$set.es.tsv.gz clone/work/corpus/$set.an.tsv.gz; done
+for set in train dev test; do cp corpus/$set.es.tsv.gz clone/work/corpus/$set.an.tsv.gz; done
 cat >short <<END
 #!/bin/sh
 [ "\$1" != train ] || set -- "\$@" --max-updates 2 --keep-problems
@@ -218,15 +218,19 @@ chmod +x short
 models() { : >asked; clone/configs/make-models.sh "$TMPDIR/short" >out/log 2>out/err || { rc=$?; cat out/err; return $rc; }; }
 shipped() {
   models && [ "$(ls clone/data/models | wc -l)" -eq 4 ] && cmp clone/data/manifest.tsv corpus/manifest.tsv &&
+    (cd clone/work/corpus && sha256sum --check --quiet ../../data/corpus.sha256) &&
     "$dragoman" translate -b clone/data/models/base.safetensors -a clone/data/models/en-gl.safetensors --quiet dev.en
 }
 echo 'one two' >dev.en
 check "what ships, from nothing" shipped
 whole() { echo more >>clone/work/corpus/manifest.tsv && models && asked 0 'train\|pretrain\|data ' && cmp clone/data/manifest.tsv corpus/manifest.tsv; }
 check "what ships is there: its list of sources stays" whole
-other_text() { rm clone/data/models/en-an.safetensors && ! models && grep -q 'is not the text' out/err && asked 0 'train\|data '; }
+other_text() {
+  gzip -c es.tsv >clone/work/corpus/train.an.tsv.gz && rm clone/data/models/en-an.safetensors &&
+    ! models && grep -q 'is not the text' out/err && asked 0 'train\|data '
+}
 check "no adapter of text that the list has not" other_text
-again() { rm clone/data/models/base.safetensors clone/work/base/* && sed -i 's/max_updates = 20/max_updates = 10/' clone/configs/base.conf &&
+again() { rm clone/data/models/base.safetensors clone/data/corpus.sha256 clone/work/base/* && sed -i 's/max_updates = 20/max_updates = 10/' clone/configs/base.conf &&
   models && asked 3 train && cmp clone/data/manifest.tsv clone/work/corpus/manifest.tsv; }
 check "another base: its adapters, its list" again
 echo "1..$n"

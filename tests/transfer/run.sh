@@ -73,7 +73,8 @@ held_out_prose() { # LANGUAGE
 
 # --- training ---------------------------------------------------------------------------------
 budget() { # SIZE
-  if [ "$1" -gt 2000 ]; then echo $((2 * updates)); else echo "$updates"; fi
+  if [ "$1" -eq 0 ]; then echo 0
+  elif [ "$1" -gt 2000 ]; then echo $((2 * updates)); else echo "$updates"; fi
 }
 
 # Files of a run are called by all that they depend on: what is made from nothing stays for other
