@@ -1,7 +1,8 @@
 #!/bin/sh
 # Measures what ships in data/models on the dev and test sets of the corpus
-# (configs/make-models.sh) and prints a table: tests/transfer/shipped.tsv. Its last column counts
-# translations that have other placeholders or tags than the source.
+# (configs/make-models.sh) and prints a table: tests/transfer/shipped.tsv. Intervals are sacreBLEU's
+# of 95%; `lost` counts translations that have other placeholders or tags than the source; the hash
+# is of the adapter, or of the base where there is none.
 #   tests/transfer/shipped.sh [PROGRAM] >shipped.new && mv shipped.new tests/transfer/shipped.tsv
 # Needs jq. CORPUS (work/corpus) is where the corpus is; with BASE=FILE, another base, it alone
 # is measured: shipped-fp32.tsv is of the same weights stored in fp32 (pretrain --set storage=fp32).
@@ -22,13 +23,19 @@ measure() {
   cut -f"$column" "$scratch/pairs" >"$scratch/source"
   cut -f$((3 - column)) "$scratch/pairs" >"$scratch/reference"
   "$dragoman" translate -b "$base" --quiet "$@" "$scratch/source" >"$scratch/output"
-  "$dragoman" eval --json -w 2 --failures --source-text "$scratch/source" -r "$scratch/reference" "$scratch/output" \
+  "$dragoman" eval --json --confidence -w 2 --failures --source-text "$scratch/source" -r "$scratch/reference" "$scratch/output" \
     >"$scratch/scores"
-  scores=$(jq -er '[.scores[0].score, .scores[1].score, .details[0].placeholders] | @tsv' "$scratch/scores")
-  printf '%s\t%s\t%s\t%s\t%s\n' "$pair" "$system" "${set%%.*}" "$(wc -l <"$scratch/source")" "$scores"
+  scores=$(jq -er '[(.scores[] | .score, (.confidence_var * 100 | round / 100)), .details[0].placeholders] |
+    if length == 5 then @tsv else error("scores are missing") end' "$scratch/scores")
+  case $system in
+    adapter) hash=$(facts "$models/$pair.safetensors" .hash) ;;
+    *) hash=$base_hash ;;
+  esac
+  printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$pair" "$system" "${set%%.*}" "$(wc -l <"$scratch/source")" "$scores" "$hash"
 }
 
-printf 'pair\tsystem\tset\tsentences\tBLEU\tchrF\tother placeholders\n'
+printf 'pair\tsystem\tset\tsentences\tBLEU\tBLEU_ci\tchrF\tchrF_ci\tlost\thash\n'
+base_hash=$(facts "$base" .hash)
 languages=$(facts "$base" '.languages[].code | select(. != "en")')
 for language in $languages; do
   for part in dev test; do
