@@ -483,6 +483,19 @@ static bool reads_standard_once(const session *s) {
 
 /* --- the command --------------------------------------------------------------------------- */
 
+static int check_metrics(session *s, bool wanted[METRICS_MAX]) {
+  const dg_cli *cli = s->cli;
+  if (!s->reference_paths.count && !s->test_path)
+    return dg_cli_usage(cli, "say with -r where the reference translations are");
+  if (!choose(s, wanted))
+    return dg_cli_usage(cli, "-m \"%s\" is no list of bleu, chrf, chrf++ and ter", s->metric_names);
+  if (wanted[CHRF_PLUS] && dg_cli_given(s->cli, "chrf-word-order"))
+    return dg_cli_usage(cli, "chrf++ is chrF with word n-grams of 2: say -m chrf for others");
+  if (s->sentence_level && wanted[0] + wanted[1] + wanted[2] + wanted[3] > 1)
+    return dg_cli_usage(cli, "--sentence-level takes one metric: say which with -m");
+  return DG_CLI_GO;
+}
+
 static int check_flags(session *s) {
   static const char *const smoothings[] = {"none", "floor", "add-k", "exp"};
   static const char *const formats[] = {"text", "json", "latex", "markdown"};
@@ -611,6 +624,24 @@ static int run(session *s, const bool wanted[METRICS_MAX]) {
   return ok && check_gain(s, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
 }
 
+static void release(session *s) {
+  for (size_t m = 0; m < s->metric_count; m++) {
+    dg_scorer_free(s->metrics[m]);
+    free(s->signatures[m]);
+    free(s->verbose[m]);
+  }
+  free(s->reference_lines);
+  free(s->system_lines);
+  dg_texts_free(&s->references);
+  dg_texts_free(&s->systems);
+  dg_texts_free(&s->others);
+  dg_texts_free(&s->known);
+  free(s->results);
+  free(s->names);
+  free(s->baseline);
+  dg_threads_free(s->threads);
+}
+
 int dg_cmd_eval(int argc, char **argv) {
   session s = {.metric_names = "bleu,chrf",
                .smooth = "exp",
@@ -721,32 +752,11 @@ int dg_cmd_eval(int argc, char **argv) {
   s.cli = &cli;
   int code = dg_cli_parse(&cli, argc, argv);
   bool wanted[METRICS_MAX] = {false};
-  if (code == DG_CLI_GO && !s.reference_paths.count && !s.test_path)
-    code = dg_cli_usage(&cli, "say with -r where the reference translations are");
-  if (code == DG_CLI_GO && !choose(&s, wanted))
-    code = dg_cli_usage(&cli, "-m \"%s\" is no list of bleu, chrf, chrf++ and ter", s.metric_names);
-  if (code == DG_CLI_GO && wanted[CHRF_PLUS] && dg_cli_given(&cli, "chrf-word-order"))
-    code = dg_cli_usage(&cli, "chrf++ is chrF with word n-grams of 2: say -m chrf for others");
-  if (code == DG_CLI_GO && s.sentence_level && wanted[0] + wanted[1] + wanted[2] + wanted[3] > 1)
-    code = dg_cli_usage(&cli, "--sentence-level takes one metric: say which with -m");
+  if (code == DG_CLI_GO) code = check_metrics(&s, wanted);
   if (code == DG_CLI_GO) code = check_flags(&s);
   snprintf(s.seed_text, sizeof s.seed_text, "%d", s.seed);
   if (code == DG_CLI_GO) code = run(&s, wanted);
-  for (size_t m = 0; m < s.metric_count; m++) {
-    dg_scorer_free(s.metrics[m]);
-    free(s.signatures[m]);
-    free(s.verbose[m]);
-  }
-  free(s.reference_lines);
-  free(s.system_lines);
-  dg_texts_free(&s.references);
-  dg_texts_free(&s.systems);
-  dg_texts_free(&s.others);
-  dg_texts_free(&s.known);
-  free(s.results);
-  free(s.names);
-  free(s.baseline);
-  dg_threads_free(s.threads);
+  release(&s);
   dg_cli_free(&cli);
   return code;
 }

@@ -86,25 +86,78 @@ static bool apart(const char *output, const char *input, dg_error *err) {
                           "%s stands in the directory that is read: name another output", output);
 }
 
+typedef struct run {
+  dg_cli *cli;
+  const char *output, *quantize;
+  dg_import_options options;
+  adapter_import adapter;
+  dg_list corpus;
+} run;
+
+static int check(run *r) {
+  const dg_cli *c = r->cli;
+  const adapter_import *a = &r->adapter;
+  if (c->rest.count + (a->directory != NULL) != 1)
+    return dg_cli_usage(c, "name one directory or package");
+  if (!r->output) return dg_cli_usage(c, "say with -o where it goes");
+  if (!dg_storage_find(r->quantize, &r->options.storage))
+    return dg_cli_usage(c, "--quantize %s: choose fp32, bf16 or int8", r->quantize);
+  if (r->corpus.count && !r->options.languages)
+    return dg_cli_usage(c, "--corpus goes with --langs");
+  if (a->directory && (!a->source || !a->target))
+    return dg_cli_usage(c, "say with -s and -t what the adapter translates");
+  if (a->directory && r->options.languages)
+    return dg_cli_usage(c, "--langs trims a base: leave it out with --adapter");
+  if (!a->directory && a->base)
+    return dg_cli_usage(c, "-b is an adapter's base: name the adapter with --adapter");
+  if (a->directory && r->options.prefix)
+    return dg_cli_usage(c, "--prefix is a base's: leave it out with --adapter");
+  return DG_CLI_GO;
+}
+
+static bool import_base(run *r, dg_error *err) {
+  dg_import_options *o = &r->options;
+  dg_progress progress = dg_progress_begin(r->cli, "import");
+  o->source = r->adapter.source, o->target = r->adapter.target;
+  o->corpus = r->corpus.items;
+  o->corpus_count = r->corpus.count;
+  o->stop = dg_cli_interrupted, o->progress = show, o->context = &progress;
+  dg_cli_catch_signals();
+  dg_import_report report;
+  bool ok = dg_import(r->cli->rest.items[0], r->output, o, &report, err);
+  dg_progress_end(&progress);
+  if (ok) say(r->cli, r->output, o, &report);
+  return ok;
+}
+
+static bool execute(run *r, dg_error *err) {
+  adapter_import *a = &r->adapter;
+  if (!apart(r->output, a->directory ? a->directory : r->cli->rest.items[0], err) ||
+      !dg_cli_spares_all(r->output, &r->corpus, err))
+    return false;
+  if (!a->directory) return import_base(r, err);
+  a->output = r->output;
+  if (!a->base) a->base = "base";
+  a->storage = r->options.storage;
+  return import_adapter(a, r->cli, err);
+}
+
 int dg_cmd_import(int argc, char **argv) {
-  adapter_import adapter = {0};
-  const char *output = NULL, *quantize = "fp32";
-  dg_import_options options = {0};
-  dg_list corpus = {0};
+  run r = {.quantize = "fp32"};
   dg_flag flags[] = {
-      {"output", 'o', DG_FLAG_TEXT, &output, "FILE", "where the base, or the adapter, goes"},
-      {"quantize", 0, DG_FLAG_TEXT, &quantize, "fp32|bf16|int8", "how it is stored (fp32)"},
-      {"langs", 0, DG_FLAG_TEXT, &options.languages, "CODES",
+      {"output", 'o', DG_FLAG_TEXT, &r.output, "FILE", "where the base, or the adapter, goes"},
+      {"quantize", 0, DG_FLAG_TEXT, &r.quantize, "fp32|bf16|int8", "how it is stored (fp32)"},
+      {"langs", 0, DG_FLAG_TEXT, &r.options.languages, "CODES",
        "keep these languages alone (en,gl), and the pieces of their scripts"},
-      {"corpus", 0, DG_FLAG_LIST, &corpus, "FILE...",
+      {"corpus", 0, DG_FLAG_LIST, &r.corpus, "FILE...",
        "with --langs: of the pieces keep only those that this text needs"},
-      {"adapter", 0, DG_FLAG_TEXT, &adapter.directory, "DIR",
+      {"adapter", 0, DG_FLAG_TEXT, &r.adapter.directory, "DIR",
        "import an adapter: LoRA of PEFT, or bottlenecks of AdapterHub"},
-      {"base", 'b', DG_FLAG_TEXT, &adapter.base, "BASE", "of the adapter: an imported one (base)"},
-      {"source", 's', DG_FLAG_TEXT, &adapter.source, "SRC",
+      {"base", 'b', DG_FLAG_TEXT, &r.adapter.base, "BASE", "of the adapter: an imported one (base)"},
+      {"source", 's', DG_FLAG_TEXT, &r.adapter.source, "SRC",
        "source language where no file says it (adapters, models without tags)"},
-      {"target", 't', DG_FLAG_TEXT, &adapter.target, "TGT", "target language, likewise"},
-      {"prefix", 0, DG_FLAG_TEXT, &options.prefix, "TEXT",
+      {"target", 't', DG_FLAG_TEXT, &r.adapter.target, "TGT", "target language, likewise"},
+      {"prefix", 0, DG_FLAG_TEXT, &r.options.prefix, "TEXT",
        "what the model reads before each sentence (T5: as config.json says)"},
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
@@ -140,54 +193,12 @@ int dg_cmd_import(int argc, char **argv) {
       .flags = flags,
       .no_json = true,
   };
+  r.cli = &cli;
   int code = dg_cli_parse(&cli, argc, argv);
-  dg_error err;
-  if (code != DG_CLI_GO) {
-    dg_cli_free(&cli);
-    return code;
-  }
-  if (cli.rest.count + (adapter.directory != NULL) != 1) {
-    code = dg_cli_usage(&cli, "name one directory or package");
-  } else if (!output) {
-    code = dg_cli_usage(&cli, "say with -o where it goes");
-  } else if (!dg_storage_find(quantize, &options.storage)) {
-    code = dg_cli_usage(&cli, "--quantize %s: choose fp32, bf16 or int8", quantize);
-  } else if (corpus.count && !options.languages) {
-    code = dg_cli_usage(&cli, "--corpus goes with --langs");
-  } else if (adapter.directory && (!adapter.source || !adapter.target)) {
-    code = dg_cli_usage(&cli, "say with -s and -t what the adapter translates");
-  } else if (adapter.directory && options.languages) {
-    code = dg_cli_usage(&cli, "--langs trims a base: leave it out with --adapter");
-  } else if (!adapter.directory && adapter.base) {
-    code = dg_cli_usage(&cli, "-b is an adapter's base: name the adapter with --adapter");
-  } else if (adapter.directory && options.prefix) {
-    code = dg_cli_usage(&cli, "--prefix is a base's: leave it out with --adapter");
-  } else if (!apart(output, adapter.directory ? adapter.directory : cli.rest.items[0], &err) ||
-             !dg_cli_spares_all(output, &corpus, &err)) {
-    code = dg_cli_fail(&err);
-  } else if (adapter.directory) {
-    adapter.output = output;
-    if (!adapter.base) adapter.base = "base";
-    adapter.storage = options.storage;
-    code = import_adapter(&adapter, &cli, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
-  } else {
-    options.source = adapter.source, options.target = adapter.target;
-    options.corpus = corpus.items;
-    options.corpus_count = corpus.count;
-    dg_progress progress = dg_progress_begin(&cli, "import");
-    options.stop = dg_cli_interrupted;
-    options.progress = show;
-    options.context = &progress;
-    dg_cli_catch_signals();
-    dg_import_report report;
-    bool ok = dg_import(cli.rest.items[0], output, &options, &report, &err);
-    dg_progress_end(&progress);
-    if (!ok) {
-      code = dg_cli_fail(&err);
-    } else {
-      code = DG_EXIT_OK;
-      say(&cli, output, &options, &report);
-    }
+  if (code == DG_CLI_GO) code = check(&r);
+  if (code == DG_CLI_GO) {
+    dg_error err = {0};
+    code = execute(&r, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
   }
   dg_cli_free(&cli);
   return code;

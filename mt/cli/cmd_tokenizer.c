@@ -106,6 +106,41 @@ static bool write_model(const dg_tokenizer *t, const char *path, dg_error *err) 
   return dg_output_whole(path, bytes, n, err);
 }
 
+static int choose_columns(corpus *c, const dg_list *columns, const dg_cli *cli) {
+  if (columns->count > COLUMNS_MOST)
+    return dg_cli_usage(cli, "%d columns are the most", COLUMNS_MOST);
+  for (size_t i = 0; i < columns->count; i++) {
+    char *end;
+    unsigned long n = strtoul(columns->items[i], &end, 10);
+    if (*end || !n || n > 10000)
+      return dg_cli_usage(cli, "there is no column \"%s\"", columns->items[i]);
+    c->columns[c->column_count++] = n;
+    if (n > c->last_column) c->last_column = n;
+  }
+  return DG_CLI_GO;
+}
+
+static int learn(corpus *c, const dg_tokenizer_options *o, const char *output, const dg_cli *cli) {
+  dg_error err = {0};
+  c->progress = dg_progress_begin(cli, "reading");
+  bool apart = dg_cli_spares_all(output, &cli->rest, &err);
+  dg_tokenizer *t = apart ? dg_tokenizer_train(o, next_sentence, c, &err) : NULL;
+  uint64_t sentences = c->sentences;
+  if (o->max_sentences && sentences > o->max_sentences) sentences = o->max_sentences;
+  dg_progress_end(&c->progress);
+  int code = t && write_model(t, output, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
+  if (code == DG_EXIT_OK && cli->json)
+    fprintf(strcmp(output, "-") ? stdout : stderr,
+            "{\"type\": \"%s\", \"pieces\": %" PRId32 ", \"sentences\": %" PRIu64 "}\n",
+            o->type == DG_TOKENIZER_BPE ? "bpe" : "unigram", dg_tokenizer_size(t), sentences);
+  else if (code == DG_EXIT_OK)
+    dg_cli_say(cli, "%s: %" PRId32 " pieces from %" PRIu64 " sentences\n", output,
+               dg_tokenizer_size(t), sentences);
+  dg_tokenizer_free(t);
+  dg_lines_close(c->in.lines);
+  return code;
+}
+
 static int train(int argc, char **argv) {
   const char *output = NULL, *type = "unigram", *normalization = NULL;
   int vocab_size = 0, most = 0;
@@ -147,21 +182,11 @@ static int train(int argc, char **argv) {
   if (code == DG_CLI_GO && !output)
     code = dg_cli_usage(&cli, "say with -o where the tokenizer goes");
   if (code == DG_CLI_GO && !vocab_size) code = dg_cli_usage(&cli, "--vocab-size is missing");
-  bool bpe = !strcmp(type, "bpe");
-  if (code == DG_CLI_GO && !bpe && strcmp(type, "unigram"))
+  if (code == DG_CLI_GO && strcmp(type, "bpe") && strcmp(type, "unigram"))
     code = dg_cli_usage(&cli, "--type \"%s\" is neither unigram nor bpe", type);
-  if (code == DG_CLI_GO && columns.count > COLUMNS_MOST)
-    code = dg_cli_usage(&cli, "%d columns are the most", COLUMNS_MOST);
-  for (size_t i = 0; code == DG_CLI_GO && i < columns.count; i++) {
-    char *end;
-    unsigned long n = strtoul(columns.items[i], &end, 10);
-    if (*end || !n || n > 10000)
-      code = dg_cli_usage(&cli, "there is no column \"%s\"", columns.items[i]);
-    c.columns[c.column_count++] = n;
-    if (n > c.last_column) c.last_column = n;
-  }
+  if (code == DG_CLI_GO) code = choose_columns(&c, &columns, &cli);
   if (code == DG_CLI_GO) {
-    o.type = bpe ? DG_TOKENIZER_BPE : DG_TOKENIZER_UNIGRAM;
+    o.type = strcmp(type, "bpe") ? DG_TOKENIZER_UNIGRAM : DG_TOKENIZER_BPE;
     o.vocab_size = vocab_size;
     o.byte_fallback = !no_bytes;
     if (normalization) o.normalization = normalization;
@@ -169,22 +194,7 @@ static int train(int argc, char **argv) {
     o.user_symbols = symbols.items, o.user_symbol_count = symbols.count;
     o.max_sentences = (size_t)most;
     o.quiet = !log;
-    dg_error err = {0};
-    c.progress = dg_progress_begin(&cli, "reading");
-    bool apart = dg_cli_spares_all(output, &cli.rest, &err);
-    dg_tokenizer *t = apart ? dg_tokenizer_train(&o, next_sentence, &c, &err) : NULL;
-    if (most && c.sentences > (uint64_t)most) c.sentences = (uint64_t)most;
-    dg_progress_end(&c.progress);
-    code = t && write_model(t, output, &err) ? DG_EXIT_OK : dg_cli_fail(&err);
-    if (code == DG_EXIT_OK && cli.json)
-      fprintf(strcmp(output, "-") ? stdout : stderr,
-              "{\"type\": \"%s\", \"pieces\": %" PRId32 ", \"sentences\": %" PRIu64 "}\n", type,
-              dg_tokenizer_size(t), c.sentences);
-    else if (code == DG_EXIT_OK)
-      dg_cli_say(&cli, "%s: %" PRId32 " pieces from %" PRIu64 " sentences\n", output,
-                 dg_tokenizer_size(t), c.sentences);
-    dg_tokenizer_free(t);
-    dg_lines_close(c.in.lines);
+    code = learn(&c, &o, output, &cli);
   }
   dg_cli_free(&cli);
   return code;
@@ -279,7 +289,7 @@ static int encode(int argc, char **argv) {
       {NULL, 0, DG_FLAG_BOOL, NULL, NULL, NULL},
   };
   dg_cli cli = {
-      .usage = "tokenizer encode -m MODEL [--side SIDE] [--pieces|--ids|--json] [--sample ALPHA] [FILE...]",
+      .usage = "tokenizer encode -m MODEL [--pieces|--ids|--json] [--sample ALPHA] [FILE...]",
       .summary =
           "Splits each line into pieces. With --json each token says which bytes of the line\n"
           "it stands for.",
