@@ -148,7 +148,7 @@ static bool add_examples(dg_adaptation *a, dg_examples *e, const dg_parallel_tex
 
 /* The directions of a file, there and back. Back is the same corpus reversed, unless the base cuts
  * sources otherwise than targets: then the text is turned and cut anew. */
-static bool add_corpora(dg_adaptation *a, dg_examples *e, size_t file, dg_direction ways[2],
+static bool add_corpora(dg_adaptation *a, dg_examples *e, size_t file, dg_direction directions[2],
                         dg_error *err) {
   dg_train_file *f = &a->data.files[file];
   dg_tokenizer *cut[2][2];
@@ -156,24 +156,26 @@ static bool add_corpora(dg_adaptation *a, dg_examples *e, size_t file, dg_direct
     const dg_train_way *t = &a->ways[f->pair][w];
     find_tokenizers(a, true, t, cut[w]);
     bool reversed = w && cut[1][0] == cut[0][1] && cut[1][1] == cut[0][0];
-    ways[w] = (dg_direction){.corpus = ways[0].corpus,
-                             .reversed = reversed,
-                             .source_tag = t->source_tag,
-                             .target_tag = t->target_tag};
+    directions[w] = (dg_direction){.corpus = directions[0].corpus,
+                                   .reversed = reversed,
+                                   .source_tag = t->source_tag,
+                                   .target_tag = t->target_tag};
     if (w && !reversed) a->turned[file] = dg_parallel_turned(&f->text);
-    if (!reversed && !add_examples(a, e, w ? &a->turned[file] : &f->text, t, &ways[w].corpus, err))
+    const dg_parallel_text *text = w ? &a->turned[file] : &f->text;
+    if (!reversed && !add_examples(a, e, text, t, &directions[w].corpus, err))
       return dg_error_context(err, "%s", f->path);
   }
   return true;
 }
 
-static void add_sets(dg_adaptation *a, dg_dev_list *list, size_t file, const dg_direction ways[2],
-                     size_t most) {
+static void add_sets(dg_adaptation *a, dg_dev_list *list, size_t file,
+                     const dg_direction directions[2], size_t most) {
   const dg_train_file *f = &a->data.files[file];
   for (size_t w = 0; w < a->way_count; w++) {
     const dg_train_way *t = &a->ways[f->pair][w];
-    const dg_parallel_text *text = w && !ways[w].reversed ? &a->turned[file] : &f->text;
-    dg_dev_set *set = dg_dev_list_add(list, t->pair.source, t->pair.target, ways[w], text, most);
+    const dg_parallel_text *text = w && !directions[w].reversed ? &a->turned[file] : &f->text;
+    dg_dev_set *set =
+        dg_dev_list_add(list, t->pair.source, t->pair.target, directions[w], text, most);
     find_tokenizers(a, true, t, set->tokenizers);
   }
 }
@@ -189,28 +191,28 @@ static bool add_file(dg_adaptation *a, size_t i, dg_error *err) {
                          f->text.count,
                          f->read - f->text.count,
                          dg_train_problems_json(f)};
-  dg_direction ways[2] = {{0}};
+  dg_direction directions[2] = {{0}};
   if (f->role == DG_ROLE_TEST) { /* nothing but translated */
     for (size_t w = 0; w < a->way_count; w++) {
       const dg_train_way *t = &a->ways[f->pair][w];
-      ways[w] = (dg_direction){
+      directions[w] = (dg_direction){
           .reversed = w == 1, .source_tag = t->source_tag, .target_tag = t->target_tag};
     }
-    add_sets(a, &a->test_list, i, ways, SIZE_MAX);
+    add_sets(a, &a->test_list, i, directions, SIZE_MAX);
     return true;
   }
   dg_examples *e = f->role == DG_ROLE_DEV ? a->dev : a->train;
-  if (!add_corpora(a, e, i, ways, err)) return false;
-  size_t skipped = dg_examples_skipped(e, ways[0].corpus);
+  if (!add_corpora(a, e, i, directions, err)) return false;
+  size_t skipped = dg_examples_skipped(e, directions[0].corpus);
   if (skipped)
     note(a, "%s: %zu pairs left out: empty or longer than %zu tokens", f->path, skipped,
          dg_examples_most(e));
   card->pairs -= skipped, card->skipped += skipped;
   if (f->role == DG_ROLE_DEV) {
-    add_sets(a, &a->dev_list, i, ways, (size_t)a->settings.eval_sentences);
+    add_sets(a, &a->dev_list, i, directions, (size_t)a->settings.eval_sentences);
     return true;
   }
-  for (size_t w = 0; w < a->way_count; w++) a->directions[a->direction_count++] = ways[w];
+  for (size_t w = 0; w < a->way_count; w++) a->directions[a->direction_count++] = directions[w];
   return true;
 }
 
