@@ -131,4 +131,13 @@ for of in 'en-gl pt 20000 1536000' 'en-hsb cs 20000 1536000' 'en-gl pt 2000 7680
   belong $of lora-16 --method lora --learning-rate 0.005 --rank 16 --new-pieces 500 --embeddings 500
   belong $of lora-4 --method lora --learning-rate 0.005 --rank 4 --alpha 8 --new-pieces 300 --embeddings 300
 done
+# Rates, in the table's budget.
+for of in 'en-gl pt 2000 768000' 'en-hsb cs 2000 768000'; do
+  for rate in 0.0075 0.015 0.03; do
+    belong $of rows-$rate --encoder-layers none --width 64 --new-pieces 500 --embeddings 500 --learning-rate $rate
+  done
+  for rate in 0.0025 0.005 0.01; do
+    belong $of lora-16-$rate --method lora --rank 16 --new-pieces 500 --embeddings 500 --learning-rate $rate
+  done
+done
 tell_failed
