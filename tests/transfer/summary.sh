@@ -121,14 +121,15 @@ awk -F'\t' -v name="$table" '
           print ""
         }
     print "\nWith at most 2,000 pairs; * p < 0.05:\n"
-    print "| pair | as | test | pairs | source copied | untouched base | bottlenecks | all weights" \
-      " | bottlenecks - base | bottlenecks - all weights |"
-    print "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+    print "| pair | as | test | pairs | source copied | untouched base | bottlenecks | LoRA | all weights" \
+      " | bottlenecks - base | bottlenecks - all weights | LoRA - bottlenecks |"
+    print "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     for (i = 1; i <= pairs; i++)
       if (begin_row(pair[i], 2000, "bottleneck"))
-        printf " %s | %s | %s | %s |\n", scores(pair[i], 2000, "bottleneck"),
-          scores(pair[i], 2000, "full"), versus(pair[i], 2000, "bottleneck", "base"),
-          versus(pair[i], 2000, "bottleneck", "full")
+        printf " %s | %s | %s | %s | %s | %s |\n", scores(pair[i], 2000, "bottleneck"),
+          scores(pair[i], 2000, "lora"), scores(pair[i], 2000, "full"),
+          versus(pair[i], 2000, "bottleneck", "base"), versus(pair[i], 2000, "bottleneck", "full"),
+          versus(pair[i], 2000, "lora", "bottleneck")
     print "\nWhat a run of 2,000 pairs takes, medians over the pairs of the first table:\n"
     print "| method | parameters | minutes of a core | memory |\n|---|--:|--:|--:|"
     for (i = 1; i <= methods; i++) {
