@@ -388,7 +388,7 @@ rm -f w.safetensors*
 check "two relatives" refuses 2 'stands beside --like es' train --quiet --train train.gl.tsv --like en -o w.safetensors
 check "a relative of none" refuses 2 'ast is no new language' train --quiet --train train.gl.tsv --like ast=es -o w.safetensors
 useless() {
-  train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --max_updates 1 --rank 3 -o w.safetensors 2>err >out &&
+  train --train train.gl.tsv --dev dev.gl.tsv --eval_sentences 0 --max_updates 1 --method bottleneck --rank 3 -o w.safetensors 2>err >out &&
     grep -q 'method bottleneck has no rank: it changes nothing' err || { cat err; return 1; }
 }
 check "a setting of another method" useless

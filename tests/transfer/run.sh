@@ -355,7 +355,7 @@ run_stacked() {
   done
   sample $((2 * size)) "$work/train.$language.ui.tsv" "$all"
   once "$work/train.$language.more.$size.tsv" awk 'NR == FNR { had[$0] = 1; next } !($0 in had)' "$began" "$all"
-  train_on_base "$language_adapter" "$began" /dev/null "$target" --like "$relative"
+  train_on_base "$language_adapter" "$began" /dev/null "$target" --like "$relative" --method bottleneck
   measure "$language_adapter"
   pairs=$(wc -l <"$began")
   output=$work/$(name_of "$size" stacked:language "$seed").out
