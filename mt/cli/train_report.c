@@ -71,21 +71,21 @@ static void warn(const dg_train_summary *s) {
   char name[512];
   if (m) name_of(s, m, name, sizeof name);
   if (verdict == DG_GAIN_LOSS || (learned && verdict == DG_GAIN_NONE))
-    fprintf(stderr, "dragoman: warning: on %s %s the untouched base's: this %s may do harm%s\n", name,
-            m->gain.chrf[1].gain > 0 ? "BLEU fell below" : "chrF did not rise above", noun(s),
-            cut && !learned
-                ? ". Its new pieces came to nothing: more pairs, or --new-pieces 0, may "
-                  "help"
-                : "");
+    dg_cli_say(NULL, "dragoman: warning: on %s %s the untouched base's: this %s may do harm%s\n", name,
+               m->gain.chrf[1].gain > 0 ? "BLEU fell below" : "chrF did not rise above", noun(s),
+               cut && !learned
+                   ? ". Its new pieces came to nothing: more pairs, or --new-pieces 0, may "
+                     "help"
+                   : "");
   else if (!learned)
-    fprintf(stderr,
-            "dragoman: warning: nothing was gained over the %s%s. More or cleaner pairs%s may "
-            "help\n",
-            begun ? "adapter that it begins from" : "untouched base",
-            cut ? "" : "; the adapter leaves it as it is", begun ? "" : ", or a nearer --like,");
+    dg_cli_say(NULL,
+               "dragoman: warning: nothing was gained over the %s%s. More or cleaner pairs%s may "
+               "help\n",
+               begun ? "adapter that it begins from" : "untouched base",
+               cut ? "" : "; the adapter leaves it as it is", begun ? "" : ", or a nearer --like,");
   else if (verdict == DG_GAIN_CHANCE)
-    fprintf(stderr, "dragoman: warning: the gain on %s may be chance (p >= 0.05): measure on more "
-                    "sentences, or train on more pairs\n", name);
+    dg_cli_say(NULL, "dragoman: warning: the gain on %s may be chance (p >= 0.05): measure on more "
+                     "sentences, or train on more pairs\n", name);
 }
 
 void dg_train_conclude(const dg_train_summary *s) {
