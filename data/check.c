@@ -152,11 +152,7 @@ typedef struct checker {
   const dg_key_set *held_out;
 } checker;
 
-static size_t characters(const char *s) {
-  size_t n = 0;
-  for (; *s; s++) n += ((unsigned char)*s & 0xC0) != 0x80;
-  return n;
-}
+static size_t characters(const char *s) { return dg_utf8_count(s, strlen(s)); }
 
 static double log_ratio(const dg_pair *p) {
   return log((double)(characters(p->target) + 1) / (double)(characters(p->source) + 1));

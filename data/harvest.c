@@ -44,6 +44,12 @@ static bool unknown_source(const char *name, dg_error *err) {
   return false;
 }
 
+static bool is_listed(const dg_harvest_config *c, const char *package) {
+  for (size_t i = 0; i < c->package_count; i++)
+    if (!strcmp(c->packages[i], package)) return true;
+  return false;
+}
+
 /* Of two the second would empty the files of the first, or unpack where it reads. */
 static bool twice(const char *name, const char *value, dg_error *err) {
   return dg_fail(err, DG_ERR_USAGE, "%s = %s is there twice", name, value);
@@ -54,8 +60,7 @@ static bool set_entry(void *context, const char *name, const char *value, dg_err
   if (!strcmp(name, "package")) {
     if (!dg_is_package(value))
       return dg_fail(err, DG_ERR_USAGE, "\"%s\" is not a package name", value);
-    for (size_t i = 0; i < c->package_count; i++)
-      if (!strcmp(c->packages[i], value)) return twice(name, value, err);
+    if (is_listed(c, value)) return twice(name, value, err);
     DG_GROW(c->packages, c->package_capacity, c->package_count + 1);
     c->packages[c->package_count++] = dg_strdup(value);
     return true;
@@ -92,12 +97,6 @@ bool dg_harvest_read(dg_harvest_config *c, const char *path, dg_error *err) {
   if (ok && !c->source_count) c->sources[c->source_count++] = dg_sources[0];
   if (!ok) dg_harvest_free(c);
   return ok;
-}
-
-static bool is_listed(const dg_harvest_config *c, const char *package) {
-  for (size_t i = 0; i < c->package_count; i++)
-    if (!strcmp(c->packages[i], package)) return true;
-  return false;
 }
 
 bool dg_harvest_as(dg_harvest_config *c, const char *manifest, dg_error *err) {

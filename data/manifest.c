@@ -17,7 +17,8 @@ static bool take_line(dg_manifest *m, char *line) {
     if (n == COLUMNS) return false;
   }
   if (n < COLUMNS || !dg_is_package(column[PACKAGE]) || !*column[VERSION] ||
-      strspn(column[HASH], "0123456789abcdef") != DG_HASH_TEXT - 1 || column[HASH][DG_HASH_TEXT - 1])
+      strspn(column[HASH], "0123456789abcdef") != DG_HASH_TEXT - 1 ||
+      column[HASH][DG_HASH_TEXT - 1])
     return false;
   unsigned long pairs = strtoul(column[PAIRS], &end, 10);
   if (end == column[PAIRS] || *end) return false;

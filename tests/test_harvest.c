@@ -518,8 +518,8 @@ static void test_as_manifest(void **state) {
   shell("cd '%s' && sed 's/0[.]10/0.12/' old/manifest.tsv >version.tsv", dir);
   refuse_as("version.tsv", forwards, "(beta)", "package beta 0.12 is not in ");
   refuse_as("version.tsv", forwards, "mend that", "https://snapshot.debian.org/binary/beta/");
-  shell("cd '%s' && awk -F'\t' -v OFS='\t' '$1 == \"beta\" { $3 = substr($3, 2) \"x\" } 1' "
-        "old/manifest.tsv | sed 's/x\t/0\t/' >hash.tsv", dir);
+  shell("cd '%s' && awk -F'\t' -v OFS='\t' '$1 == \"beta\" { $3 = substr($3, 2) substr($3, 1, 1) } 1' "
+        "old/manifest.tsv >hash.tsv", dir);
   refuse_as("hash.tsv", forwards, "(beta)", "is not the file that the manifest means");
   static const char *const bad[][2] = {
       {"s/^package/name/", ":1: "},       {"s/^beta/be ta/", ":3: "}, {"3s/\t/ /", ":3: "},

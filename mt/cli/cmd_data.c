@@ -15,6 +15,23 @@ static void note(void *context, const char *message) {
   dg_cli_say(NULL, "dragoman: %s\n", message);
 }
 
+static void print_counts(const dg_cli *cli, const dg_harvest_config *c, const dg_harvest_counts *n) {
+  if (cli->json) printf("{");
+  for (size_t i = 0; i < c->language_count; i++) {
+    if (cli->json)
+      printf("%s\"%s\": {\"train\": %zu, \"dev\": %zu, \"test\": %zu", i ? ", " : "",
+             c->languages[i], n[i].train, n[i].dev, n[i].test);
+    else
+      printf("%-6s train %8zu  dev %5zu  test %5zu ", c->languages[i], n[i].train, n[i].dev,
+             n[i].test);
+    for (int v = 0; v < DG_CLEAN_VERDICTS; v++)
+      printf(cli->json ? ", \"%s\": %zu" : " %s %zu", dg_clean_verdict_name((dg_clean_verdict)v),
+             n[i].verdicts[v]);
+    fputs(cli->json ? "}" : "\n", stdout);
+  }
+  if (cli->json) puts("}");
+}
+
 static int harvest(int argc, char **argv) {
   const char *config = NULL, *directory = NULL, *cache = "debs", *manifest = NULL;
   bool skip_missing = false;
@@ -39,50 +56,32 @@ static int harvest(int argc, char **argv) {
           "written. DIR/manifest.tsv lists the packages; with --manifest it makes that corpus anew,\n"
           "byte for byte, or says which of its archives cannot be had.",
       .examples = "  dragoman data harvest -c configs/harvest.conf -o corpus --cache debs\n"
-                  "  dragoman data harvest -c configs/harvest.conf --manifest data/manifest.tsv -o corpus\n",
+                  "  dragoman data harvest -c configs/harvest.conf --manifest data/manifest.tsv \\\n"
+                  "      -o corpus --cache debs\n",
       .flags = flags,
   };
   int code = dg_cli_parse(&cli, argc, argv);
   if (code == DG_CLI_GO && (!config || !directory))
     code = dg_cli_usage(&cli, "%s", config ? "-o is missing" : "-c is missing");
   if (code == DG_CLI_GO && cli.rest.count)
-    code = dg_cli_usage(&cli, "\"%s\" is too much: the packages stand in the configuration", cli.rest.items[0]);
+    code = dg_cli_usage(&cli, "\"%s\" is too much: the packages stand in the configuration",
+                        cli.rest.items[0]);
   if (code == DG_CLI_GO && manifest && skip_missing)
-    code = dg_cli_usage(&cli, "the corpus of a manifest has all its packages: --skip-missing is too much");
-  dg_error err = {0};
-  dg_harvest_config c;
+    code = dg_cli_usage(&cli, "the corpus of a manifest has all its packages: leave --skip-missing out");
   if (code == DG_CLI_GO) {
-    code = DG_EXIT_OK;
-    if (!dg_harvest_read(&c, config, &err)) {
-      code = dg_cli_fail(&err);
-    } else if (manifest && !dg_harvest_as(&c, manifest, &err)) {
-      dg_harvest_free(&c);
-      code = dg_cli_fail(&err);
-    } else {
-      dg_threads *threads = dg_threads_new(cli.threads);
-      dg_harvest_counts *n = dg_calloc(c.language_count, sizeof *n);
-      c.skip_missing = skip_missing;
-      if (!dg_harvest(&c, cache, directory, threads, cli.quiet && skip_missing ? NULL : note, NULL,
-                      n, &err))
-        code = dg_cli_fail(&err);
-      if (code == DG_EXIT_OK && cli.json) printf("{");
-      for (size_t i = 0; code == DG_EXIT_OK && i < c.language_count; i++) {
-        if (cli.json)
-          printf("%s\"%s\": {\"train\": %zu, \"dev\": %zu, \"test\": %zu", i ? ", " : "",
-                 c.languages[i], n[i].train, n[i].dev, n[i].test);
-        else
-          printf("%-6s train %8zu  dev %5zu  test %5zu ", c.languages[i], n[i].train, n[i].dev,
-                 n[i].test);
-        for (int v = 0; v < DG_CLEAN_VERDICTS; v++)
-          printf(cli.json ? ", \"%s\": %zu" : " %s %zu", dg_clean_verdict_name((dg_clean_verdict)v),
-                 n[i].verdicts[v]);
-        fputs(cli.json ? "}" : "\n", stdout);
-      }
-      if (code == DG_EXIT_OK && cli.json) puts("}");
-      free(n);
-      dg_threads_free(threads);
-      dg_harvest_free(&c);
-    }
+    dg_error err = {0};
+    dg_harvest_config c;
+    bool ok = dg_harvest_read(&c, config, &err) && (!manifest || dg_harvest_as(&c, manifest, &err));
+    dg_threads *threads = ok ? dg_threads_new(cli.threads) : NULL;
+    dg_harvest_counts *n = dg_calloc(c.language_count + 1, sizeof *n);
+    c.skip_missing = skip_missing;
+    ok = ok && dg_harvest(&c, cache, directory, threads, cli.quiet && skip_missing ? NULL : note,
+                          NULL, n, &err);
+    code = ok ? DG_EXIT_OK : dg_cli_fail(&err);
+    if (ok) print_counts(&cli, &c, n);
+    free(n);
+    dg_threads_free(threads);
+    dg_harvest_free(&c);
   }
   dg_cli_free(&cli);
   return code;

@@ -146,8 +146,8 @@ static void html_gains(const dg_train_summary *s, dg_strbuf *out) {
     }
   }
   dg_strbuf_addf(out,
-                 "</table>\n<p class=dim>Dev text chose the weights. 95%% intervals and p by paired bootstrap, %d samples; * "
-                 "p &lt; 0.05. <code>%s</code> <code>%s</code>%s%s%s</p>\n",
+                 "</table>\n<p class=dim>Dev text chose the weights. 95%% intervals and p by paired "
+                 "bootstrap, %d samples; * p &lt; 0.05. <code>%s</code> <code>%s</code>%s%s%s</p>\n",
                  DG_BOOTSTRAP_TRIALS, dg_bleu_signature(), dg_chrf_signature(),
                  s->relative ? " The base does not know the language and was asked for " : "",
                  s->relative ? s->relative : "", s->relative ? "." : "");

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/clean.h"
 #include "mt/core/mem.h"
 
 enum { EXAMPLES = 8 };
@@ -45,12 +46,6 @@ static int next_sentence(void *context, const char **text, size_t *n, dg_error *
   return 0;
 }
 
-static size_t words_of(const char *text) {
-  size_t words = 0;
-  for (const char *s = text; *(s += strspn(s, " \t")); s += strcspn(s, " \t")) words++;
-  return words;
-}
-
 /* Tokens a word of the text, with the base's pieces and with the new ones, where there are. */
 static bool measure(const dg_trainee *t, reader r, double out[2], dg_error *err) {
   const dg_new_pieces *p = r.pieces;
@@ -63,7 +58,7 @@ static bool measure(const dg_trainee *t, reader r, double out[2], dg_error *err)
     bool second = r.side % 2;
     const dg_tokenizer *ways[2] = {second ? t->base->target_tokenizer : t->base->tokenizer,
                                    second ? p->target : p->source};
-    words += (double)words_of(text);
+    words += (double)dg_word_count(text);
     for (int k = 0; ok && k < 2 && ways[k]; k++) {
       ok = dg_tokenizer_encode(ways[k], text, n, &list, err);
       tokens[k] += (double)list.count;

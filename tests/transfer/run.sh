@@ -39,7 +39,7 @@ domain() { # FILE ui|prose
 # So many lines, evenly: tests stand in the order of their documents.
 spread() { # LINES FILE
   awk -v want="$1" 'NR == FNR { lines = NR; next }
-    int(FNR * want / lines) > int((FNR - 1) * want / lines) || lines <= want' "$2" "$2"
+    int(FNR * want / lines) > int((FNR - 1) * want / lines)' "$2" "$2"
 }
 
 swapped() { awk -F'\t' '{ print $2 "\t" $1 }' "$1"; }
@@ -442,6 +442,5 @@ while IFS=$tab read -r pair relative size method seed <&3; do
 done 3<tests/transfer/rows.tsv
 [ "$any" ] || die "tests/transfer/rows.tsv has no such run: $*"
 chart=$(dirname "$table")/table.svg
-tests/transfer/chart.sh "$table" >"$chart.$$"
-mv "$chart.$$" "$chart"
+if tests/transfer/chart.sh "$table" >"$chart.$$"; then mv "$chart.$$" "$chart"; else rm "$chart.$$"; fi
 tell_failed
